@@ -1,0 +1,172 @@
+"""What travels and rules may know: job specs, capabilities, loads, usage.
+
+Rules import this module and nothing else of ``protocol``. All structs are frozen; unknown fields are ignored when they
+are decoded, so that an older program understands a newer one.
+
+Touches: nothing.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from mesh.ids import DeviceId, DeviceKey, MemberId
+
+Sensitivity = Literal["public", "private", "sensitive"]
+Role = Literal["admin", "member", "guest"]
+DeviceState = Literal["pending", "ready", "busy", "paused", "draining", "offline", "revoked"]
+PathKind = Literal["local", "direct", "relayed"]
+RoutingMode = Literal["auto", "device", "tier", "local"]
+Isolation = Literal["strict", "limited", "none"]
+Unit = Literal["byte", "page", "second"]
+
+TEXT_UNITS_PER_KB = 1000
+"""Text is counted in UTF-8 bytes and priced per kilobyte of 1000 bytes."""
+
+
+class Value(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Base of everything here: immutable, compared by content, defaults left off the wire."""
+
+
+class Routing(Value, frozen=True):
+    """Where a job may go: anywhere eligible, one device, at least a tier, or preferably this LAN."""
+
+    mode: RoutingMode = "auto"
+    device: DeviceId | None = None
+    tier: int | None = None
+
+
+class Need(Value, frozen=True):
+    """What a device must have for a job: least tier (0 to 4), a GPU, free memory in bytes."""
+
+    tier_min: int = 0
+    gpu: bool = False
+    memory_bytes: int = 0
+
+
+class JobSpec(Value, frozen=True):
+    """What is asked, without its payload: all that the coordinator learns of a job.
+
+    ``units`` is the requester's own count of the input (bytes of text, pages, seconds). ``max_cost`` in micro-credits,
+    None for no limit of the requester's own. ``limit_s``: seconds the job may run after it started.
+    """
+
+    workload: str
+    model: str
+    units: int
+    sensitivity: Sensitivity = "private"
+    routing: Routing = Routing()
+    need: Need = Need()
+    max_cost: int | None = None
+    limit_s: float = 600.0
+
+
+class ModelOffer(Value, frozen=True):
+    """One (workload, model) that a device can run.
+
+    ``units_per_s`` was measured on that device; ``overhead_s`` is the fixed part of a job; ``cold_load_s`` is what
+    loading takes, paid only while not ``warm``. ``digest`` is the model's manifest digest from the catalogue.
+    """
+
+    workload: str
+    model: str
+    units_per_s: float
+    overhead_s: float = 0.0
+    cold_load_s: float = 0.0
+    warm: bool = False
+    digest: str = ""
+
+
+class Gpu(Value, frozen=True):
+    """A GPU by name with its memory in bytes."""
+
+    name: str
+    memory_bytes: int
+
+
+class Capability(Value, frozen=True):
+    """What a device is, as it measured itself. Sent at join and whenever it changes."""
+
+    system: str
+    arch: str
+    cores: int
+    memory_bytes: int
+    tier: int
+    gpus: tuple[Gpu, ...] = ()
+    npu: bool = False
+    phone: bool = False
+    isolation: Isolation = "none"
+    offers: tuple[ModelOffer, ...] = ()
+
+
+class Load(Value, frozen=True):
+    """A worker's queue: a growing sequence number, jobs queued or running, and their work in seconds."""
+
+    sequence: int = 0
+    depth: int = 0
+    work_s: float = 0.0
+
+
+class Condition(Value, frozen=True):
+    """How a device is right now; sent in every beat. Fractions are 0..1; None means unknown (mains, cool)."""
+
+    state: DeviceState = "ready"
+    load: Load = Load()
+    warm: tuple[str, ...] = ()
+    cpu_busy: float | None = None
+    battery: float | None = None
+    plugged_in: bool | None = None
+    thermal_headroom: float | None = None
+    contributes: bool = True
+
+
+class Usage(Value, frozen=True):
+    """Work that was done, in the unit of its workload (see ``mesh.credits.tariff``)."""
+
+    units: int
+
+
+class Candidate(Value, frozen=True):
+    """A device that a permit names, with the most that may be earned there (micro-credits)."""
+
+    device: DeviceId
+    key: DeviceKey
+    owner: MemberId
+    cap: int
+
+
+class Hint(Value, frozen=True):
+    """What the coordinator knows of a candidate, unsigned: where it is and how fast it should answer."""
+
+    device: DeviceId
+    service_s: float
+    first_byte_s: float
+    load: Load = Load()
+    addresses: tuple[str, ...] = ()
+    relay: str | None = None
+
+
+class GateResult(Value, frozen=True):
+    """One yes/no reason about one device. ``reason`` is words for people made of codes and numbers."""
+
+    device: DeviceId
+    gate: str
+    passed: bool
+    reason: str = ""
+
+
+class DeviceScore(Value, frozen=True):
+    """How an eligible device ranked: weighted terms that sum to ``total`` (higher is better)."""
+
+    device: DeviceId
+    terms: dict[str, float]
+    total: float
+
+
+class Explanation(Value, frozen=True):
+    """Why a job goes where it goes: every gate of every device, every score, and what would have changed it."""
+
+    gates: tuple[GateResult, ...] = ()
+    scores: tuple[DeviceScore, ...] = ()
+    chosen: DeviceId | None = None
+    would_change: tuple[str, ...] = ()
