@@ -1,0 +1,112 @@
+"""What is signed about membership: certificate, State, and the proofs a device gives of its key.
+
+Touches: nothing.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+from mesh.ids import DeviceId, DeviceKey, MemberId
+from mesh.protocol.signed import Paper
+from mesh.protocol.values import Role
+
+CERTIFICATE_LIFE_S = 7 * 86400.0
+"""Certificates live 7 days and are renewed at half: a device may be away for half a week unnoticed."""
+
+
+class Certificate(Paper, frozen=True, kw_only=True):
+    """The network says: this key is this member's device. Signed by the network key."""
+
+    TYP: ClassVar[str] = "mesh-certificate"
+
+    device: DeviceId
+    name: str
+    key: DeviceKey
+    owner: MemberId
+    serial: int
+    epoch: int
+    issued_ms: int
+    expires_ms: int
+    admission: str | None = None
+    """An admission signed by an admin's device, where there is one."""
+
+
+class NetworkKey(msgspec.Struct, frozen=True):
+    """A key with the time it counts in (milliseconds by the coordinator's clock)."""
+
+    key: DeviceKey
+    from_ms: int
+    until_ms: int
+
+
+class RelayInfo(msgspec.Struct, frozen=True):
+    """A relay of the network: its URL and, once it observes addresses, its own key."""
+
+    url: str
+    key: DeviceKey | None = None
+
+
+class State(Paper, frozen=True, kw_only=True):
+    """What every device must agree on. Signed by the network key; a device never takes a lower epoch."""
+
+    TYP: ClassVar[str] = "mesh-state"
+
+    epoch: int
+    name: str
+    time_ms: int
+    network_keys: tuple[NetworkKey, ...]
+    coordinator_keys: tuple[NetworkKey, ...]
+    revoked: tuple[DeviceKey, ...] = ()
+    policy_version: int = 1
+    relays: tuple[RelayInfo, ...] = ()
+    catalogue_digest: str = ""
+    ledger_head: str | None = None
+
+
+class JoinProof(Paper, frozen=True, kw_only=True):
+    """A joining device proves its key to one coordinator, for one secret. Network is empty."""
+
+    TYP: ClassVar[str] = "mesh-join"
+
+    key: DeviceKey
+    coordinator: DeviceKey
+    secret_sha256: str
+    name: str
+    time_ms: int
+
+
+class SignInProof(Paper, frozen=True, kw_only=True):
+    """A device asks for a session that may read what its owner may see of the network."""
+
+    TYP: ClassVar[str] = "mesh-signin"
+
+    device: DeviceId
+    coordinator: DeviceKey
+    nonce: str
+    time_ms: int
+
+
+class LinkProof(Paper, frozen=True, kw_only=True):
+    """One side of the link's handshake. Both sign the same facts in their own role; network is empty.
+
+    ``binding`` is the pinned TLS hash, or the URL's origin where none is pinned: a challenge that somebody forwards is
+    worth nothing, since the two ends then differ in it.
+    """
+
+    TYP: ClassVar[str] = "mesh-link"
+
+    side: str
+    """``device`` or ``coordinator``: neither proof can be shown as the other."""
+    device: DeviceId
+    coordinator: DeviceKey
+    coordinator_nonce: str
+    device_nonce: str
+    binding: str
+
+
+class PeerCertificate(msgspec.Struct, frozen=True):
+    """A signed certificate with the role that the reader should know of its owner."""
+
+    certificate: str
+    role: Role = "member"

@@ -1,0 +1,103 @@
+"""The signed facts of a job: what settlement believes. See docs/wire.md for who may say what.
+
+All carry (network, job, attempt): together with the requester's device they name one attempt. An answer to an attempt is
+exactly one of Used, Failed, Superseded. Digests are keyed with a secret that only the two devices know, because plain
+hashes of short prompts can be guessed.
+
+Touches: nothing.
+"""
+
+import hashlib
+from typing import ClassVar, Literal
+
+from mesh.ids import DeviceId, JobId, PermitId
+from mesh.protocol.signed import Paper
+
+DIGEST_SECRET_BYTES = 32
+OUTCOMES = ("done", "broken", "failed")
+
+
+class Fact(Paper, frozen=True, kw_only=True):
+    """Base of the facts: one attempt at one job. ``permit`` is None between devices of one owner."""
+
+    permit: PermitId | None
+    requester: DeviceId
+    worker: DeviceId
+    job: JobId
+    attempt: int
+
+
+class Submit(Fact, frozen=True, kw_only=True):
+    """The requester asks this worker for this attempt, and will pay at most ``maximum`` micro-credits."""
+
+    TYP: ClassVar[str] = "mesh-submit"
+
+    input_digest: str
+    maximum: int
+    time_ms: int
+
+
+class Count(Fact, frozen=True, kw_only=True):
+    """The requester has received this many units of a stream so far."""
+
+    TYP: ClassVar[str] = "mesh-count"
+
+    units: int
+
+
+class Claim(Fact, frozen=True, kw_only=True):
+    """The worker's receipt: units delivered, and how it ended. Carries the Submit that asked for it."""
+
+    TYP: ClassVar[str] = "mesh-claim"
+
+    units: int
+    outcome: Literal["done", "broken", "failed"]
+    output_digest: str
+    started_ms: int
+    finished_ms: int
+    submit: str
+    """The requester's signed Submit."""
+    count: str | None = None
+    """The last signed Count that the worker holds."""
+
+
+class Used(Fact, frozen=True, kw_only=True):
+    """The requester took the result and counted ``units`` itself. Wraps the worker's Claim if it has it."""
+
+    TYP: ClassVar[str] = "mesh-used"
+
+    units: int
+    claim: str | None = None
+
+
+class Failed(Fact, frozen=True, kw_only=True):
+    """The requester got nothing it can use from this attempt; ``reason`` is an error code."""
+
+    TYP: ClassVar[str] = "mesh-failed"
+
+    reason: str
+
+
+class Superseded(Fact, frozen=True, kw_only=True):
+    """The requester used another attempt of the same job instead."""
+
+    TYP: ClassVar[str] = "mesh-superseded"
+
+    used_attempt: int
+
+
+class NoMore(Paper, frozen=True, kw_only=True):
+    """One side has nothing more to say about a permit: ``facts`` answers (or claims) in all. Kept for good."""
+
+    TYP: ClassVar[str] = "mesh-nomore"
+
+    permit: PermitId
+    device: DeviceId
+    side: Literal["requester", "worker"]
+    facts: int
+
+
+def keyed_digest(secret: bytes, content: bytes) -> str:
+    """BLAKE2b-256 of ``content`` keyed with the job's 32-byte secret, in hex."""
+    assert len(secret) == DIGEST_SECRET_BYTES
+    return hashlib.blake2b(content, key=secret, digest_size=32).hexdigest()
