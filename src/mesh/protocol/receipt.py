@@ -1,6 +1,6 @@
 """The signed facts of a job: what settlement believes. See docs/wire.md for who may say what.
 
-All carry (network, job, attempt): together with the requester's device they name one attempt. An answer to an attempt is
+All carry (network, job, attempt): with the requester's device they name one attempt. An answer to an attempt is
 exactly one of Used, Failed, Superseded. Digests are keyed with a secret that only the two devices know, because plain
 hashes of short prompts can be guessed.
 

@@ -1,0 +1,305 @@
+"""Messages of the link between a device (or relay) and its coordinator: JSON over one WebSocket.
+
+Order: ``Challenge`` ← coordinator, ``Prove`` → coordinator, ``Welcome`` ← coordinator, ``Hello`` → coordinator; then
+anything at any time. Unknown fields are ignored; an unknown tag is answered with ``Problem`` and otherwise ignored.
+Before ``Welcome`` each message is at most 4 KiB and must come within 5 s.
+
+Touches: nothing.
+"""
+
+from typing import Any
+
+import msgspec
+
+from mesh.errors import MeshError
+from mesh.ids import DeviceId, DeviceKey, JobId, NetworkId, PermitId, RequestId
+from mesh.protocol.papers import PeerCertificate
+from mesh.protocol.values import Capability, Condition, DeviceState, Explanation, Hint, JobSpec
+
+LINK_PATH = "/v1/link"
+LINK_VERSION = 1
+HANDSHAKE_BYTES_MAX = 4 * 1024
+HANDSHAKE_S = 5.0
+MESSAGE_BYTES_MAX = 1024 * 1024
+"""Longest message after the handshake: Peers of 1,000 devices is about 700 KiB."""
+BEAT_S = 5.0
+OFFLINE_AFTER_S = 20.0
+REPORT_FACTS_MAX = 64
+NONCE_BYTES = 32
+
+
+class LinkError(MeshError):
+    """The link carried something that is not a message of this protocol. Update Mesh on the device or coordinator."""
+
+    code = "link.protocol"
+    kind = "invalid"
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag=str.lower):
+    """Base of all link messages."""
+
+
+# --- coordinator → device ---------------------------------------------------------------------------------------------
+
+
+class Challenge(Message, frozen=True):
+    """First word of the coordinator: who it says it is, and its nonce (hex)."""
+
+    coordinator: DeviceKey
+    nonce: str
+    version: int = LINK_VERSION
+
+
+class Welcome(Message, frozen=True):
+    """The coordinator's own proof (a signed LinkProof), the time, and what the device must hold."""
+
+    proof: str
+    time_ms: int
+    network: NetworkId
+    state: str | None = None
+    certificate: str | None = None
+    device_state: DeviceState = "ready"
+
+
+class BeatAnswer(Message, frozen=True):
+    """The answer to a beat: the coordinator's clock, and the beat's own number."""
+
+    number: int
+    time_ms: int
+
+
+class Placed(Message, frozen=True):
+    """Where a job may run. ``permit`` None: on the requester's own devices in ``hints``, by certificates alone."""
+
+    request: RequestId
+    permit: str | None
+    hints: tuple[Hint, ...]
+    explanation: Explanation = Explanation()
+
+
+class Refused(Message, frozen=True):
+    """No permit: the error's wire form, the gates that failed, and when to try again (None: when something changed)."""
+
+    request: RequestId
+    error: dict[str, Any]
+    explanation: Explanation = Explanation()
+    retry_after_s: float | None = None
+
+
+class Reported(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One fact of a batch that was refused: its place in the batch and the error code. It must not be sent again."""
+
+    index: int
+    code: str
+
+
+class ReportAck(Message, frozen=True):
+    """A batch of facts is committed; what is not in ``refused`` was taken (or was known already)."""
+
+    batch: int
+    refused: tuple[Reported, ...] = ()
+
+
+class StateUpdate(Message, frozen=True):
+    """A new signed State."""
+
+    state: str
+
+
+class CertificateUpdate(Message, frozen=True):
+    """The device's own certificate, renewed."""
+
+    certificate: str
+
+
+class OwnDevice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Placement facts of a device of the same owner, so that one person's devices work without the coordinator."""
+
+    device: DeviceId
+    capability: Capability
+    condition: Condition = Condition()
+    online: bool = False
+
+
+class Peers(Message, frozen=True):
+    """Certificates that this device may see. ``full`` replaces all it knew; else added or changed, and ``gone``."""
+
+    certificates: tuple[PeerCertificate, ...] = ()
+    own: tuple[OwnDevice, ...] = ()
+    gone: tuple[DeviceId, ...] = ()
+    full: bool = False
+
+
+class Close(Message, frozen=True):
+    """The requester says it is done with a permit: write its tombstone and answer ``NoMore``."""
+
+    permit: PermitId
+
+
+class Cancel(Message, frozen=True):
+    """Stop a job that this device asked for (or works on)."""
+
+    job: JobId
+
+
+class Drain(Message, frozen=True):
+    """Finish what is running, take nothing new. ``resume`` undoes it."""
+
+    resume: bool = False
+
+
+class Removed(Message, frozen=True):
+    """This device no longer belongs to the network; the link closes after it. ``code`` says why."""
+
+    code: str
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """A device key and the numbers of the networks it is in (numbers mean nothing outside this relay)."""
+
+    key: DeviceKey
+    networks: tuple[int, ...]
+
+
+class Admissions(Message, frozen=True):
+    """For relays: who may connect, and which networks each shares. An empty ``networks`` removes a key."""
+
+    admissions: tuple[Admission, ...]
+    full: bool = False
+
+
+class Problem(Message, frozen=True):
+    """Something this side could not do with a message; an error's wire form."""
+
+    error: dict[str, Any]
+
+
+# --- device → coordinator ---------------------------------------------------------------------------------------------
+
+
+class Prove(Message, frozen=True):
+    """The device's answer to the challenge: its id, its nonce (hex), its signed LinkProof."""
+
+    device: DeviceId
+    nonce: str
+    proof: str
+    version: int = LINK_VERSION
+
+
+class Hello(Message, frozen=True):
+    """What the device is and runs. Sent once after Welcome, and again whenever it changes.
+
+    ``installation`` grows at each start of the agent: a lower number than before is a restored or copied home.
+    """
+
+    software: str
+    installation: int
+    capability: Capability | None = None
+    epoch: int = 0
+    relay: str | None = None
+    """The URL of the relay through which this device is reached; relays give their own URL."""
+    addresses: tuple[str, ...] = ()
+
+
+class Beat(Message, frozen=True):
+    """Every 5 s: a growing number and the device's condition."""
+
+    number: int
+    condition: Condition
+
+
+class PermitRequest(Message, frozen=True):
+    """Ask where a job may run. The same ``request`` again gives the same permit.
+
+    ``exclude``: devices that just failed this job.
+    """
+
+    request: RequestId
+    job: JobId
+    spec: JobSpec
+    exclude: tuple[DeviceId, ...] = ()
+
+
+class Started(Message, frozen=True):
+    """An attempt began to run on this worker (for people who watch; settles nothing)."""
+
+    job: JobId
+    attempt: int
+    requester: DeviceId
+
+
+class AttemptReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the requester saw one attempt end: unsigned, for the job's page. ``code`` is empty when it was used."""
+
+    device: DeviceId
+    attempt: int
+    started_ms: int
+    finished_ms: int
+    path: str = ""
+    code: str = ""
+
+
+class JobReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A job's record as its requester saw it. ``own``: it ran on the owner's own device, at price 0."""
+
+    job: JobId
+    spec: JobSpec
+    attempts: tuple[AttemptReport, ...]
+    device: DeviceId | None = None
+    units: int = 0
+    own: bool = False
+    code: str = ""
+    explanation: Explanation | None = None
+
+
+class Report(Message, frozen=True):
+    """A batch from the outbox: signed facts (compact JWS) and job records. Repeated until acknowledged.
+
+    In ``ReportAck.refused`` an index counts ``facts`` first, then ``jobs``.
+    """
+
+    batch: int
+    facts: tuple[str, ...] = ()
+    jobs: tuple[JobReport, ...] = ()
+
+
+class CancelJob(Message, frozen=True):
+    """The requester gave up a job: its permit may be closed as soon as its attempts are answered."""
+
+    job: JobId
+
+
+FromCoordinator = (
+    Challenge | Welcome | BeatAnswer | Placed | Refused | ReportAck | StateUpdate | CertificateUpdate | Peers
+    | Close | Cancel | Drain | Removed | Admissions | Problem
+)  # fmt: skip
+FromDevice = Prove | Hello | Beat | PermitRequest | Started | Report | CancelJob | Problem
+
+_encoder = msgspec.json.Encoder()
+_from_coordinator: msgspec.json.Decoder[Any] = msgspec.json.Decoder(FromCoordinator)
+_from_device: msgspec.json.Decoder[Any] = msgspec.json.Decoder(FromDevice)
+
+
+def encode(message: Message) -> bytes:
+    """A message as JSON bytes (one WebSocket text message)."""
+    return _encoder.encode(message)
+
+
+def decode_from_device(raw: bytes | str) -> FromDevice:
+    """Read a device's message. Raises LinkError."""
+    return _decode(_from_device, raw)  # type: ignore[no-any-return]
+
+
+def decode_from_coordinator(raw: bytes | str) -> FromCoordinator:
+    """Read the coordinator's message. Raises LinkError."""
+    return _decode(_from_coordinator, raw)  # type: ignore[no-any-return]
+
+
+def _decode(decoder: "msgspec.json.Decoder[Any]", raw: bytes | str) -> Any:
+    if len(raw) > MESSAGE_BYTES_MAX:
+        raise LinkError("A link message is too long.", bytes=len(raw))
+    try:
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # msgspec.ValidationError is a DecodeError; its text may quote the value, so only its kind goes on.
+        raise LinkError(reason=type(error).__name__) from error
