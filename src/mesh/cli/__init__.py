@@ -1,0 +1,4 @@
+"""The command line: a file per noun.
+
+Touches: nothing.
+"""
