@@ -1,0 +1,35 @@
+"""The tier of a device, from what is in it.
+
+Touches: nothing.
+"""
+
+from collections.abc import Sequence
+
+from mesh.protocol.values import Capability, Gpu, ModelOffer
+from mesh.units import GIB
+
+PHONE_CPU, PHONE_NPU, COMPUTER_CPU, SMALL_GPU, SERVER_GPU = range(5)
+"""The five tiers: phone CPU, phone or tablet with an NPU, laptop or desktop CPU, small GPU, server GPU."""
+
+SMALL_GPU_BYTES = 2 * GIB
+"""A GPU below this holds no model of the catalogue beside its display: the CPU does the work."""
+SERVER_GPU_BYTES = 20 * GIB
+"""Laptop GPUs end at 16 GB, server GPUs begin at 24 GB."""
+
+
+def detect_tier(*, phone: bool, npu: bool, gpus: Sequence[Gpu]) -> int:
+    """The tier of a device, 0 to 4. A phone's GPU does not count: pages cannot give it models."""
+    if phone:
+        return PHONE_NPU if npu else PHONE_CPU
+    memory = max((gpu.memory_bytes for gpu in gpus), default=0)
+    if memory >= SERVER_GPU_BYTES:
+        return SERVER_GPU
+    return SMALL_GPU if memory >= SMALL_GPU_BYTES else COMPUTER_CPU
+
+
+def offer_of(capability: Capability, workload: str, model: str) -> ModelOffer | None:
+    """What a device offers for a workload and model, or None."""
+    for offer in capability.offers:
+        if offer.workload == workload and offer.model == model:
+            return offer
+    return None

@@ -1,0 +1,92 @@
+"""Roles: what each may do in a network, and why there is always an admin.
+
+Touches: nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from mesh.errors import MeshError
+from mesh.ids import MemberId
+from mesh.protocol.values import Role
+
+Permission = Literal[
+    "network.read",
+    "network.change",
+    "devices.read",
+    "devices.invite",
+    "devices.remove_own",
+    "devices.remove_any",
+    "devices.approve",
+    "members.read",
+    "members.invite",
+    "jobs.read_own",
+    "jobs.read_all",
+    "jobs.run",
+    "ledger.read_own",
+    "ledger.read_all",
+]
+
+GUEST: frozenset[Permission] = frozenset(
+    {"network.read", "devices.read", "devices.remove_own", "jobs.run", "jobs.read_own", "ledger.read_own"}
+)
+MEMBER: frozenset[Permission] = GUEST | {"devices.invite", "members.read"}
+ADMIN: frozenset[Permission] = MEMBER | {
+    "network.change",
+    "devices.remove_any",
+    "devices.approve",
+    "members.invite",
+    "jobs.read_all",
+    "ledger.read_all",
+}
+PERMISSIONS: Mapping[Role, frozenset[Permission]] = {"guest": GUEST, "member": MEMBER, "admin": ADMIN}
+"""The one table: role → what it may do. A guest runs jobs and sees their own lines; an admin does everything."""
+
+
+class NotAllowed(MeshError):
+    """Your role in this network does not allow that. Ask an admin to do it, or to change your role."""
+
+    code = "members.not_allowed"
+    kind = "forbidden"
+
+
+class NotMember(MeshError):
+    """There is no such network, or you are not in it. Ask an admin for an invite."""
+
+    code = "members.not_member"
+    kind = "not_found"
+
+
+class LastAdmin(MeshError):
+    """A network always has an admin, and this is the last one. Make somebody else an admin first."""
+
+    code = "members.last_admin"
+    kind = "conflict"
+
+
+def allows(role: Role, permission: Permission) -> bool:
+    """Whether a role includes a permission."""
+    return permission in PERMISSIONS[role]
+
+
+def require(role: Role | None, permission: Permission) -> None:
+    """Refuse somebody who is no member (role None), or whose role lacks the permission."""
+    if role is None:
+        raise NotMember
+    if not allows(role, permission):
+        raise NotAllowed(permission=permission, role=role)
+
+
+def change_role(roles: Mapping[MemberId, Role], member: MemberId, role: Role | None) -> dict[MemberId, Role]:
+    """Give a member another role, or None to let them go; the last admin stays one.
+
+    Nothing changes for a member who has the role already. Raises NotMember, LastAdmin.
+    """
+    if member not in roles:
+        raise NotMember
+    changed = {who: has for who, has in roles.items() if who != member}
+    if role is not None:
+        changed[member] = role
+    if "admin" in roles.values() and "admin" not in changed.values():
+        raise LastAdmin
+    return changed

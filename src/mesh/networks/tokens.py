@@ -1,0 +1,109 @@
+"""Join tokens: one object lets in the first person, other people, devices and relays.
+
+The secret itself is never kept: whoever keeps tokens finds them by its hash. A use is counted in the transaction that
+does what the token is for, so that a failed join costs no use and two joins at once cannot share one.
+
+Touches: nothing.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from mesh.errors import MeshError
+from mesh.ids import MemberId, NetworkId, TokenId
+from mesh.protocol.values import Role
+
+Purpose = Literal["claim", "member", "device", "relay"]
+
+CLAIM_LIFE_S = 15 * 60
+"""How long a claim link lives: long enough to walk to the machine that opens it, short in a journal."""
+LIFE_S_DEFAULT = 60 * 60
+"""An invite lives for an hour unless its maker says otherwise."""
+LIFE_S_MAX = 90 * 24 * 3600
+"""No token outlives a quarter: a forgotten one must not stay a way in."""
+USES_MAX = 10_000
+"""More than any rollout of auth keys needs; bounds what one leaked key can admit."""
+
+
+class TokenUnknown(MeshError):
+    """This link is not known here. Check that it was copied whole, or ask for a new one."""
+
+    code = "token.unknown"
+    kind = "not_found"
+
+
+class TokenExpired(MeshError):
+    """This link has expired. Ask the person who sent it for a new one."""
+
+    code = "token.expired"
+    kind = "gone"
+
+
+class TokenUsed(MeshError):
+    """This link was used as often as it allows. Ask the person who sent it for a new one."""
+
+    code = "token.used"
+    kind = "gone"
+
+
+class TokenRevoked(MeshError):
+    """This link was withdrawn. Ask the person who sent it for a new one."""
+
+    code = "token.revoked"
+    kind = "gone"
+
+
+class TokenWrongPurpose(MeshError):
+    """This link is for something else. Use `mesh auth claim` for people, `mesh device join` for devices."""
+
+    code = "token.wrong_purpose"
+    kind = "invalid"
+
+
+class TokenTerms(MeshError):
+    """An invite needs 1 to 10000 uses and a life of 1 second to 90 days. Change what is outside of that."""
+
+    code = "token.terms"
+    kind = "invalid"
+
+
+class JoinToken(msgspec.Struct, frozen=True):
+    """A way in. ``maker`` owns the devices that join by it; ``approved`` False leaves them pending."""
+
+    id: TokenId
+    purpose: Purpose
+    expires_ms: int
+    uses_max: int = 1
+    uses: int = 0
+    network: NetworkId | None = None
+    maker: MemberId | None = None
+    role: Role = "member"
+    name: str = ""
+    approved: bool = True
+    revoked: bool = False
+
+
+def check_terms(*, uses: int, life_s: float) -> None:
+    """Refuse terms of a new token outside of the limits. Raises TokenTerms."""
+    if not (1 <= uses <= USES_MAX and 1 <= life_s <= LIFE_S_MAX):
+        raise TokenTerms(uses=uses, expires_s=life_s)
+
+
+def redeem(token: JoinToken | None, *, purpose: Purpose, now_ms: int) -> JoinToken:
+    """Count one use of a token at ``now_ms`` and return it as it is afterwards.
+
+    Raises TokenUnknown, TokenWrongPurpose, TokenRevoked, TokenExpired, TokenUsed, in this order: what a person can do
+    least about comes first.
+    """
+    if token is None:
+        raise TokenUnknown
+    if token.purpose != purpose:
+        raise TokenWrongPurpose(purpose=token.purpose)
+    if token.revoked:
+        raise TokenRevoked
+    if now_ms >= token.expires_ms:
+        raise TokenExpired(expired_ms=token.expires_ms)
+    if token.uses >= token.uses_max:
+        raise TokenUsed(uses=token.uses)
+    return msgspec.structs.replace(token, uses=token.uses + 1)

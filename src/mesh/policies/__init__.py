@@ -1,0 +1,4 @@
+"""Policies: who may run what, where, with which data. Rules.
+
+Touches: nothing.
+"""
