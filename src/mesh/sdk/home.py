@@ -103,7 +103,7 @@ class Home:
             return msgspec.json.decode(self.record_file.read_bytes(), type=HomeRecord)
         except FileNotFoundError:
             return HomeRecord()
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
             raise HomeUnreadable(f"{self.record_file} cannot be read: {error}. Move it away and join again.") from error
 
     def write(self, record: HomeRecord) -> None:

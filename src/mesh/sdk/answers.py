@@ -1,0 +1,147 @@
+"""What the coordinator answers, as types. Unknown fields are ignored: an older client understands a newer server.
+
+Touches: nothing.
+"""
+
+from typing import Any
+
+import msgspec
+
+from mesh.ids import DeviceId, JobId, MemberId, NetworkId, TokenId
+from mesh.protocol.values import DeviceState, Role
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Base of all answers: immutable."""
+
+
+class About(Answer, frozen=True):
+    """Which coordinator this is: version, public key, its clock."""
+
+    version: str
+    key: str
+    time_ms: int
+
+
+class Claimed(Answer, frozen=True):
+    """A person signed in: the session token (a secret), who they are, and the network that they came into."""
+
+    token: str
+    member: MemberId
+    name: str
+    network: NetworkId | None = None
+
+
+class Made(Answer, frozen=True):
+    """A network was made."""
+
+    network: NetworkId
+
+
+class Minted(Answer, frozen=True):
+    """A join link was made; its secret is shown this once."""
+
+    token_id: TokenId
+    link: str
+
+
+class Done(Answer, frozen=True):
+    """An act that answers nothing else."""
+
+
+class Network(Answer, frozen=True):
+    """A network that I am in."""
+
+    network: NetworkId
+    name: str
+    role: Role | None = None
+
+
+class Networks(Answer, frozen=True):
+    """The networks that I am in."""
+
+    networks: tuple[Network, ...]
+
+
+class Device(Answer, frozen=True):
+    """A device as its network shows it."""
+
+    device: DeviceId
+    name: str
+    owner: MemberId
+    state: DeviceState
+    tier: int | None = None
+    last_seen_ms: int | None = None
+
+
+class Devices(Answer, frozen=True):
+    """The devices of a network."""
+
+    devices: tuple[Device, ...]
+
+
+class Member(Answer, frozen=True):
+    """A person in a network."""
+
+    member: MemberId
+    name: str
+    role: Role
+
+
+class Members(Answer, frozen=True):
+    """The people of a network."""
+
+    members: tuple[Member, ...]
+
+
+class Job(Answer, frozen=True):
+    """A job's record: never its payload. Amounts in micro-credits, times in milliseconds since 1970 UTC."""
+
+    job: JobId
+    state: str
+    workload: str
+    model: str
+    created_ms: int
+    device: DeviceId | None = None
+    charge: int | None = None
+    units: int | None = None
+
+
+class Jobs(Answer, frozen=True):
+    """A page of job records, newest first; ``cursor`` asks for the next page."""
+
+    jobs: tuple[Job, ...]
+    cursor: str | None = None
+
+
+class Balance(Answer, frozen=True):
+    """One's credits in a network, in micro-credits."""
+
+    balance: int
+    pending: int = 0
+    held: int = 0
+
+
+class LedgerLine(Answer, frozen=True):
+    """One entry of the ledger that concerns me."""
+
+    posting: str
+    time_ms: int
+    kind: str
+    account: str
+    amount: int
+    job: JobId | None = None
+
+
+class Ledger(Answer, frozen=True):
+    """A page of ledger lines, newest first."""
+
+    lines: tuple[LedgerLine, ...]
+    cursor: str | None = None
+
+
+class Verified(Answer, frozen=True):
+    """What the check of the whole ledger found."""
+
+    ok: bool
+    problems: tuple[Any, ...] = ()

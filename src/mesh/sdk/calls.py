@@ -1,0 +1,143 @@
+"""Every call of the coordinator's HTTP API as a value: method, path, body, and the type of its answer.
+
+Both clients (sync and async) send the same values, so that a call is written once.
+
+Touches: nothing.
+"""
+
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from mesh.ids import DeviceId, JobId, NetworkId, TokenId
+from mesh.protocol.values import Role
+from mesh.sdk import answers
+
+T = TypeVar("T")
+Purpose = Literal["member", "device", "relay"]
+
+
+class Call(msgspec.Struct, Generic[T], frozen=True):
+    """One request. ``body`` None sends none; ``changes`` calls carry an idempotency key."""
+
+    method: str
+    path: str
+    answer: type[T]
+    body: dict[str, Any] | None = None
+    query: dict[str, str] | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether this call changes something at the coordinator."""
+        return self.method != "GET"
+
+
+class TokenTerms(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a join link allows: for whom, how often, how long (seconds), and whether an admin must still approve."""
+
+    purpose: Purpose
+    uses: int = 1
+    expires_s: float = 86400.0
+    approve: bool = False
+    role: Role | None = None
+    name: str | None = None
+
+
+def _network(network: NetworkId, *rest: str) -> str:
+    return "/".join(("/v1/networks", network, *rest))
+
+
+def _page(limit: int, cursor: str | None) -> dict[str, str]:
+    return {"limit": str(limit), **({"cursor": cursor} if cursor else {})}
+
+
+def about() -> Call[answers.About]:
+    """Which coordinator this is."""
+    return Call("GET", "/v1/about", answers.About)
+
+
+def claim(secret: str, name: str) -> Call[answers.Claimed]:
+    """Use a claim link or a member invite: sign in as a new person called ``name``."""
+    return Call("POST", "/v1/claim", answers.Claimed, {"secret": secret, "name": name})
+
+
+def create_network(name: str) -> Call[answers.Made]:
+    """Make a network; the caller becomes its admin."""
+    return Call("POST", "/v1/networks", answers.Made, {"name": name})
+
+
+def networks() -> Call[answers.Networks]:
+    """The networks that I am in."""
+    return Call("GET", "/v1/networks", answers.Networks)
+
+
+def mint(network: NetworkId, terms: TokenTerms) -> Call[answers.Minted]:
+    """Make a join link."""
+    body = {"uses": terms.uses, "expires_s": terms.expires_s, "approve": terms.approve, "purpose": terms.purpose}
+    extra = {key: value for key, value in {"role": terms.role, "name": terms.name}.items() if value is not None}
+    return Call("POST", _network(network, "tokens"), answers.Minted, {**body, **extra})
+
+
+def withdraw(network: NetworkId, token: TokenId) -> Call[answers.Done]:
+    """Revoke a join link."""
+    return Call("DELETE", _network(network, "tokens", token), answers.Done)
+
+
+def devices(network: NetworkId) -> Call[answers.Devices]:
+    """The devices of a network."""
+    return Call("GET", _network(network, "devices"), answers.Devices)
+
+
+def remove_device(network: NetworkId, device: DeviceId) -> Call[answers.Done]:
+    """Remove a device: it is cut off at once."""
+    return Call("DELETE", _network(network, "devices", device), answers.Done)
+
+
+def approve_device(network: NetworkId, device: DeviceId) -> Call[answers.Done]:
+    """Let a pending device in."""
+    return Call("POST", _network(network, "devices", device, "approve"), answers.Done, {})
+
+
+def members(network: NetworkId) -> Call[answers.Members]:
+    """The people of a network."""
+    return Call("GET", _network(network, "members"), answers.Members)
+
+
+def jobs(network: NetworkId, limit: int = 20, cursor: str | None = None) -> Call[answers.Jobs]:
+    """Job records that I may see, newest first."""
+    return Call("GET", _network(network, "jobs"), answers.Jobs, query=_page(limit, cursor))
+
+
+def job(network: NetworkId, job: JobId) -> Call[answers.Job]:
+    """One job's record."""
+    return Call("GET", _network(network, "jobs", job), answers.Job)
+
+
+def why(network: NetworkId, job: JobId) -> Call[dict[str, Any]]:
+    """Why a job went where it went: gates, scores, chosen, attempts, what would have changed it."""
+    return Call("GET", _network(network, "jobs", job, "why"), dict[str, Any])
+
+
+def cancel(network: NetworkId, job: JobId) -> Call[answers.Done]:
+    """Stop a job."""
+    return Call("POST", _network(network, "jobs", job, "cancel"), answers.Done, {})
+
+
+def balance(network: NetworkId) -> Call[answers.Balance]:
+    """My credits."""
+    return Call("GET", _network(network, "balance"), answers.Balance)
+
+
+def ledger(network: NetworkId, limit: int = 50, cursor: str | None = None) -> Call[answers.Ledger]:
+    """Ledger lines that I may see, newest first."""
+    return Call("GET", _network(network, "ledger"), answers.Ledger, query=_page(limit, cursor))
+
+
+def verify(network: NetworkId) -> Call[answers.Verified]:
+    """Check the whole ledger: every posting sums to zero, every balance is the sum of its entries."""
+    return Call("GET", _network(network, "ledger", "verify"), answers.Verified)
+
+
+def settings(network: NetworkId, changes: dict[str, Any]) -> Call[answers.Done]:
+    """Change settings of a network (for its admins), for example ``credit_line``."""
+    return Call("PUT", _network(network, "settings"), answers.Done, changes)

@@ -1,0 +1,155 @@
+"""The coordinator's HTTP API for Python programs: one client that waits, one for asyncio.
+
+    with Coordinator.of(home) as coordinator:
+        for device in coordinator.do(calls.devices(network)).devices: …
+
+Where the home pins a certificate, only that very certificate is spoken to, whoever else may have signed another.
+
+Touches: sockets, randomness (idempotency keys).
+"""
+
+import asyncio
+import secrets
+import ssl
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx2
+import msgspec
+
+from mesh.errors import MeshError, RemoteError, from_wire
+from mesh.sdk.calls import Call
+from mesh.sdk.home import CoordinatorRecord, Home, NotSignedIn
+from mesh.sdk.pinning import pinned_context
+
+T = TypeVar("T")
+ANSWER_BYTES_MAX = 16 * 1024 * 1024
+"""Longest answer that is decoded; a page of 1,000 ledger lines is about 300 KiB."""
+TIMEOUT_S = 20.0
+"""How long a call may take: the coordinator answers in milliseconds, a busy small machine in seconds."""
+
+
+class CoordinatorUnreachable(MeshError):
+    """The coordinator does not answer. Check that `mesh serve` or `mesh up` runs there, and that you reach it."""
+
+    code = "coordinator.unreachable"
+    kind = "unreachable"
+
+
+class OddAnswer(MeshError):
+    """The coordinator answered something that this version does not understand. Update Mesh on both sides."""
+
+    code = "coordinator.odd_answer"
+
+
+def _request(call: Call[Any], token: str | None) -> dict[str, Any]:
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    if call.changes:
+        headers["idempotency-key"] = secrets.token_hex(16)
+    request: dict[str, Any] = {"method": call.method, "url": call.path, "headers": headers}
+    if call.query:
+        request["params"] = call.query
+    if call.body is not None:
+        request["json"] = call.body
+    return request
+
+
+def _answer(call: Call[T], response: httpx2.Response) -> T:
+    content = response.content
+    if len(content) > ANSWER_BYTES_MAX:
+        raise OddAnswer("The coordinator's answer is too long to be read.")
+    try:
+        if response.is_success:
+            return msgspec.json.decode(content or b"{}", type=call.answer)
+        body = msgspec.json.decode(content)
+        raise from_wire(body["error"])
+    except RemoteError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise OddAnswer(status=response.status_code) from error
+
+
+def _unreachable(url: str, error: Exception) -> CoordinatorUnreachable:
+    return CoordinatorUnreachable(
+        f"The coordinator at {url} does not answer ({type(error).__name__}). "
+        "Check that it runs and that this machine reaches it.",
+        url=url,
+    )
+
+
+def _verify(record: CoordinatorRecord) -> ssl.SSLContext | bool:
+    try:
+        return True if record.tls_sha256 is None else pinned_context(record.url, record.tls_sha256, TIMEOUT_S)
+    except OSError as error:
+        raise _unreachable(record.url, error) from error
+
+
+class Coordinator:
+    """A client that waits for each answer. Close it, or use it as a context manager."""
+
+    def __init__(self, record: CoordinatorRecord, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
+        self._url = record.url
+        self._token = token
+        # No proxies from the environment: a coordinator is on loopback, on the LAN, or pinned.
+        self._http = httpx2.Client(base_url=record.url, verify=_verify(record), timeout=timeout_s, trust_env=False)
+
+    @classmethod
+    def of(cls, home: Home) -> Self:
+        """The client of the person signed in at a home. Raises NotJoined, NotSignedIn."""
+        session = home.read().session
+        record = home.coordinator()
+        if session is None:
+            raise NotSignedIn
+        return cls(record, session.token)
+
+    def do(self, call: Call[T]) -> T:
+        """Send a call. Raises RemoteError with the coordinator's reason, CoordinatorUnreachable, OddAnswer."""
+        try:
+            return _answer(call, self._http.request(**_request(call, self._token)))
+        except httpx2.RequestError as error:
+            raise _unreachable(self._url, error) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncCoordinator:
+    """The same for asyncio, made by ``open``. Close it, or use it as an asynchronous context manager."""
+
+    def __init__(self, http: httpx2.AsyncClient, token: str | None) -> None:
+        self._http = http
+        self._token = token
+
+    @classmethod
+    async def open(cls, record: CoordinatorRecord, token: str | None = None, timeout_s: float = TIMEOUT_S) -> Self:
+        """Make the client; where a certificate is pinned it is fetched and compared first."""
+        verify = await asyncio.to_thread(_verify, record)
+        return cls(httpx2.AsyncClient(base_url=record.url, verify=verify, timeout=timeout_s, trust_env=False), token)
+
+    async def do(self, call: Call[T]) -> T:
+        """Send a call. Raises RemoteError with the coordinator's reason, CoordinatorUnreachable, OddAnswer."""
+        try:
+            return _answer(call, await self._http.request(**_request(call, self._token)))
+        except httpx2.RequestError as error:
+            raise _unreachable(str(self._http.base_url), error) from error
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
