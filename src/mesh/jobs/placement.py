@@ -239,10 +239,10 @@ def _unit(value: float) -> float:
 def _shuffle_near_ties(ranked: list[Ranked], draw: int) -> list[Ranked]:
     """Shuffle the head of the ranking: totals near the best at the best's price. A coin never decides who pays."""
     best = ranked[0]
-    near = [
-        entry for entry in ranked if entry.score.total >= best.score.total * (1 - NEAR_TIE) and entry.cost == best.cost
-    ]
-    rest = [entry for entry in ranked if entry not in near] if len(near) < len(ranked) else []
+    least = best.score.total * (1 - NEAR_TIE)
+    near, rest = [], []
+    for entry in ranked:
+        (near if entry.score.total >= least and entry.cost == best.cost else rest).append(entry)
     for place_at in range(min(CANDIDATES_ONE_JOB, len(near) - 1)):  # the others of the ranking are not used
         draw, offset = divmod(draw, len(near) - place_at)
         swap = place_at + offset
