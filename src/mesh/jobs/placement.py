@@ -240,7 +240,8 @@ def _shuffle_near_ties(ranked: list[Ranked], draw: int) -> list[Ranked]:
     """Shuffle the head of the ranking: totals near the best at the best's price. A coin never decides who pays."""
     best = ranked[0]
     least = best.score.total * (1 - NEAR_TIE)
-    near, rest = [], []
+    near: list[Ranked] = []
+    rest: list[Ranked] = []
     for entry in ranked:
         (near if entry.score.total >= least and entry.cost == best.cost else rest).append(entry)
     for place_at in range(min(CANDIDATES_ONE_JOB, len(near) - 1)):  # the others of the ranking are not used
