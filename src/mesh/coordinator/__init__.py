@@ -1,0 +1,4 @@
+"""The coordinator: accounts, membership, presence, placement, ledger. It decides; devices do.
+
+Touches: nothing.
+"""

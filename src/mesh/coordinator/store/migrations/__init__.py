@@ -1,0 +1,4 @@
+"""Alembic's scripts: one set for SQLite and PostgreSQL.
+
+Touches: nothing.
+"""

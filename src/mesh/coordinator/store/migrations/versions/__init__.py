@@ -1,0 +1,4 @@
+"""One file per migration, numbered.
+
+Touches: nothing.
+"""

@@ -1,0 +1,9 @@
+"""Every table, a file per noun. ``METADATA`` knows them all once this package is imported.
+
+Touches: nothing.
+"""
+
+from mesh.coordinator.store.schema import devices, jobs, ledger, networks, people, permits, requests
+from mesh.coordinator.store.schema.columns import METADATA
+
+__all__ = ["METADATA", "devices", "jobs", "ledger", "networks", "people", "permits", "requests"]

@@ -1,0 +1,128 @@
+"""Tables of jobs and what is known about them: jobs, explanations, attempts, evidence, marks.
+
+Touches: nothing.
+"""
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy import text as sql_text
+
+from mesh.coordinator.store.schema.columns import ID, METADATA, NAME, WHOLE, WORD, money, time_ms
+
+_JOB = ["network", "requester", "job"]
+_JOBS_JOB = ["jobs.network", "jobs.requester", "jobs.job"]
+
+jobs = Table(
+    "jobs",
+    METADATA,
+    Column("network", ID, ForeignKey("networks.id"), primary_key=True),
+    Column("requester", ID, ForeignKey("devices.id"), primary_key=True),
+    Column("job", ID, primary_key=True),
+    Column("member", ID, ForeignKey("members.id"), nullable=False),
+    Column("workload", NAME, nullable=False),
+    Column("model", String(128), nullable=False),
+    Column("sensitivity", WORD, nullable=False),
+    Column("units", WHOLE, nullable=False),
+    Column("max_cost", WHOLE),
+    Column("own_worker", ID, ForeignKey("devices.id")),
+    Column("own_outcome", WORD),
+    Column("own_units", WHOLE),
+    time_ms("created_ms"),
+    time_ms("finished_ms", nullable=True),
+    time_ms("cancelled_ms", nullable=True),
+    Index("ix_jobs_network_created_ms", "network", "created_ms"),
+    Index("ix_jobs_job", "job"),
+)
+"""A job's key is (network, requester's device, job id). ``own_*`` is filled for work on a device of the same owner."""
+
+explanations = Table(
+    "explanations",
+    METADATA,
+    Column("network", ID, primary_key=True),
+    Column("requester", ID, primary_key=True),
+    Column("job", ID, primary_key=True),
+    Column("body", Text, nullable=False),
+    time_ms("created_ms"),
+    ForeignKeyConstraint(_JOB, _JOBS_JOB, ondelete="CASCADE"),
+)
+"""Why a job went where it went: ``protocol.values.Explanation`` as JSON text, encoded by the caller."""
+
+attempts = Table(
+    "attempts",
+    METADATA,
+    Column("network", ID, primary_key=True),
+    Column("requester", ID, primary_key=True),
+    Column("job", ID, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("permit", ID, ForeignKey("permits.id"), nullable=False),
+    Column("share", ID, ForeignKey("shares.id"), nullable=False),
+    Column("worker", ID, ForeignKey("devices.id"), nullable=False),
+    Column("earner", ID, ForeignKey("members.id"), nullable=False),
+    Column("state", WORD, nullable=False, server_default="submitted"),
+    money("maximum"),
+    money("pay"),
+    money("fee"),
+    money("owed"),
+    Column("how", WORD),
+    Column("units_paid", WHOLE, nullable=False, server_default="0"),
+    Column("changes", Integer, nullable=False, server_default="0"),
+    Column("matured", Boolean, nullable=False, server_default=sql_text("false")),
+    time_ms("submitted_ms"),
+    time_ms("paid_ms", nullable=True),
+    time_ms("changed_ms"),
+    CheckConstraint("pay >= 0 and fee >= 0 and owed >= 0", name="amounts"),
+    ForeignKeyConstraint(_JOB, _JOBS_JOB),
+    Index("ix_attempts_share", "share"),
+    Index(
+        "ix_attempts_maturing",
+        "paid_ms",
+        sqlite_where=sql_text("state = 'one_sided'"),
+        postgresql_where=sql_text("state = 'one_sided'"),
+    ),
+)
+"""One try on one worker. ``pay`` is what stands now (0 after a reversal), ``how`` says on which evidence."""
+
+evidence = Table(
+    "evidence",
+    METADATA,
+    Column("network", ID, primary_key=True),
+    Column("requester", ID, primary_key=True),
+    Column("job", ID, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("kind", WORD, primary_key=True),
+    Column("units", WHOLE, nullable=False, server_default="0"),
+    Column("code", WORD),
+    Column("signed", Text, nullable=False),
+    time_ms("received_ms"),
+    ForeignKeyConstraint(
+        [*_JOB, "attempt"],
+        ["attempts.network", "attempts.requester", "attempts.job", "attempts.attempt"],
+    ),
+)
+"""Signed facts, at most one of each kind per attempt: the first one, or for a ``count`` the highest."""
+
+marks = Table(
+    "marks",
+    METADATA,
+    Column("id", ID, primary_key=True),
+    Column("network", ID, ForeignKey("networks.id"), nullable=False),
+    Column("device", ID, ForeignKey("devices.id"), nullable=False),
+    Column("kind", WORD, nullable=False),
+    Column("job", ID, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("other", ID, ForeignKey("members.id")),
+    time_ms("made_ms"),
+    time_ms("cleared_ms", nullable=True),
+    Index("uq_marks_once", "network", "device", "kind", "job", "attempt", unique=True),
+)
+"""What counts against a device: ``double_use``, ``double_submit``, ``denied``, ``unsupported``. Admins may clear it."""

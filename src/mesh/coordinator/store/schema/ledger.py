@@ -1,0 +1,94 @@
+"""Tables of money: accounts, postings, entries, tariffs.
+
+Touches: nothing.
+"""
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
+
+from mesh.coordinator.store.schema.columns import DOCUMENT, ID, KEY, METADATA, WHOLE, WORD, money, time_ms
+
+accounts = Table(
+    "accounts",
+    METADATA,
+    Column("id", ID, primary_key=True),
+    Column("network", ID, ForeignKey("networks.id"), nullable=False),
+    Column("kind", WORD, nullable=False),
+    Column("member", ID, nullable=False, server_default=text("''")),
+    money("amount"),
+    money("held"),
+    CheckConstraint("kind in ('balance', 'pending', 'issue', 'verification', 'burn')", name="kind"),
+    CheckConstraint("held >= 0", name="held"),
+    UniqueConstraint("network", "kind", "member"),
+)
+"""One row per network, kind and member ('' for the system's own).
+
+``balance`` rows are exact: every act that posts to one also changes ``amount``, and ``held`` is what open shares still
+hold. Rows of other kinds are rolled up: their amount is ``amount`` plus the entries not yet rolled into it, so that no
+row is shared by all jobs of a network.
+"""
+
+postings = Table(
+    "postings",
+    METADATA,
+    Column("id", ID, primary_key=True),
+    Column("network", ID, ForeignKey("networks.id"), nullable=False),
+    Column("kind", WORD, nullable=False),
+    Column("business", String(128), nullable=False),
+    Column("payer", ID),
+    Column("earner", ID),
+    Column("requester", ID),
+    Column("worker", ID),
+    Column("job", ID),
+    Column("attempt", Integer),
+    Column("permit", ID),
+    Column("tariff_version", Integer),
+    Column("units", WHOLE),
+    Column("price", WHOLE),
+    Column("approver", ID),
+    time_ms("posted_ms"),
+    Column("sealed_number", WHOLE),
+    Column("sealed_hash", KEY),
+    UniqueConstraint("network", "business"),
+    Index("ix_postings_network_id", "network", "id"),
+    Index("ix_postings_job", "job"),
+)
+"""One balanced event of the ledger, never changed afterwards. ``business`` names what it is for, once per network."""
+
+entries = Table(
+    "entries",
+    METADATA,
+    Column("posting", ID, ForeignKey("postings.id"), primary_key=True),
+    Column("account", ID, ForeignKey("accounts.id"), primary_key=True),
+    money("amount"),
+    Column("rolled", Boolean, nullable=False, server_default=text("false")),
+    Index("ix_entries_account_posting", "account", "posting", "amount"),
+    Index(
+        "ix_entries_unrolled",
+        "account",
+        sqlite_where=text("rolled = false"),
+        postgresql_where=text("rolled = false"),
+    ),
+)
+"""What a posting does to each account; the amounts of one posting sum to zero. ``rolled``: counted in the account."""
+
+tariffs = Table(
+    "tariffs",
+    METADATA,
+    Column("network", ID, ForeignKey("networks.id"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("rates", DOCUMENT, nullable=False),
+    Column("made_by", ID, ForeignKey("members.id")),
+    time_ms("made_ms"),
+)
+"""Rate cards of a network's own. Where a network has no row, the card that ships with Mesh applies."""

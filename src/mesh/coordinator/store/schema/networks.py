@@ -1,0 +1,75 @@
+"""Tables of networks and how one gets in: networks, memberships, join_tokens.
+
+Touches: nothing.
+"""
+
+from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, text
+
+from mesh.coordinator.store.schema.columns import DOCUMENT, ID, KEY, METADATA, NAME, WHOLE, WORD, money, time_ms
+
+networks = Table(
+    "networks",
+    METADATA,
+    Column("id", ID, primary_key=True),
+    Column("name", NAME, nullable=False),
+    Column("network_key", KEY, nullable=False),
+    Column("epoch", WHOLE, nullable=False, server_default="1"),
+    Column("credit_line", WORD, nullable=False, server_default="friends"),
+    Column("fee_ppm", Integer, nullable=False, server_default="50000"),
+    Column("tariff_version", Integer, nullable=False, server_default="1"),
+    Column("settings", DOCUMENT, nullable=False, server_default=text("'{}'")),
+    Column("created_by", ID, ForeignKey("members.id"), nullable=False),
+    time_ms("created_ms"),
+    time_ms("deleted_ms", nullable=True),
+    CheckConstraint("credit_line in ('friends', 'strict')", name="credit_line"),
+    Index(
+        "uq_networks_name_live",
+        "name",
+        unique=True,
+        sqlite_where=text("deleted_ms is null"),
+        postgresql_where=text("deleted_ms is null"),
+    ),
+)
+"""``epoch`` grows with every change that the signed State carries; ``fee_ppm`` is the fee in parts per million."""
+
+memberships = Table(
+    "memberships",
+    METADATA,
+    Column("network", ID, ForeignKey("networks.id"), primary_key=True),
+    Column("member", ID, ForeignKey("members.id"), primary_key=True),
+    Column("role", WORD, nullable=False),
+    Column("state", WORD, nullable=False, server_default="active"),
+    Column("invited_by", ID, ForeignKey("members.id")),
+    Column("approved_by", ID, ForeignKey("members.id")),
+    money("credit_floor", nullable=True),
+    time_ms("joined_ms"),
+    time_ms("approved_ms", nullable=True),
+    time_ms("removed_ms", nullable=True),
+    CheckConstraint("role in ('admin', 'member', 'guest')", name="role"),
+    CheckConstraint("state in ('pending', 'active', 'removed')", name="state"),
+    Index("ix_memberships_member", "member"),
+)
+"""A person in a network. ``credit_floor`` is their own line where an admin set one; else the network's applies."""
+
+join_tokens = Table(
+    "join_tokens",
+    METADATA,
+    Column("id", ID, primary_key=True),
+    Column("purpose", WORD, nullable=False),
+    Column("secret_hash", KEY, nullable=False, unique=True),
+    Column("network", ID, ForeignKey("networks.id")),
+    Column("role", WORD),
+    Column("name", String(128)),
+    Column("approve", Boolean, nullable=False, server_default=text("false")),
+    Column("uses_max", Integer, nullable=False, server_default="1"),
+    Column("uses_left", Integer, nullable=False, server_default="1"),
+    Column("created_by", ID, ForeignKey("members.id")),
+    time_ms("created_ms"),
+    time_ms("expires_ms"),
+    time_ms("used_ms", nullable=True),
+    time_ms("revoked_ms", nullable=True),
+    CheckConstraint("purpose in ('claim', 'member', 'device', 'relay')", name="purpose"),
+    CheckConstraint("uses_left >= 0", name="uses_left"),
+    Index("ix_join_tokens_network", "network"),
+)
+"""One kind of token for all ways in; the secret only as SHA-256. ``approve``: who comes by it waits for an admin."""

@@ -1,0 +1,84 @@
+"""Tables of permission and money set aside: permits, shares, candidates.
+
+Touches: nothing.
+"""
+
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint, text
+
+from mesh.coordinator.store.schema.columns import ID, KEY, METADATA, NAME, WHOLE, WORD, money, time_ms
+
+permits = Table(
+    "permits",
+    METADATA,
+    Column("id", ID, primary_key=True),
+    Column("network", ID, ForeignKey("networks.id"), nullable=False),
+    Column("requester", ID, ForeignKey("devices.id"), nullable=False),
+    Column("request", ID, nullable=False),
+    Column("kind", WORD, nullable=False, server_default="job"),
+    Column("job", ID),
+    Column("payer", ID, ForeignKey("members.id"), nullable=False),
+    Column("requester_key", KEY, nullable=False),
+    Column("role", WORD, nullable=False),
+    Column("workload", NAME, nullable=False),
+    Column("model", String(128), nullable=False),
+    Column("sensitivity", WORD, nullable=False),
+    Column("tariff_version", Integer, nullable=False),
+    Column("price", WHOLE, nullable=False),
+    Column("fee_ppm", Integer, nullable=False),
+    money("hold"),
+    Column("state", WORD, nullable=False, server_default="open"),
+    time_ms("issued_ms"),
+    time_ms("start_by_ms"),
+    time_ms("finish_by_ms"),
+    time_ms("closed_ms", nullable=True),
+    CheckConstraint("kind in ('job', 'series')", name="kind"),
+    CheckConstraint("state in ('open', 'closed', 'pruned')", name="state"),
+    UniqueConstraint("network", "requester", "request"),
+    Index("ix_permits_job", "network", "requester", "job"),
+    Index("ix_permits_finish_by_ms", "finish_by_ms"),
+)
+"""What was permitted. ``price``: micro-credits per 1000 units, pinned with ``tariff_version`` and ``fee_ppm``."""
+
+shares = Table(
+    "shares",
+    METADATA,
+    Column("id", ID, primary_key=True),
+    Column("permit", ID, ForeignKey("permits.id"), nullable=False),
+    Column("network", ID, nullable=False),
+    Column("payer", ID, nullable=False),
+    Column("worker", ID, ForeignKey("devices.id")),
+    money("amount"),
+    money("left"),
+    money("paid"),
+    Column("state", WORD, nullable=False, server_default="open"),
+    Column("requester_no_more", Integer),
+    Column("end_reason", WORD),
+    time_ms("due_ms"),
+    time_ms("ended_ms", nullable=True),
+    CheckConstraint("state in ('open', 'ended')", name="state"),
+    CheckConstraint('"left" >= 0', name="left"),
+    Index("ix_shares_permit", "permit"),
+    Index(
+        "ix_shares_open",
+        "due_ms",
+        sqlite_where=text("state = 'open'"),
+        postgresql_where=text("state = 'open'"),
+    ),
+)
+"""What ends once. ``left`` is still set aside (0 once ended), ``paid`` what went out on its account, net of reversals.
+
+``worker`` is null where every candidate may use it (a permit for one job). ``due_ms``: end of the report window.
+"""
+
+candidates = Table(
+    "candidates",
+    METADATA,
+    Column("permit", ID, ForeignKey("permits.id"), primary_key=True),
+    Column("worker", ID, ForeignKey("devices.id"), primary_key=True),
+    Column("rank", Integer, nullable=False),
+    Column("key", KEY, nullable=False),
+    Column("owner", ID, ForeignKey("members.id"), nullable=False),
+    money("cap"),
+    Column("no_more", Integer),
+)
+"""Devices that a permit names. ``no_more``: how many claims the worker said it sent, once it said it is through."""
