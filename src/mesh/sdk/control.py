@@ -1,0 +1,262 @@
+"""What the command line and the agent of the same home say to each other, and the client's end of it.
+
+One JSON object per line over a Unix socket in MESH_HOME (home 0700, socket 0600, the peer's user checked by the agent).
+A request is answered by any number of ``Ping`` or ``Progress`` lines and exactly one last line: the answer, or ``Refusal``.
+One connection carries one request; closing it cancels what was asked.
+
+Touches: the agent's Unix socket.
+"""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from mesh.errors import MeshError, from_wire
+from mesh.ids import DeviceId, JobId, MemberId, NetworkId
+from mesh.protocol.values import Capability, Condition, DeviceState, Explanation, PathKind, Routing, Sensitivity
+
+LINE_BYTES_MAX = 64 * 1024 * 1024
+"""10,000 embeddings in base64 are 20 MB; three times that bounds what either side keeps of a line."""
+CONNECT_S = 2.0
+"""A local socket answers at once or nobody listens."""
+
+
+class AgentAway(MeshError):
+    """No agent runs for this home. Start it with `mesh up`."""
+
+    code = "agent.away"
+    kind = "unavailable"
+
+
+class ControlBroken(MeshError):
+    """The agent of this home said something unexpected. Restart it: `mesh up` runs the version that is installed."""
+
+    code = "agent.control_broken"
+
+
+class Request(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="c", tag=str.lower):
+    """Base of what is asked."""
+
+
+class GetStatus(Request, frozen=True):
+    """Who and how the agent is. Answered by ``Status``."""
+
+
+class Run(Request, frozen=True):
+    """Run a job. ``manifest`` and ``blobs`` are the workload's payload. Answered by ``Ran``; may stream ``Progress``."""
+
+    workload: str
+    manifest: dict[str, Any]
+    blobs: tuple[bytes, ...] = ()
+    model: str | None = None
+    """None: the workload's default model."""
+    sensitivity: Sensitivity = "private"
+    routing: Routing = Routing()
+    max_cost: int | None = None
+    limit_s: float = 600.0
+
+
+class PingDevice(Request, frozen=True):
+    """Send ``count`` pings to a device (id or name). Answered by that many ``Ping``, then ``Ok``."""
+
+    device: str
+    count: int = 4
+    interval_s: float = 1.0
+
+
+class GetPeers(Request, frozen=True):
+    """Devices that this agent knows. Answered by ``Peers``."""
+
+
+class GetModels(Request, frozen=True):
+    """What this device offers itself. Answered by ``Models``."""
+
+
+class SetState(Request, frozen=True):
+    """Pause (take only the owner's jobs), drain (finish and take nothing), or ready again. Answered by ``Status``."""
+
+    state: Literal["ready", "paused", "draining"]
+
+
+class Cancel(Request, frozen=True):
+    """Cancel a job that this agent asked for. Answered by ``Ok``."""
+
+    job: JobId
+
+
+class Stop(Request, frozen=True):
+    """Ask the agent to leave orderly. Answered by ``Ok``."""
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="a", tag=str.lower):
+    """Base of what is answered."""
+
+
+class Ok(Answer, frozen=True):
+    """It is done."""
+
+
+class Refusal(Answer, frozen=True):
+    """It failed; ``error`` is a MeshError's wire form."""
+
+    error: dict[str, Any]
+
+
+class Status(Answer, frozen=True):
+    """The agent in one object. ``gateway`` is its URL without a path; the key is in gateway.json, never here."""
+
+    device: DeviceId
+    name: str
+    network: NetworkId
+    member: MemberId
+    software: str
+    link: Literal["up", "down"]
+    condition: Condition
+    capability: Capability | None = None
+    gateway: str | None = None
+    epoch: int = 0
+    peers: int = 0
+    jobs_running: int = 0
+    outbox: int = 0
+    """Facts that the coordinator has not acknowledged yet."""
+    started_ms: int = 0
+
+
+class Progress(Answer, frozen=True):
+    """How far a job is."""
+
+    job: JobId
+    stage: str
+    fraction: float
+
+
+class AttemptLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One attempt of a job: where, over which path, and with which code it ended (empty: used)."""
+
+    device: DeviceId
+    attempt: int
+    path: str = ""
+    code: str = ""
+
+
+class Ran(Answer, frozen=True):
+    """A job's result. ``charge`` in micro-credits; ``units`` as the requester counted them."""
+
+    job: JobId
+    device: DeviceId
+    path: PathKind
+    charge: int
+    units: int
+    model: str
+    manifest: dict[str, Any]
+    blobs: tuple[bytes, ...] = ()
+    attempts: tuple[AttemptLine, ...] = ()
+    explanation: Explanation = Explanation()
+
+
+class Ping(Answer, frozen=True):
+    """One round trip to a device. ``rtt_ms`` was measured by the agent, over the path named."""
+
+    number: int
+    device: DeviceId
+    path: PathKind
+    rtt_ms: float
+
+
+class Peer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A device as this agent knows it. ``own``: it belongs to this agent's owner."""
+
+    device: DeviceId
+    name: str
+    owner: MemberId
+    own: bool
+    state: DeviceState | None = None
+    path: PathKind | None = None
+
+
+class Peers(Answer, frozen=True):
+    """The devices that this agent knows."""
+
+    peers: tuple[Peer, ...]
+
+
+class Models(Answer, frozen=True):
+    """The capability that this device reports."""
+
+    capability: Capability
+
+
+AnyRequest = GetStatus | Run | PingDevice | GetPeers | GetModels | SetState | Cancel | Stop
+AnyAnswer = Ok | Refusal | Status | Progress | Ran | Ping | Peers | Models
+
+_encoder = msgspec.json.Encoder()
+_requests: msgspec.json.Decoder[Any] = msgspec.json.Decoder(AnyRequest)
+_answers: msgspec.json.Decoder[Any] = msgspec.json.Decoder(AnyAnswer)
+
+
+def encode(line: Request | Answer) -> bytes:
+    """A request or an answer as one line."""
+    return _encoder.encode(line) + b"\n"
+
+
+def decode_request(line: bytes) -> AnyRequest:
+    """Read a request. Raises ControlBroken."""
+    try:
+        return _requests.decode(line)  # type: ignore[no-any-return]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ControlBroken("The agent does not understand this request. Update Mesh.") from error
+
+
+def decode_answer(line: bytes) -> AnyAnswer:
+    """Read an answer. Raises ControlBroken."""
+    try:
+        return _answers.decode(line)  # type: ignore[no-any-return]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ControlBroken from error
+
+
+def stream(path: Path, request: Request, timeout_s: float) -> Iterator[AnyAnswer]:
+    """Ask the agent whose socket is at ``path``; yield every line, the last one last.
+
+    ``timeout_s`` bounds the silence between two lines. A ``Refusal`` is raised as the error it carries. Raises
+    AgentAway, ControlBroken.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(CONNECT_S)
+        try:
+            connection.connect(str(path))
+        except OSError as error:
+            raise AgentAway from error
+        connection.settimeout(timeout_s)
+        try:
+            connection.sendall(encode(request))
+            with connection.makefile("rb", buffering=256 * 1024) as lines:
+                yield from _until_last(lines)
+        except TimeoutError as error:
+            raise ControlBroken("The agent of this home does not answer. Look at agent.log in MESH_HOME.") from error
+        except OSError as error:
+            raise AgentAway("The agent of this home stopped. Start it with `mesh up`.") from error
+
+
+def ask(path: Path, request: Request, timeout_s: float) -> AnyAnswer:
+    """Ask and return only the last line. Raises as ``stream`` does."""
+    answer: AnyAnswer = Ok()
+    for line in stream(path, request, timeout_s):
+        answer = line
+    return answer
+
+
+def _until_last(lines: Any) -> Iterator[AnyAnswer]:
+    while True:
+        line = lines.readline(LINE_BYTES_MAX)
+        if not line.endswith(b"\n"):
+            raise AgentAway("The agent of this home stopped in the middle. Start it with `mesh up`.")
+        answer = decode_answer(line)
+        if isinstance(answer, Refusal):
+            raise from_wire(answer.error)
+        yield answer
+        if not isinstance(answer, Progress | Ping):
+            return
