@@ -5,7 +5,7 @@ Touches: files, clock.
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -21,6 +21,9 @@ SAVED_EVERY_S: Final = 600.0
 """How old "last word" may be on disk while nothing changes."""
 
 
+Take = Callable[[Admissions], Awaitable[None]]
+
+
 class AdmissionSource(Protocol):
     """Where a relay learns whom it admits: its parent process, or its link to the coordinator."""
 
@@ -29,8 +32,11 @@ class AdmissionSource(Protocol):
         """Whether the coordinator can be heard now: silence then means that nothing changed."""
         ...
 
-    def admissions(self) -> AsyncIterator[Admissions]:
-        """A full list at first and after each reconnect, then changes. Ends only when the relay should."""
+    async def run(self, url: str, take: Take) -> None:
+        """Pass on a full list at first and after each reconnect, then changes. Returns when the relay should end.
+
+        ``url`` is how devices reach this relay.
+        """
         ...
 
 
@@ -52,7 +58,8 @@ class AdmittedKeys:
         self._saved_at = 0.0
 
     def load(self) -> list[Admission]:
-        """The list of the last run while it still serves; else an empty one."""
+        """The list of the last run while it still serves; else an empty one. Makes the folder."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             kept = msgspec.json.decode(self._path.read_bytes(), type=Kept)
         except FileNotFoundError:
@@ -72,7 +79,7 @@ class AdmittedKeys:
         return self._wall() - self._heard_at > SERVES_ALONE_S
 
     def take(self, news: Admissions) -> None:
-        """The coordinator spoke: remember it."""
+        """The coordinator spoke: remember it. Blocks for one fsync."""
         if news.full:
             self._networks = {}
         for admission in news.admissions:
@@ -103,9 +110,8 @@ def pairs(admissions: Iterable[Admission]) -> list[tuple[DeviceKey, tuple[int, .
 def _replace(path: Path, content: bytes) -> None:
     fresh = path.with_suffix(".new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     fresh.replace(path)

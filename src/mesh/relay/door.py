@@ -21,7 +21,8 @@ HALF_OPEN_PER_SOURCE_MAX: Final = 128
 ESTABLISH_S: Final = 30.0
 """From accept to proven key: what the relays of this protocol allow."""
 RECEIVE_BYTES: Final = 512 * KIB
-"""Receive buffer asked of the kernel: bounds what a client can have waiting, and so how far its read buffer grows. It still carries 10 MB/s from a client that is 50 ms away."""
+"""Receive buffer asked of the kernel: bounds what a client can have waiting, and so how far its read buffer grows. It
+still carries 10 MB/s from a client that is 50 ms away."""
 
 
 class Door:

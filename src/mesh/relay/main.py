@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +21,10 @@ import msgspec
 from mesh.errors import MeshError
 from mesh.protocol import link
 from mesh.protocol.link import Admissions
-from mesh.relay.admitted import AdmissionSource, AdmittedKeys, pairs
+from mesh.relay.admitted import AdmissionSource, AdmittedKeys, Take, pairs
+from mesh.relay.linked import CoordinatorLink
 from mesh.relay.server import Relay
+from mesh.transport.link import LinkTarget
 
 KEEP_EVERY_S: Final = 60.0
 """How often the age of the list is looked at."""
@@ -50,30 +52,37 @@ class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def run(config: RelayConfig, source: AdmissionSource, ready: Callable[[str], None]) -> None:
     """Serve until ``source`` ends or this is cancelled. ``ready`` gets the relay's URL once it listens."""
-    folder = Path(config.folder)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    admitted = AdmittedKeys(folder / "admissions.json")
+    admitted = AdmittedKeys(Path(config.folder) / "admissions.json")
     relay = Relay()
-    relay.admissions(pairs(admitted.load()), full=True)
+    relay.admissions(pairs(await asyncio.to_thread(admitted.load)), full=True)
+
+    async def take(news: Admissions) -> None:
+        relay.admissions(pairs(news.admissions), full=news.full)  # whoever was removed is cut before anything is saved
+        await asyncio.to_thread(admitted.take, news)
+
     try:
         port = await relay.start(config.host, config.port)
+        url = config.public_url or _url(config.host, port)
         async with asyncio.TaskGroup() as group:
             aside = [group.create_task(relay.run()), group.create_task(_watch_age(relay, source, admitted))]
-            ready(config.public_url or _url(config.host, port))
-            async for news in source.admissions():
-                admitted.take(news)
-                relay.admissions(pairs(news.admissions), full=news.full)
+            ready(url)
+            await source.run(url, take)
             for task in aside:
                 task.cancel()
     finally:
         await relay.stop()
 
 
+async def run_linked(config: RelayConfig, target: LinkTarget, seed: bytes, ready: Callable[[str], None]) -> None:
+    """Serve as a relay that has joined: admissions come over its own link. Returns when it was removed."""
+    await run(config, CoordinatorLink(target, seed), ready)
+
+
 async def _watch_age(relay: Relay, source: AdmissionSource, admitted: AdmittedKeys) -> None:
     while True:
         await asyncio.sleep(KEEP_EVERY_S)
         if source.connected:
-            admitted.still_heard()
+            await asyncio.to_thread(admitted.still_heard)
         elif admitted.expired:
             relay.admissions([], full=True)
 
@@ -94,12 +103,12 @@ class ParentProcess:
         """Until stdin closes."""
         return not self._ended
 
-    async def admissions(self) -> AsyncIterator[Admissions]:
-        """What the parent says; other messages are ignored. Ends with stdin."""
+    async def run(self, url: str, take: Take) -> None:
+        """Take what the parent says; other messages are ignored. Ends with stdin."""
         while (line := await self._lines.get()) is not None:
             message = link.decode_from_coordinator(line)
             if isinstance(message, Admissions):
-                yield message
+                await take(message)
         self._ended = True
 
 

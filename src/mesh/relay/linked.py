@@ -1,0 +1,43 @@
+"""A relay's link to its coordinator: it says where it is, and hears whom it admits.
+
+Touches: sockets (through the link), clock.
+"""
+
+import time
+
+from mesh import __version__
+from mesh.protocol.link import Admissions, Hello
+from mesh.protocol.values import Condition
+from mesh.relay.admitted import Take
+from mesh.transport.clock import CoordinatorClock
+from mesh.transport.link import Down, Event, LinkClient, LinkTarget, Up
+
+
+class CoordinatorLink:
+    """The source of admissions of a relay that has joined by its own key."""
+
+    def __init__(self, target: LinkTarget, seed: bytes) -> None:
+        self._client = LinkClient(target, seed, CoordinatorClock(), Condition)
+        self._connected = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether the link stands."""
+        return self._connected
+
+    async def run(self, url: str, take: Take) -> None:
+        """Keep the link open and pass admissions on. Returns when the coordinator has removed this relay."""
+        # The start's time serves as the installation number: it grows with every start.
+        hello = Hello(__version__, int(time.time()), relay=url)
+
+        async def on_event(event: Event) -> None:
+            if isinstance(event, Up):
+                self._connected = True
+                await self._client.send(hello)
+            elif isinstance(event, Down):
+                self._connected = False
+            elif isinstance(event, Admissions):
+                await take(event)
+
+        await self._client.run(on_event)
+        await take(Admissions((), full=True))  # removed: nothing is left that a later start could serve
