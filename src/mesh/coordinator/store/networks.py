@@ -1,0 +1,152 @@
+"""Queries about networks and who is in them: networks, memberships.
+
+Touches: database (through the store it is given).
+"""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, bindparam, insert, select, update
+
+from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.schema.networks import memberships, networks
+from mesh.coordinator.store.schema.people import members
+from mesh.ids import DeviceKey, MemberId, NetworkId
+from mesh.protocol.values import Role
+
+_COLUMNS = (
+    networks.c.id,
+    networks.c.name,
+    networks.c.network_key,
+    networks.c.epoch,
+    networks.c.credit_line,
+    networks.c.created_by,
+    networks.c.created_ms,
+)
+_all = select(*_COLUMNS).where(networks.c.deleted_ms.is_(None)).order_by(networks.c.id)
+_one = select(*_COLUMNS).where(networks.c.id == bindparam("network"), networks.c.deleted_ms.is_(None))
+_by_name = select(networks.c.id).where(networks.c.name == bindparam("name"), networks.c.deleted_ms.is_(None))
+_add = insert(networks)
+_next_epoch = (
+    update(networks).where(networks.c.id == bindparam("which")).values(epoch=networks.c.epoch + 1)
+)  # fmt: skip
+_credit_line = update(networks).where(networks.c.id == bindparam("which")).values(credit_line=bindparam("line"))
+_join = insert(memberships)
+_role = select(memberships.c.role).where(
+    memberships.c.network == bindparam("network"),
+    memberships.c.member == bindparam("member"),
+    memberships.c.state == "active",
+)
+_people = (
+    select(memberships.c.member, members.c.name, memberships.c.role)
+    .join(members, members.c.id == memberships.c.member)
+    .where(memberships.c.network == bindparam("network"), memberships.c.state == "active")
+    .order_by(memberships.c.joined_ms, memberships.c.member)
+)
+_everybody = select(memberships.c.network, memberships.c.member, memberships.c.role).where(
+    memberships.c.state == "active"
+)
+
+
+class Network(NamedTuple):
+    """A live network. ``epoch`` grows with everything that its signed State says."""
+
+    id: NetworkId
+    name: str
+    key: DeviceKey
+    epoch: int
+    credit_line: str
+    created_by: MemberId
+    created_ms: int
+
+
+class Person(NamedTuple):
+    """A member of a network."""
+
+    member: MemberId
+    name: str
+    role: Role
+
+
+def every(store: Store) -> list[Network]:
+    """All live networks, oldest first."""
+    return [_network(row) for row in store.rows(_all)]
+
+
+def get(store: Store, network: NetworkId) -> Network | None:
+    """One network, unless it was deleted."""
+    row = store.row(_one, {"network": network})
+    return None if row is None else _network(row)
+
+
+def by_name(store: Store, name: str) -> NetworkId | None:
+    """Which live network has a name."""
+    found: NetworkId | None = store.value(_by_name, {"name": name})
+    return found
+
+
+def add(store: Store, network: Network) -> None:
+    """A new network."""
+    store.run(
+        _add,
+        {
+            "id": network.id,
+            "name": network.name,
+            "network_key": network.key,
+            "epoch": network.epoch,
+            "credit_line": network.credit_line,
+            "created_by": network.created_by,
+            "created_ms": network.created_ms,
+        },
+    )
+
+
+def next_epoch(store: Store, network: NetworkId) -> int:
+    """Something in the State changed: the new epoch."""
+    store.run(_next_epoch, {"which": network})
+    found = get(store, network)
+    assert found is not None, "only live networks change"
+    return found.epoch
+
+
+def set_credit_line(store: Store, network: NetworkId, line: str) -> None:
+    """``friends`` or ``strict``."""
+    store.run(_credit_line, {"which": network, "line": line})
+
+
+def add_membership(
+    store: Store, network: NetworkId, member: MemberId, *, role: Role, invited_by: MemberId | None, now_ms: int
+) -> None:
+    """A person comes into a network."""
+    store.run(
+        _join,
+        {
+            "network": network,
+            "member": member,
+            "role": role,
+            "state": "active",
+            "invited_by": invited_by,
+            "approved_by": invited_by or member,
+            "joined_ms": now_ms,
+            "approved_ms": now_ms,
+        },
+    )
+
+
+def role(store: Store, network: NetworkId, member: MemberId) -> Role | None:
+    """A person's role in a network; None for a stranger."""
+    found: Role | None = store.value(_role, {"network": network, "member": member})
+    return found
+
+
+def people(store: Store, network: NetworkId) -> list[Person]:
+    """Who is in a network, first come first."""
+    return [Person(*row) for row in store.rows(_people, {"network": network})]
+
+
+def everybody(store: Store) -> list[tuple[NetworkId, MemberId, Role]]:
+    """All memberships of the installation."""
+    return [(row[0], row[1], row[2]) for row in store.rows(_everybody)]
+
+
+def _network(row: Row[Any]) -> Network:
+    return Network(*row)

@@ -1,0 +1,114 @@
+"""Queries about join tokens: kept by the hash of their secret, counted down in the transaction that uses them.
+
+Touches: database (through the store it is given).
+"""
+
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, insert, select, update
+
+from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.schema.networks import join_tokens
+from mesh.ids import NetworkId, TokenId
+from mesh.networks.tokens import JoinToken
+
+_COLUMNS = (
+    join_tokens.c.id,
+    join_tokens.c.purpose,
+    join_tokens.c.expires_ms,
+    join_tokens.c.uses_max,
+    join_tokens.c.uses_left,
+    join_tokens.c.network,
+    join_tokens.c.created_by,
+    join_tokens.c.role,
+    join_tokens.c.name,
+    join_tokens.c.approve,
+    join_tokens.c.revoked_ms,
+)
+_add = insert(join_tokens)
+_by_secret = select(*_COLUMNS).where(join_tokens.c.secret_hash == bindparam("secret_hash"))
+_of_network = select(*_COLUMNS).where(join_tokens.c.network == bindparam("network")).order_by(join_tokens.c.id.desc())
+_use = (
+    update(join_tokens)
+    .where(join_tokens.c.id == bindparam("which"), join_tokens.c.uses_left > 0)
+    .values(uses_left=join_tokens.c.uses_left - 1, used_ms=bindparam("now"))
+)
+_revoke = (
+    update(join_tokens)
+    .where(
+        join_tokens.c.id == bindparam("which"),
+        join_tokens.c.network == bindparam("of"),
+        join_tokens.c.revoked_ms.is_(None),
+    )
+    .values(revoked_ms=bindparam("now"))
+)
+_known = select(join_tokens.c.id).where(
+    join_tokens.c.id == bindparam("which"), join_tokens.c.network == bindparam("of")
+)
+_forget_claims = delete(join_tokens).where(join_tokens.c.purpose == "claim")
+
+
+def add(store: Store, token: JoinToken, *, secret_hash: str, now_ms: int) -> None:
+    """A new way in."""
+    store.run(
+        _add,
+        {
+            "id": token.id,
+            "purpose": token.purpose,
+            "secret_hash": secret_hash,
+            "network": token.network,
+            "role": token.role,
+            "name": token.name,
+            "approve": not token.approved,
+            "uses_max": token.uses_max,
+            "uses_left": token.uses_max - token.uses,
+            "created_by": token.maker,
+            "created_ms": now_ms,
+            "expires_ms": token.expires_ms,
+        },
+    )
+
+
+def by_secret(store: Store, secret_hash: str) -> JoinToken | None:
+    """The token whose secret has this SHA-256; equal hashes of 256 random bits leak nothing by their timing."""
+    row = store.row(_by_secret, {"secret_hash": secret_hash})
+    return None if row is None else _token(row)
+
+
+def of_network(store: Store, network: NetworkId) -> list[JoinToken]:
+    """A network's tokens, newest first."""
+    return [_token(row) for row in store.rows(_of_network, {"network": network})]
+
+
+def use(store: Store, token: TokenId, *, now_ms: int) -> bool:
+    """Count one use; False where none was left."""
+    return store.run(_use, {"which": token, "now": now_ms}) == 1
+
+
+def revoke(store: Store, network: NetworkId, token: TokenId, *, now_ms: int) -> bool:
+    """Withdraw a token of a network; False where it has none such. Once is enough."""
+    if store.value(_known, {"which": token, "of": network}) is None:
+        return False
+    store.run(_revoke, {"which": token, "of": network, "now": now_ms})
+    return True
+
+
+def forget_claims(store: Store) -> None:
+    """Drop claim links of earlier starts: nobody may find one in an old journal and use it."""
+    store.run(_forget_claims)
+
+
+def _token(row: Row[Any]) -> JoinToken:
+    return JoinToken(
+        id=row.id,
+        purpose=row.purpose,
+        expires_ms=row.expires_ms,
+        uses_max=row.uses_max,
+        uses=row.uses_max - row.uses_left,
+        network=row.network,
+        maker=row.created_by,
+        role=row.role or "member",
+        name=row.name or "",
+        approved=not row.approve,
+        revoked=row.revoked_ms is not None,
+    )
