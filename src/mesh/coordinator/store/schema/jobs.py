@@ -34,16 +34,22 @@ jobs = Table(
     Column("sensitivity", WORD, nullable=False),
     Column("units", WHOLE, nullable=False),
     Column("max_cost", WHOLE),
-    Column("own_worker", ID, ForeignKey("devices.id")),
-    Column("own_outcome", WORD),
-    Column("own_units", WHOLE),
+    Column("own", Boolean, nullable=False, server_default=sql_text("false")),
+    Column("device", ID, ForeignKey("devices.id")),
+    Column("code", String(64)),
+    Column("units_used", WHOLE),
+    Column("report", Text),
     time_ms("created_ms"),
     time_ms("finished_ms", nullable=True),
     time_ms("cancelled_ms", nullable=True),
     Index("ix_jobs_network_created_ms", "network", "created_ms"),
     Index("ix_jobs_job", "job"),
 )
-"""A job's key is (network, requester's device, job id). ``own_*`` is filled for work on a device of the same owner."""
+"""A job's key is (network, requester's device, job id).
+
+``own``: it ran on a device of the same owner, at price 0. ``device``, ``code`` (empty: it went well), ``units_used``
+and ``report`` (its attempts, JSON) are what the requester reported, unsigned, for people to read.
+"""
 
 explanations = Table(
     "explanations",
@@ -99,17 +105,18 @@ evidence = Table(
     Column("requester", ID, primary_key=True),
     Column("job", ID, primary_key=True),
     Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("worker", ID, primary_key=True),
     Column("kind", WORD, primary_key=True),
     Column("units", WHOLE, nullable=False, server_default="0"),
-    Column("code", WORD),
+    Column("code", String(64)),
     Column("signed", Text, nullable=False),
     time_ms("received_ms"),
-    ForeignKeyConstraint(
-        [*_JOB, "attempt"],
-        ["attempts.network", "attempts.requester", "attempts.job", "attempts.attempt"],
-    ),
+    ForeignKeyConstraint(_JOB, _JOBS_JOB),
 )
-"""Signed facts, at most one of each kind per attempt: the first one, or for a ``count`` the highest."""
+"""Signed facts, at most one of each kind per attempt and worker: the first one, or for a ``count`` the highest.
+
+A fact may come before the Submit that it belongs to: it waits here, and counts once there is an ``attempts`` row.
+"""
 
 marks = Table(
     "marks",

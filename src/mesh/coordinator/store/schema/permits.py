@@ -23,9 +23,11 @@ permits = Table(
     Column("model", String(128), nullable=False),
     Column("sensitivity", WORD, nullable=False),
     Column("tariff_version", Integer, nullable=False),
-    Column("price", WHOLE, nullable=False),
+    Column("price_micro", WHOLE, nullable=False),
+    Column("price_per", Integer, nullable=False),
     Column("fee_ppm", Integer, nullable=False),
     money("hold"),
+    Column("epoch", WHOLE, nullable=False),
     Column("state", WORD, nullable=False, server_default="open"),
     time_ms("issued_ms"),
     time_ms("start_by_ms"),
@@ -37,7 +39,8 @@ permits = Table(
     Index("ix_permits_job", "network", "requester", "job"),
     Index("ix_permits_finish_by_ms", "finish_by_ms"),
 )
-"""What was permitted. ``price``: micro-credits per 1000 units, pinned with ``tariff_version`` and ``fee_ppm``."""
+"""What was permitted; enough to sign the same paper again. Price (``price_micro`` for each ``price_per`` units), tariff
+version and fee are pinned here for the life of the permit."""
 
 shares = Table(
     "shares",

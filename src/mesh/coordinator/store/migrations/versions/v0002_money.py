@@ -34,10 +34,10 @@ def upgrade() -> None:
     _marks()
     _permits()
     _candidates()
+    _evidence()
     _explanations()
     _shares()
     _attempts()
-    _evidence()
 
 
 def _accounts() -> None:
@@ -73,7 +73,8 @@ def _postings() -> None:
         sa.Column("permit", ID),
         sa.Column("tariff_version", sa.Integer),
         sa.Column("units", WHOLE),
-        sa.Column("price", WHOLE),
+        sa.Column("price_micro", WHOLE),
+        sa.Column("price_per", sa.Integer),
         sa.Column("approver", ID),
         col("posted_ms", WHOLE),
         sa.Column("sealed_number", WHOLE),
@@ -133,15 +134,17 @@ def _jobs() -> None:
         col("sensitivity", WORD),
         col("units", WHOLE),
         sa.Column("max_cost", WHOLE),
-        sa.Column("own_worker", ID),
-        sa.Column("own_outcome", WORD),
-        sa.Column("own_units", WHOLE),
+        col("own", sa.Boolean, server_default=sa.text("(false)")),
+        sa.Column("device", ID),
+        sa.Column("code", KEY),
+        sa.Column("units_used", WHOLE),
+        sa.Column("report", sa.Text),
         col("created_ms", WHOLE),
         sa.Column("finished_ms", WHOLE),
         sa.Column("cancelled_ms", WHOLE),
+        sa.ForeignKeyConstraint(["device"], ["devices.id"], name="fk_jobs_device_devices"),
         sa.ForeignKeyConstraint(["member"], ["members.id"], name="fk_jobs_member_members"),
         sa.ForeignKeyConstraint(["network"], ["networks.id"], name="fk_jobs_network_networks"),
-        sa.ForeignKeyConstraint(["own_worker"], ["devices.id"], name="fk_jobs_own_worker_devices"),
         sa.ForeignKeyConstraint(["requester"], ["devices.id"], name="fk_jobs_requester_devices"),
         sa.PrimaryKeyConstraint("network", "requester", "job", name="pk_jobs"),
     )
@@ -185,9 +188,11 @@ def _permits() -> None:
         col("model", sa.String(length=128)),
         col("sensitivity", WORD),
         col("tariff_version", sa.Integer),
-        col("price", WHOLE),
+        col("price_micro", WHOLE),
+        col("price_per", sa.Integer),
         col("fee_ppm", sa.Integer),
         col("hold", WHOLE, server_default="0"),
+        col("epoch", WHOLE),
         col("state", WORD, server_default="open"),
         col("issued_ms", WHOLE),
         col("start_by_ms", WHOLE),
@@ -219,6 +224,28 @@ def _candidates() -> None:
         sa.ForeignKeyConstraint(["permit"], ["permits.id"], name="fk_candidates_permit_permits"),
         sa.ForeignKeyConstraint(["worker"], ["devices.id"], name="fk_candidates_worker_devices"),
         sa.PrimaryKeyConstraint("permit", "worker", name="pk_candidates"),
+    )
+
+
+def _evidence() -> None:
+    op.create_table(
+        "evidence",
+        col("network", ID),
+        col("requester", ID),
+        col("job", ID),
+        col("attempt", sa.Integer, autoincrement=False),
+        col("worker", ID),
+        col("kind", WORD),
+        col("units", WHOLE, server_default="0"),
+        sa.Column("code", KEY),
+        col("signed", sa.Text),
+        col("received_ms", WHOLE),
+        sa.ForeignKeyConstraint(
+            ["network", "requester", "job"],
+            ["jobs.network", "jobs.requester", "jobs.job"],
+            name="fk_evidence_network_requester_job_jobs",
+        ),
+        sa.PrimaryKeyConstraint("network", "requester", "job", "attempt", "worker", "kind", name="pk_evidence"),
     )
 
 
@@ -315,24 +342,3 @@ def _attempts() -> None:
         postgresql_where=sa.text("state = 'one_sided'"),
     )
     op.create_index("ix_attempts_share", "attempts", ["share"])
-
-
-def _evidence() -> None:
-    op.create_table(
-        "evidence",
-        col("network", ID),
-        col("requester", ID),
-        col("job", ID),
-        col("attempt", sa.Integer, autoincrement=False),
-        col("kind", WORD),
-        col("units", WHOLE, server_default="0"),
-        sa.Column("code", WORD),
-        col("signed", sa.Text),
-        col("received_ms", WHOLE),
-        sa.ForeignKeyConstraint(
-            ["network", "requester", "job", "attempt"],
-            ["attempts.network", "attempts.requester", "attempts.job", "attempts.attempt"],
-            name="fk_evidence_network_requester_job_attempt_attempts",
-        ),
-        sa.PrimaryKeyConstraint("network", "requester", "job", "attempt", "kind", name="pk_evidence"),
-    )
