@@ -1,0 +1,4 @@
+"""Credits: accounts that sum to zero, what work costs, how money moves, and who is believed. RULES.
+
+Touches: nothing.
+"""
