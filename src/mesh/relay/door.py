@@ -105,14 +105,11 @@ class Listener(socket.socket):
     that it was given, so this is the one place to count a connection before it can send anything.
     """
 
-    def __init__(self, host: str, port: int, *, door: Door, clock: Callable[[], float]) -> None:
-        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        super().__init__(family, kind, proto)
+    def __init__(self, bound: socket.socket, *, door: Door, clock: Callable[[], float]) -> None:
+        super().__init__(bound.family, bound.type, bound.proto, fileno=bound.detach())
         self._door = door
         self._clock = clock
-        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
-        self.bind(address)
         self.setblocking(False)
 
     def accept(self) -> tuple[socket.socket, Any]:
@@ -121,6 +118,19 @@ class Listener(socket.socket):
         held = HeldSocket(accepted, self._door)
         self._door.entered(held, address[0], self._clock())
         return held, address
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A TCP socket bound to an address; port 0 picks a free port. Raises OSError."""
+    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    bound = socket.socket(family, kind, proto)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def source_of(address: str) -> str:

@@ -9,6 +9,7 @@ Touches: sockets, clock, randomness.
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -22,7 +23,7 @@ from mesh.ids import DeviceKey
 from mesh.protocol import relayed
 from mesh.protocol.relayed import Buffer, Version
 from mesh.protocol.signed import BadKey, BadToken, check_bytes
-from mesh.relay.door import Door, Listener
+from mesh.relay.door import Door, Listener, bind
 from mesh.relay.endpoints import answer
 from mesh.relay.pairing import Close, Effect, Pairing, Pause, Send
 from mesh.relay.wire_log import BugsOnly
@@ -60,26 +61,31 @@ class Relay:
         self.clock = clock
         self.handshakes: dict[str, int] = {"accepted": 0, "denied": 0}
         self._links: dict[int, _Link] = {}
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._next_conn = 0
         self._started_at = clock()
 
     async def start(self, host: str, port: int) -> int:
         """Listen; port 0 picks a free one. Returns the port. Raises CannotListen."""
         try:
-            listener = Listener(host, port, door=self.door, clock=self.clock)
+            listener = bind(host, port)
         except OSError as error:
             raise CannotListen(host=host, port=port, errno=error.errno) from error
-        self._server = await ws_create_server(
+        await self.serve(listener)
+        return int(listener.getsockname()[1])
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Listen on a bound socket as well, which becomes the relay's own."""
+        server = await ws_create_server(
             self._route,
-            sock=listener,
+            sock=Listener(listener, door=self.door, clock=self.clock),
             websocket_handshake_timeout=None,  # the door's limit covers the whole establishment
             enable_auto_pong=False,  # its pongs would ignore the backlog's limit
             max_frame_size=relayed.FRAME_BYTES_MAX,
             read_buffer_init_size=READ_BUFFER_BYTES,
             logger_name=BugsOnly(structlog.get_logger()),
         )
-        return int(listener.getsockname()[1])
+        self._servers.append(server)
 
     async def run(self) -> None:
         """Keep the relay's time until cancelled."""
@@ -95,8 +101,8 @@ class Relay:
     async def stop(self) -> None:
         """Tell the clients, stop listening, cut every connection."""
         self.perform(self.pairing.stopping(reconnect_in_ms=0, try_for_ms=RESTART_TRY_MS))
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for link in list(self._links.values()):
             link.end(graceful=False)
         await asyncio.sleep(0)  # the loop closes what was cut
