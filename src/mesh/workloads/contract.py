@@ -4,11 +4,13 @@ A *handler* (``Workload``) runs in the requester, the worker's agent and the chi
 *engine* runs only in the child process and may load model libraries. A job's payload is a manifest (a JSON object) and
 blobs (bytes); so is its result. Input is hostile: limits are checked before anything is allocated or decoded.
 
+An engine cuts a payload into pieces (a text, a page), and the child gathers pieces of whatever jobs are queued into
+batches. So a large job never stands in front of a small one, and small ones share a batch.
+
 Touches: nothing.
 """
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -31,14 +33,42 @@ class Payload(msgspec.Struct, frozen=True):
     blobs: tuple[bytes, ...] = ()
 
 
+class Model(msgspec.Struct, frozen=True):
+    """A model that is ready to load: its files (catalogue name → path), its settings, and how many lanes to open."""
+
+    id: str
+    files: dict[str, str]
+    settings: dict[str, int | str | bool]
+    lanes: int = 1
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """The least part of a job that is worked on at once. ``size`` is its cost in the engine's own measure (tokens)."""
+
+    content: Any
+    size: int
+
+
 class Engine(Protocol):
-    """A loaded model, inside the child. Called from one thread at a time per instance of the child's choosing."""
+    """A loaded model, inside the child."""
 
-    def run(self, payloads: Sequence[Payload], progress: Callable[[str, float], None]) -> list[Payload | MeshError]:
-        """Work on a batch that was gathered from the queue; one answer per payload, in order.
+    lanes: int
+    """How many threads may work at once, each with its own lane number from 0."""
 
-        An error answers one payload and leaves the others alone. ``progress(stage, fraction)`` may be called often.
-        """
+    batch_pieces_max: int
+    batch_size_max: int
+    """Limits of one batch: its pieces, and pieces times the largest one's size (what padding makes of it)."""
+
+    def cut(self, payload: Payload) -> Iterator[Piece]:
+        """Cut a payload into its pieces, lazily. Raises BadInput for what only the model's own tokenizer can tell."""
+        ...
+
+    def work(self, lane: int, pieces: Sequence[Piece]) -> Sequence[Any]:
+        """Work on a batch; one answer per piece, in order."""
+        ...
+
+    def join(self, payload: Payload, pieces: Sequence[Piece], answers: Sequence[Any]) -> Payload:
+        """Make a job's result from the answers to its pieces, both in the order they were cut."""
         ...
 
 
@@ -63,6 +93,10 @@ class Workload(Protocol):
         """Refuse a result that does not fit the input (shapes, sizes). Raises BadInput."""
         ...
 
-    def load(self, model: str, files: dict[str, Path]) -> Engine:
-        """Load the engine; only called in the child. ``files``: the model's files by their catalogue names."""
+    def rehearsal(self, pieces: int) -> Payload:
+        """Made-up input of typical size with so many pieces: what a device measures its own speed with."""
+        ...
+
+    def load(self, model: Model) -> Engine:
+        """Load the engine; only called in the child."""
         ...

@@ -1,0 +1,296 @@
+"""The process of one engine: reads commands on stdin, works in lanes, writes news on stdout.
+
+The main thread only reads; when the pipe ends, the process ends at once, whatever its lanes do. Lanes are threads: the
+libraries release the interpreter's lock while they compute. Nothing here may write payloads anywhere but to stdout.
+
+Touches: pipes, clock, threads; what ``confine`` and the engine touch.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from mesh.errors import MeshError
+from mesh.workloads.batching import Line, Taken
+from mesh.workloads.confine import confine, die_with_parent
+from mesh.workloads.contract import Engine, Piece
+from mesh.workloads.frames import (
+    LENGTH_BYTES,
+    Advanced,
+    BadFrame,
+    Broken,
+    Cancel,
+    Dropped,
+    Finished,
+    Load,
+    Loaded,
+    News,
+    Refused,
+    Run,
+    frame,
+    length_of,
+    read_command,
+)
+from mesh.workloads.known import workload_named
+
+CUT_PIECES = 64
+"""Pieces cut before the turn passes on: some 5 ms of tokenising."""
+
+CUT_S = 0.005
+"""A lane cuts queued jobs for so long, then works on a batch: many small jobs get into one batch, a huge one does not
+keep the lane."""
+
+ADVANCED_EVERY_S = 0.25
+"""News of progress at most this often per job."""
+
+
+class EngineFailed(MeshError):
+    """The engine failed on this job. Try it again; if it fails again, the input is one that the engine cannot take."""
+
+    code = "engine.failed"
+
+
+class _Job:
+    def __init__(self, run: Run, cutting: Iterator[Piece]) -> None:
+        self.number = run.job
+        self.payload = run.payload
+        self.group = run.group
+        self.cutting = cutting
+        self.pieces: list[Piece] = []
+        self.answers: list[Any] = []
+        self.left = 0
+        self.hands = 0  # lanes that hold it
+        self.ended = False
+        self.lane_s = 0.0
+        self.batches = 0
+        self.told_s = 0.0
+
+
+class _Child:
+    """The jobs of the process and the lanes that work on them. All fields are guarded by ``_changed``."""
+
+    def __init__(self, engine: Engine, out: int) -> None:
+        self._engine = engine
+        self._out = out
+        self._writing = threading.Lock()
+        self._changed = threading.Condition()
+        self._jobs: dict[int, _Job] = {}
+        self._uncut: deque[_Job] = deque()
+        self._line = Line(engine.batch_pieces_max, engine.batch_size_max)
+
+    def say(self, news: News) -> None:
+        """Write one frame; frames of several lanes do not mix."""
+        with self._writing:
+            _write_all(self._out, frame(news))
+
+    def accept(self, run: Run) -> None:
+        """Queue a job."""
+        with self._changed:
+            job = _Job(run, self._engine.cut(run.payload))
+            self._jobs[run.job] = job
+            self._uncut.append(job)
+            self._changed.notify()
+
+    def cancel(self, number: int) -> None:
+        """Forget a job, now if it waits, else as soon as the lanes let go of it."""
+        with self._changed:
+            job = self._jobs.get(number)
+            if job is None:
+                return  # it ended while the command was on its way
+            self._end(job)
+            free = job.hands == 0
+        if free:
+            self.say(Dropped(number))
+
+    def lane(self, number: int) -> None:
+        """Work until the process ends."""
+        while True:
+            with self._changed:
+                while not self._uncut and not len(self._line):
+                    self._changed.wait()
+            until = time.monotonic() + CUT_S
+            while self._cut_some() and time.monotonic() < until:
+                pass
+            self._work_on_a_batch(number)
+
+    def _end(self, job: _Job) -> None:
+        job.ended = True
+        self._line.drop(job.number)
+        self._jobs.pop(job.number, None)
+
+    def _cut_some(self) -> bool:
+        """Cut some pieces of the next uncut job; False if there is none."""
+        with self._changed:
+            if not self._uncut:
+                return False
+            job = self._uncut.popleft()
+            if job.ended:
+                return True
+            job.hands += 1
+        try:
+            pieces, error = list(islice(job.cutting, CUT_PIECES)), None
+        except Exception as problem:  # noqa: BLE001 - whatever the input provokes is this job's failure alone
+            pieces, error = [], _told(problem)
+        self._cut(job, pieces, error)
+        return True
+
+    def _cut(self, job: _Job, pieces: list[Piece], error: MeshError | None) -> None:
+        with self._changed:
+            job.hands -= 1
+            dropped = job.ended
+            if not dropped:
+                job.pieces += pieces
+                if error is not None:
+                    self._end(job)
+                elif len(pieces) == CUT_PIECES:
+                    self._uncut.append(job)
+                else:
+                    job.left = len(job.pieces)
+                    job.answers = [None] * job.left
+                    self._line.add(job.number, job.group, job.pieces)
+                    self._changed.notify_all()
+        if dropped:
+            self.say(Dropped(job.number))
+        elif error is not None:
+            self.say(Refused(job.number, error.wire()))
+
+    def _work_on_a_batch(self, lane: int) -> None:
+        with self._changed:
+            batch = self._line.batch()
+            jobs = {taken.job: self._jobs[taken.job] for taken in batch}
+            for job in jobs.values():
+                job.hands += 1
+        if not batch:
+            return
+        started = time.monotonic()
+        answers: list[Any] = []
+        error = None
+        try:
+            answers = list(self._engine.work(lane, [taken.piece for taken in batch]))
+            assert len(answers) == len(batch)
+        except Exception as problem:  # noqa: BLE001 - the jobs of this batch fail, the process lives
+            error = _told(problem)
+        self._worked(batch, jobs, answers, error=error, lane_s=time.monotonic() - started)
+
+    def _worked(
+        self,
+        batch: list[Taken],
+        jobs: dict[int, _Job],
+        answers: list[Any],
+        *,
+        error: MeshError | None,
+        lane_s: float,
+    ) -> None:
+        news: list[News] = []
+        done: list[_Job] = []
+        with self._changed:
+            for taken, answer in zip(batch, answers, strict=False):
+                job = jobs[taken.job]
+                job.answers[taken.place] = answer
+                job.left -= 1
+            total = sum(taken.piece.size for taken in batch)
+            for taken in batch:
+                jobs[taken.job].lane_s += lane_s * taken.piece.size / total
+            for job in jobs.values():
+                job.hands -= 1
+                job.batches += 1
+                if job.ended:
+                    if job.hands == 0:
+                        news.append(Dropped(job.number))
+                elif error is not None:
+                    self._end(job)
+                    news.append(Refused(job.number, error.wire()))
+                elif job.left == 0:
+                    self._end(job)
+                    done.append(job)
+                elif (now := time.monotonic()) - job.told_s > ADVANCED_EVERY_S:
+                    job.told_s = now
+                    news.append(Advanced(job.number, 1 - job.left / len(job.pieces)))
+        for item in [*news, *map(self._result, done)]:
+            self.say(item)
+
+    def _result(self, job: _Job) -> News:
+        work_s = job.lane_s / min(self._engine.lanes, job.batches)
+        try:
+            return Finished(job.number, self._engine.join(job.payload, job.pieces, job.answers), work_s)
+        except Exception as problem:  # noqa: BLE001 - this job's failure alone
+            return Refused(job.number, _told(problem).wire())
+
+
+def _told(problem: Exception) -> MeshError:
+    """What may be said of an exception: its type, never its text, which may quote the input."""
+    if isinstance(problem, MeshError):
+        return problem
+    if isinstance(problem, MemoryError):
+        return EngineFailed("The engine ran out of memory on this job. Split it into smaller jobs.")
+    return EngineFailed(problem=type(problem).__name__)
+
+
+def _write_all(out: int, frame_bytes: bytes) -> None:
+    view = memoryview(frame_bytes)
+    while view:
+        view = view[os.write(out, view) :]
+
+
+def _read_exactly(source: int, count: int) -> bytes:
+    """Read ``count`` bytes, or end the process: the agent is gone and nobody waits for an answer."""
+    parts: list[bytes] = []
+    while count:
+        part = os.read(source, min(count, 1 << 20))
+        if not part:
+            os._exit(0)
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def _private_pipes() -> tuple[int, int]:
+    """Keep the pipes for frames alone: a library that prints writes to stderr, one that reads gets nothing."""
+    source, out = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return source, out
+
+
+def _load(source: int, out: int) -> Engine:
+    load = read_command(_read_exactly(source, length_of(_read_exactly(source, LENGTH_BYTES))))
+    if not isinstance(load, Load):
+        raise BadFrame
+    started = time.monotonic()
+    try:
+        engine = workload_named(load.workload).load(load.model)
+        isolation = confine(load.model.files.values())
+    except Exception as problem:  # noqa: BLE001 - no job was read yet: its text cannot quote one
+        _write_all(out, frame(Broken(f"{type(problem).__name__}: {problem}"[:500])))
+        raise SystemExit(1) from None
+    _write_all(out, frame(Loaded(time.monotonic() - started, engine.lanes, isolation)))
+    return engine
+
+
+def main() -> None:
+    """Run the process; ``argv[1]`` is the parent's process id."""
+    die_with_parent(int(sys.argv[1]))
+    source, out = _private_pipes()
+    engine = _load(source, out)
+    child = _Child(engine, out)
+    for number in range(engine.lanes):
+        threading.Thread(target=child.lane, args=(number,), daemon=True).start()
+    while True:
+        command = read_command(_read_exactly(source, length_of(_read_exactly(source, LENGTH_BYTES))))
+        if isinstance(command, Run):
+            child.accept(command)
+        elif isinstance(command, Cancel):
+            child.cancel(command.job)
+        else:
+            raise BadFrame
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""The model files of this device: one folder, each file named by its SHA-256, checked before every load.
+
+Files are written beside their place and renamed when they are whole and checked, so that a file under a hash's name is
+complete. A file that no longer has its hash (a bad disk, another program) is removed and fetched again; it is never
+loaded.
+
+Touches: files, clock (their ages); what ``sources`` touches.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from mesh.errors import MeshError
+from mesh.units import HOUR
+from mesh.workloads.catalogue import ModelEntry, ModelFile, Source
+from mesh.workloads.sources import PipIndex, Say, SourceFailed, WrongHash, fetch, hash_matches
+
+PART_PREFIX = ".part-"
+PART_AGE_S = 24 * HOUR
+"""Unfinished downloads older than this were left by a process that was killed."""
+
+PIP_ENVIRONMENT = (
+    *("PATH", "HOME", "SYSTEMROOT", "LOCALAPPDATA", "XDG_CACHE_HOME"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+)
+"""What pip may see of the environment: how to reach the network and where its cache is, and nothing else."""
+
+
+class NoSource(MeshError):
+    """A model file is not on this device, and no source of it could be read. See the reasons; then try again."""
+
+    code = "model.no_source"
+    kind = "unavailable"
+
+
+class DiskRefused(MeshError):
+    """A model file could not be written to this device's disk. Make room or correct the folder's rights, then retry."""
+
+    code = "model.disk_refused"
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Say nothing."""
+
+
+class ModelFiles:
+    """The folder of model files."""
+
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str] | None = None, *, index_url: str | None = None
+    ) -> None:
+        """Keep files in ``folder``. ``environment``: the program's, of which pip gets what PIP_ENVIRONMENT names.
+
+        ``index_url`` replaces pip's package index; hashes are pinned whatever the index.
+        """
+        allowed = {name: value for name, value in (environment or {}).items() if name in PIP_ENVIRONMENT}
+        allowed.setdefault("PATH", os.defpath)
+        self._folder = folder
+        self._index = PipIndex(allowed, index_url)
+        self._fetching = asyncio.Lock()
+
+    def path(self, file: ModelFile) -> Path:
+        """Where ``file`` is or will be."""
+        return self._folder / file.sha256
+
+    def present(self, entry: ModelEntry) -> bool:
+        """Whether all files of a model are here, going by their sizes: a quick look, no promise."""
+        return all(_size(self.path(file)) == file.size_bytes for file in entry.files)
+
+    async def ensure(self, entry: ModelEntry, say: Say = _silent) -> dict[str, Path]:
+        """Have all files of a model here and checked: its names → paths. Missing and damaged ones are fetched.
+
+        ``say`` is called with ``checking``, ``downloading`` or ``copying`` and bytes, also from other threads. Raises
+        NoSource, WrongHash, PipMissing, BadEntry or DiskRefused.
+        """
+        async with self._fetching:
+            for file in entry.files:
+                say("checking", 0, file.size_bytes)
+                if not await asyncio.to_thread(self._good, file):
+                    await self._fetch(file, say)
+        return {file.name: self.path(file) for file in entry.files}
+
+    def _good(self, file: ModelFile) -> bool:
+        path = self.path(file)
+        if not path.is_file():
+            return False
+        if hash_matches(path, file):
+            return True
+        path.unlink()
+        return False
+
+    async def _fetch(self, file: ModelFile, say: Say) -> None:
+        reasons: list[MeshError] = []
+        for source in file.sources:
+            try:
+                await self._fetch_from(file, source, say)
+                return
+            except (SourceFailed, WrongHash) as error:
+                reasons.append(error)
+            except OSError as error:
+                raise DiskRefused(f"{file.name} could not be written: {error.strerror}.", file=file.name) from error
+        if len(reasons) == 1:
+            raise reasons[0]
+        texts = " ".join(reason.message for reason in reasons) or "It has no source."
+        raise NoSource(f"The model file {file.name} could not be fetched from anywhere. {texts}", file=file.name)
+
+    async def _fetch_from(self, file: ModelFile, source: Source, say: Say) -> None:
+        part = await asyncio.to_thread(self._new_part)
+        try:
+            await fetch(file, source, part, index=self._index, say=say)
+            await asyncio.to_thread(self._keep, part / file.sha256)
+        finally:
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, part, ignore_errors=True))
+
+    def _new_part(self) -> Path:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for old in self._folder.glob(PART_PREFIX + "*"):
+            if time.time() - old.stat().st_mtime > PART_AGE_S:
+                shutil.rmtree(old, ignore_errors=True)
+        return Path(tempfile.mkdtemp(prefix=PART_PREFIX, dir=self._folder))
+
+    def _keep(self, whole: Path) -> None:
+        """Give a checked file its name, durably."""
+        os.replace(whole, self._folder / whole.name)
+        if os.name == "posix":
+            folder = os.open(self._folder, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
