@@ -190,7 +190,7 @@ def add_certificate(
 def certificate(store: Store, device: DeviceId) -> Issued | None:
     """A device's longest-lived certificate that was not revoked."""
     row = store.row(_certificate, {"device": device})
-    return None if row is None else Issued(*row)
+    return None if row is None else Issued._make(row)
 
 
 def _device(row: Row[Any]) -> Device:

@@ -3,9 +3,9 @@
 Touches: database (through the store it is given).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.schema.networks import memberships, networks
@@ -67,15 +67,23 @@ class Person(NamedTuple):
     role: Role
 
 
+class Membership(NamedTuple):
+    """Who is in which network, and as what."""
+
+    network: NetworkId
+    member: MemberId
+    role: Role
+
+
 def every(store: Store) -> list[Network]:
     """All live networks, oldest first."""
-    return [_network(row) for row in store.rows(_all)]
+    return [Network._make(row) for row in store.rows(_all)]
 
 
 def get(store: Store, network: NetworkId) -> Network | None:
     """One network, unless it was deleted."""
     row = store.row(_one, {"network": network})
-    return None if row is None else _network(row)
+    return None if row is None else Network._make(row)
 
 
 def by_name(store: Store, name: str) -> NetworkId | None:
@@ -140,13 +148,9 @@ def role(store: Store, network: NetworkId, member: MemberId) -> Role | None:
 
 def people(store: Store, network: NetworkId) -> list[Person]:
     """Who is in a network, first come first."""
-    return [Person(*row) for row in store.rows(_people, {"network": network})]
+    return [Person._make(row) for row in store.rows(_people, {"network": network})]
 
 
-def everybody(store: Store) -> list[tuple[NetworkId, MemberId, Role]]:
+def everybody(store: Store) -> list[Membership]:
     """All memberships of the installation."""
-    return [(row[0], row[1], row[2]) for row in store.rows(_everybody)]
-
-
-def _network(row: Row[Any]) -> Network:
-    return Network(*row)
+    return [Membership._make(row) for row in store.rows(_everybody)]

@@ -59,7 +59,7 @@ class Session(NamedTuple):
 def installed(store: Store) -> Installation | None:
     """The installation, or None in a fresh database."""
     row = store.row(_installation)
-    return None if row is None else Installation(*row)
+    return None if row is None else Installation._make(row)
 
 
 def install(store: Store, *, key: DeviceKey, now_ms: int) -> None:
@@ -107,7 +107,7 @@ def add_session(store: Store, session: Session, *, session_id: str, token_hash: 
 def session(store: Store, token_hash: str) -> Session | None:
     """The sign-in that a token belongs to."""
     row = store.row(_session, {"token_hash": token_hash})
-    return None if row is None else Session(*row)
+    return None if row is None else Session._make(row)
 
 
 def end_device_sessions(store: Store, device: DeviceId, *, now_ms: int) -> None:

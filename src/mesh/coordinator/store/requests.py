@@ -27,7 +27,7 @@ class Given(NamedTuple):
 def find(store: Store, *, caller: str, key: str) -> Given | None:
     """What was answered to this caller's key."""
     row = store.row(_find, {"caller": caller, "key": key})
-    return None if row is None else Given(*row)
+    return None if row is None else Given._make(row)
 
 
 def add(store: Store, given: Given, *, caller: str, key: str, now_ms: int) -> None:

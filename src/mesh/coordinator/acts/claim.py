@@ -1,0 +1,110 @@
+"""The first person claims the installation; people who were invited sign in by the same door.
+
+Touches: database (through the store it is given).
+"""
+
+from typing import NamedTuple
+
+from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.store import networks, people, tokens
+from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.networks import Membership
+from mesh.coordinator.store.people import Session
+from mesh.errors import MeshError
+from mesh.ids import DeviceKey, MemberId, NetworkId, TokenId
+from mesh.networks.names import person_name
+from mesh.networks.tokens import CLAIM_LIFE_S, JoinToken, TokenUnknown, redeem
+
+SESSION_LIFE_S = 90 * 86400.0
+"""A person signs in anew every quarter on each machine."""
+
+
+class AlreadyClaimed(MeshError):
+    """This installation was claimed before. If that was not you, stop it and look at who started it; else sign in."""
+
+    code = "installation.claimed"
+    kind = "conflict"
+
+
+class WrongKey(MeshError):
+    """The key file and the database belong to different installations. Restore both from the same backup."""
+
+    code = "coordinator.wrong_key"
+
+
+class SignIn(NamedTuple):
+    """What signing in needs beside the secret: the new session's token as SHA-256, and how the person is called."""
+
+    secret_hash: str
+    session_hash: str
+    name: str
+
+
+class SignedIn(NamedTuple):
+    """A person has a session; ``membership`` where they came into a network by it."""
+
+    member: MemberId
+    name: str
+    membership: Membership | None
+
+
+def start(store: Store, key: DeviceKey, moment: Moment) -> bool:
+    """Note a start; make the installation if there is none. Returns whether it is claimed. Raises WrongKey."""
+    installation = people.installed(store)
+    if installation is None:
+        people.install(store, key=key, now_ms=moment.now_ms)
+    elif installation.coordinator_key != key:
+        raise WrongKey
+    people.count_start(store)
+    tokens.forget_claims(store)
+    return installation is not None and installation.claimed_ms is not None
+
+
+def offer_claim(store: Store, secret_hash: str, moment: Moment) -> None:
+    """Make the claim link of this start."""
+    expires_ms = moment.now_ms + int(CLAIM_LIFE_S * 1000)
+    token = JoinToken(id=TokenId(moment.new_id()), purpose="claim", expires_ms=expires_ms)
+    tokens.add(store, token, secret_hash=secret_hash, now_ms=moment.now_ms)
+
+
+def sign_in(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
+    """Use a claim link or a person's invite. Raises AlreadyClaimed, BadName and what ``redeem`` raises."""
+    token = tokens.by_secret(store, asked.secret_hash)
+    if token is None:
+        raise TokenUnknown
+    installation = people.installed(store)
+    assert installation is not None
+    if token.purpose == "claim" and installation.claimed_ms is not None:
+        raise AlreadyClaimed(claimed_ms=installation.claimed_ms)
+    redeem(token, purpose="claim" if token.purpose == "claim" else "member", now_ms=moment.now_ms)
+    tokens.use(store, token.id, now_ms=moment.now_ms)
+    if token.purpose == "claim":
+        return claim_directly(store, asked, moment)
+    assert token.network is not None
+    signed_in = _new_person(store, asked.session_hash, person_name(asked.name or token.name), moment)
+    networks.add_membership(
+        store, token.network, signed_in.member, role=token.role, invited_by=token.maker, now_ms=moment.now_ms
+    )
+    return signed_in._replace(membership=Membership(token.network, signed_in.member, token.role))
+
+
+def claim_directly(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
+    """Give the installation to its first person without a link: they run it. Raises AlreadyClaimed, BadName."""
+    signed_in = _new_person(store, asked.session_hash, person_name(asked.name), moment)
+    if not people.claim(store, operator=signed_in.member, now_ms=moment.now_ms):
+        installation = people.installed(store)
+        raise AlreadyClaimed(claimed_ms=installation.claimed_ms if installation else None)
+    return signed_in
+
+
+def _new_person(store: Store, session_hash: str, name: str, moment: Moment) -> SignedIn:
+    member = MemberId(moment.new_id())
+    people.add_member(store, member=member, name=name, now_ms=moment.now_ms)
+    session = Session(member, None, "full", moment.now_ms + int(SESSION_LIFE_S * 1000), name)
+    people.add_session(store, session, session_id=moment.new_id(), token_hash=session_hash, now_ms=moment.now_ms)
+    return SignedIn(member, name, None)
+
+
+def network_of(signed_in: SignedIn) -> NetworkId | None:
+    """The network that a person came into by signing in."""
+    return None if signed_in.membership is None else signed_in.membership.network

@@ -1,0 +1,106 @@
+"""A device joins: the invite is used, the device is kept, its certificate is issued, in one transaction.
+
+Touches: database (through the store it is given).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.store import devices, networks, tokens
+from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.devices import Device, Issued
+from mesh.coordinator.store.networks import Network
+from mesh.errors import MeshError
+from mesh.ids import DeviceId, DeviceKey, MemberId
+from mesh.networks.names import NameTaken, machine_name
+from mesh.networks.tokens import JoinToken, TokenUnknown, redeem
+from mesh.protocol.values import Capability
+
+Issue = Callable[[Device, int, int], Issued]
+"""Makes a certificate from a device, its serial number and the network's epoch."""
+
+
+class AlreadyJoined(MeshError):
+    """This device is in that network already. Run `mesh up`; to start afresh, remove it first."""
+
+    code = "device.already_joined"
+    kind = "conflict"
+
+
+class Asked(NamedTuple):
+    """A device asks to join; it has proven its key."""
+
+    secret_hash: str
+    name: str
+    key: DeviceKey
+    capability: Capability | None
+
+
+class Joined(NamedTuple):
+    """The device as kept, its network, and its certificate unless it waits for approval."""
+
+    device: Device
+    network: Network
+    certificate: Issued | None
+
+
+def join(store: Store, asked: Asked, issue: Issue, moment: Moment) -> Joined:
+    """Let a device in by its invite. The same device with the same invite gets the same answer and costs no use.
+
+    A key that was removed from the network before is left pending, whatever the invite says.
+    Raises AlreadyJoined, BadName, NameTaken and what ``redeem`` raises.
+    """
+    token = tokens.by_secret(store, asked.secret_hash)
+    if token is None:
+        raise TokenUnknown
+    before = [] if token.network is None else devices.of_key(store, token.network, asked.key)
+    here = next((device for device in before if device.removed_ms is None), None)
+    if here is not None and here.token == token.id:
+        return _again(store, here)
+    redeem(token, purpose="device", now_ms=moment.now_ms)
+    if here is not None:
+        raise AlreadyJoined(device=here.id)
+    device = _new_device(store, asked, token, approved=token.approved and not before, moment=moment)
+    tokens.use(store, token.id, now_ms=moment.now_ms)
+    devices.add(store, device, approved_by=token.maker if device.standing == "active" else None, now_ms=moment.now_ms)
+    network = networks.get(store, device.network)
+    if network is None:
+        raise TokenUnknown
+    if device.standing == "active" and before:
+        network = network._replace(epoch=networks.next_epoch(store, network.id))
+    certificate = certify(store, device, network, issue, moment) if device.standing == "active" else None
+    return Joined(device, network, certificate)
+
+
+def certify(store: Store, device: Device, network: Network, issue: Issue, moment: Moment) -> Issued:
+    """Issue a device's next certificate and keep it."""
+    issued = issue(device, devices.next_serial(store, network.id), network.epoch)
+    facts = (network.epoch, moment.now_ms)
+    devices.add_certificate(store, device, issued, certificate_id=moment.new_id(), facts=facts)
+    return issued
+
+
+def _again(store: Store, device: Device) -> Joined:
+    network = networks.get(store, device.network)
+    assert network is not None
+    return Joined(device, network, devices.certificate(store, device.id))
+
+
+def _new_device(store: Store, asked: Asked, token: JoinToken, *, approved: bool, moment: Moment) -> Device:
+    assert token.network is not None and token.maker is not None, "device tokens are made by members of a network"
+    name = machine_name(asked.name or token.name)
+    if devices.name_taken(store, token.network, name):
+        raise NameTaken(name=name)
+    return Device(
+        id=DeviceId(moment.new_id()),
+        network=token.network,
+        owner=MemberId(token.maker),
+        name=name,
+        key=asked.key,
+        standing="active" if approved else "pending",
+        capability=asked.capability,
+        token=token.id,
+        seen_ms=None,
+        removed_ms=None,
+    )

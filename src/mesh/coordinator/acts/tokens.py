@@ -1,0 +1,53 @@
+"""Making and withdrawing join links.
+
+Touches: database (through the store it is given).
+"""
+
+from typing import NamedTuple
+
+from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.store import tokens
+from mesh.coordinator.store.connection import Store
+from mesh.ids import MemberId, NetworkId, TokenId
+from mesh.networks.names import machine_name, person_name
+from mesh.networks.tokens import JoinToken, Purpose, TokenUnknown, check_terms
+from mesh.protocol.values import Role
+
+
+class Terms(NamedTuple):
+    """What a link allows: for whom, how often, for how many seconds, and whether an admin must still approve."""
+
+    purpose: Purpose
+    role: Role
+    name: str
+    uses: int
+    life_s: float
+    approve: bool
+
+
+def make(
+    store: Store, terms: Terms, *, network: NetworkId, maker: MemberId, secret_hash: str, moment: Moment
+) -> JoinToken:
+    """A new link. Raises TokenTerms, BadName."""
+    check_terms(uses=terms.uses, life_s=terms.life_s)
+    if terms.name:
+        (person_name if terms.purpose == "member" else machine_name)(terms.name)
+    token = JoinToken(
+        id=TokenId(moment.new_id()),
+        purpose=terms.purpose,
+        expires_ms=moment.now_ms + int(terms.life_s * 1000),
+        uses_max=terms.uses,
+        network=network,
+        maker=maker,
+        role=terms.role,
+        name=terms.name,
+        approved=not terms.approve,
+    )
+    tokens.add(store, token, secret_hash=secret_hash, now_ms=moment.now_ms)
+    return token
+
+
+def withdraw(store: Store, network: NetworkId, token: TokenId, moment: Moment) -> None:
+    """Nobody comes in by this link any more. Raises TokenUnknown."""
+    if not tokens.revoke(store, network, token, now_ms=moment.now_ms):
+        raise TokenUnknown

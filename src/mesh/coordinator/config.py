@@ -1,0 +1,102 @@
+"""What a coordinator is told at its start, and where that puts it: socket, TLS, the URL that links carry.
+
+Off loopback it always speaks TLS, by a self-made certificate that every link pins. Plain http is for loopback only: for
+this machine alone, or behind a proxy on it that ``public_url`` names.
+
+Touches: sockets (asks the system for its own address; sends nothing).
+"""
+
+import ipaddress
+import socket
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from mesh.errors import MeshError
+
+PORT_DEFAULT = 8400
+_ROUTED = ("192.0.2.1", 9)  # a documentation address: connecting a datagram socket only asks for a route
+
+
+class BadConfig(MeshError):
+    """The coordinator cannot start like this. See the message."""
+
+    code = "coordinator.config"
+    kind = "invalid"
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``data``: the folder of database and keys. ``port`` 0 picks a free one; ``relay`` False starts none beside it."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = PORT_DEFAULT
+    public_url: str | None = None
+    database: str | None = None
+    relay: bool = True
+    relay_port: int = 0
+
+
+class Site(NamedTuple):
+    """Where devices find this coordinator. ``tls_sha256`` is what links pin, None where nothing is pinned."""
+
+    url: str
+    tls_sha256: str | None
+
+    @property
+    def binding(self) -> str:
+        """What link proofs are bound to: the pinned hash, or the origin."""
+        return self.tls_sha256 or self.url
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address stays on this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def speaks_tls(config: Config) -> bool:
+    """Whether the socket itself speaks TLS. Raises BadConfig."""
+    if config.database is not None and not config.database.startswith("sqlite:"):
+        raise BadConfig("This version keeps its data in SQLite only. Leave --database out.")
+    public = public_url(config)
+    if public is not None and public.startswith("http:") and not is_loopback(urlsplit(public).hostname or ""):
+        raise BadConfig("Plain http off this machine is refused. Give an https:// address as --public-url.")
+    return not is_loopback(config.host)
+
+
+def public_url(config: Config) -> str | None:
+    """The public URL without a path, in lower case. Raises BadConfig."""
+    if config.public_url is None:
+        return None
+    parts = urlsplit(config.public_url.strip().lower())
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
+        raise BadConfig("--public-url must look like https://mesh.example.org, with nothing after the name.")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def site(config: Config, port: int, tls_sha256: str | None) -> Site:
+    """Where devices find a coordinator that listens on ``port``; links use this and never a Host header."""
+    public = public_url(config)
+    if public is not None:
+        return Site(public, tls_sha256)
+    host = reachable_host(config.host)
+    return Site(f"{'https' if tls_sha256 else 'http'}://{f'[{host}]' if ':' in host else host}:{port}", tls_sha256)
+
+
+def reachable_host(host: str) -> str:
+    """The address by which others reach a bound host: itself, or for all interfaces the one towards the world."""
+    if host not in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
+        return host.lower()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(_ROUTED)
+        except OSError:
+            return "127.0.0.1"  # no network at all: only this machine can come
+        return str(asking.getsockname()[0])

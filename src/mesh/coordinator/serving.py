@@ -1,0 +1,71 @@
+"""One uvicorn inside our own event loop: it listens where it is told and leaves signals to the program.
+
+Touches: sockets.
+"""
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+
+from mesh.coordinator.config import BadConfig
+from mesh.protocol.link import MESSAGE_BYTES_MAX
+
+GRACE_S = 1
+"""How long open requests may take at the end; without it an open stream would keep the process for ever."""
+BACKLOG = 2048
+
+
+class Server(uvicorn.Server):
+    """A server that installs no signal handlers: the program has one place for them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing to capture."""
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises BadConfig with the reason."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(address)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        raise BadConfig(
+            f"Cannot listen on {host}:{port} ({error.strerror}). Stop what uses that port, or choose another --port.",
+            host=host,
+            port=port,
+        ) from error
+    listening.setblocking(False)
+    return listening
+
+
+def server(app: Callable[..., Any], tls: ssl.SSLContext | None) -> Server:
+    """The server around an ASGI application. WebSocket pings are off: beats are the life sign."""
+    return Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="websockets-sansio",
+            ws_max_size=MESSAGE_BYTES_MAX,
+            ws_ping_interval=None,
+            ws_per_message_deflate=False,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=GRACE_S,
+            ssl_context_factory=None if tls is None else lambda config, default: tls,
+        )
+    )

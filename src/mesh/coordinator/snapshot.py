@@ -1,0 +1,164 @@
+"""What the coordinator knows right now, in memory: who is in which network, and how every device is.
+
+It is filled from the store at start and follows what was committed and what links say. Placement reads it without a
+transaction; whatever must be exact (credits, membership at the moment of a permit) is checked again when written.
+
+Touches: nothing.
+"""
+
+from collections.abc import Iterable
+
+from mesh.coordinator.store.devices import Device, Issued
+from mesh.coordinator.store.networks import Membership, Network
+from mesh.devices.presence import OFFLINE_AFTER_S, seen_state
+from mesh.ids import DeviceId, MemberId, NetworkId
+from mesh.jobs.backlog import Backlog, on_beat, waiting_s
+from mesh.jobs.placement import DeviceFacts
+from mesh.protocol.values import Capability, Condition, DeviceState, Role
+
+SEEN_EVERY_S = 15.0
+"""How often the moments of last beats are written down."""
+_FRESH_MS = int((SEEN_EVERY_S + OFFLINE_AFTER_S) * 1000)
+_NOTHING = Capability(system="unknown", arch="unknown", cores=0, memory_bytes=0, tier=2)
+
+
+class Seen:
+    """One device as it is known now. ``kept`` is its row; the rest is soft and lost with the process."""
+
+    __slots__ = ("addresses", "backlog", "certificate", "condition", "kept", "last_beat_ms", "linked", "relay")
+
+    def __init__(self, kept: Device, certificate: Issued | None = None) -> None:
+        self.kept = kept
+        self.certificate = certificate
+        self.condition = Condition()
+        self.last_beat_ms: int | None = None
+        self.backlog = Backlog()
+        self.linked = False
+        self.relay: str | None = None
+        self.addresses: tuple[str, ...] = ()
+
+    @property
+    def capability(self) -> Capability:
+        """What it last said it is."""
+        return self.kept.capability or _NOTHING
+
+
+class Snapshot:
+    """Networks, memberships and devices. Only the event loop's thread touches it."""
+
+    def __init__(self, started_ms: int) -> None:
+        self.started_ms = started_ms
+        self.networks: dict[NetworkId, Network] = {}
+        self._roles: dict[NetworkId, dict[MemberId, Role]] = {}
+        self._devices: dict[DeviceId, Seen] = {}
+        self._members: dict[NetworkId, dict[DeviceId, Seen]] = {}
+
+    def load(self, networks: Iterable[Network], memberships: Iterable[Membership], devices: Iterable[Device]) -> None:
+        """Fill from the store at start. Devices heard of shortly before the stop have their grace."""
+        for network in networks:
+            self.put_network(network)
+        for membership in memberships:
+            self.put_role(membership)
+        kept = list(devices)
+        stopped_ms = max((device.seen_ms or 0 for device in kept), default=0)
+        for device in kept:
+            seen = self.put_device(device)
+            if device.seen_ms is not None and device.seen_ms >= stopped_ms - _FRESH_MS:
+                seen.last_beat_ms = min(device.seen_ms, self.started_ms - 1)
+
+    def put_network(self, network: Network) -> None:
+        """A network is new or changed."""
+        self.networks[network.id] = network
+        self._roles.setdefault(network.id, {})
+        self._members.setdefault(network.id, {})
+
+    def put_role(self, membership: Membership) -> None:
+        """A person came into a network, or has another role."""
+        self._roles[membership.network][membership.member] = membership.role
+
+    def role(self, network: NetworkId, member: MemberId) -> Role | None:
+        """A person's role; None for a stranger."""
+        return self._roles.get(network, {}).get(member)
+
+    def put_device(self, kept: Device, certificate: Issued | None = None) -> Seen:
+        """A device is new, or its row changed; what is known of its presence stays."""
+        seen = self._devices.get(kept.id)
+        if seen is None:
+            seen = self._devices[kept.id] = self._members[kept.network][kept.id] = Seen(kept)
+        seen.kept = kept
+        seen.certificate = certificate or seen.certificate
+        return seen
+
+    def drop_device(self, device: DeviceId) -> None:
+        """A device was removed."""
+        seen = self._devices.pop(device, None)
+        if seen is not None:
+            del self._members[seen.kept.network][device]
+
+    def device(self, device: DeviceId) -> Seen | None:
+        """One device, unless it was removed."""
+        return self._devices.get(device)
+
+    def devices(self, network: NetworkId) -> list[Seen]:
+        """A network's devices, pending ones included."""
+        return list(self._members.get(network, {}).values())
+
+    def everywhere(self) -> list[Seen]:
+        """The devices of all networks."""
+        return list(self._devices.values())
+
+    def beat(self, seen: Seen, condition: Condition, now_ms: int) -> bool:
+        """A device spoke. Returns whether something changed that its owner's other devices should know."""
+        before = seen.condition
+        fresh = self.state(seen, now_ms) == "offline"
+        seen.condition, seen.last_beat_ms = condition, now_ms
+        seen.backlog = on_beat(condition.load, now_ms)
+        return fresh or (before.state, before.contributes, before.warm) != (
+            condition.state,
+            condition.contributes,
+            condition.warm,
+        )
+
+    def state(self, seen: Seen, now_ms: int) -> DeviceState:
+        """What a device counts as."""
+        if seen.kept.standing != "active":
+            return seen.kept.standing
+        return seen_state(
+            seen.condition.state,
+            last_beat_ms=seen.last_beat_ms,
+            now_ms=now_ms,
+            started_ms=self.started_ms,
+            linked=seen.linked,
+        )
+
+    def facts(self, network: NetworkId, now_ms: int) -> list[DeviceFacts]:
+        """What placement needs of every device of a network."""
+        roles = self._roles.get(network, {})
+        return [
+            DeviceFacts(
+                device=seen.kept.id,
+                key=seen.kept.key,
+                owner=seen.kept.owner,
+                owner_role=roles.get(seen.kept.owner, "guest"),
+                capability=seen.capability,
+                condition=_as_seen(seen.condition, self.state(seen, now_ms)),
+                certified=seen.kept.standing == "active",
+                backlog_s=waiting_s(seen.backlog, now_ms),
+            )
+            for seen in self._members.get(network, {}).values()
+        ]
+
+
+def _as_seen(condition: Condition, state: DeviceState) -> Condition:
+    if condition.state == state:
+        return condition
+    return Condition(
+        state,
+        condition.load,
+        condition.warm,
+        condition.cpu_busy,
+        condition.battery,
+        condition.plugged_in,
+        condition.thermal_headroom,
+        condition.contributes,
+    )

@@ -1,0 +1,42 @@
+"""Names of networks, devices and people: what a terminal, a page or a CSV file can show without harm.
+
+Touches: nothing.
+"""
+
+import unicodedata
+
+from mesh.errors import MeshError
+from mesh.ids import is_name
+
+PERSON_NAME_MAX = 100
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Unicode's kinds of control, format (bidi marks are among them), surrogate, private and separator characters."""
+
+
+class BadName(MeshError):
+    """Names of networks and devices are 1 to 63 of a-z, 0-9 and hyphens inside. Choose another name."""
+
+    code = "name.invalid"
+    kind = "invalid"
+
+
+class NameTaken(MeshError):
+    """This name is taken. Choose another one."""
+
+    code = "name.taken"
+    kind = "conflict"
+
+
+def machine_name(text: str) -> str:
+    """The name of a network or a device. Raises BadName."""
+    if not is_name(text):
+        raise BadName
+    return text
+
+
+def person_name(text: str) -> str:
+    """A person's name, trimmed: any script, nothing that hides or reorders text. Raises BadName."""
+    name = unicodedata.normalize("NFC", text).strip()
+    if not 1 <= len(name) <= PERSON_NAME_MAX or any(unicodedata.category(char) in _HIDDEN for char in name):
+        raise BadName("A person's name is 1 to 100 characters, none of them invisible. Choose another name.")
+    return name
