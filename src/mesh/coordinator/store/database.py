@@ -211,9 +211,10 @@ def _run_in_savepoint(raw: sqlite3.Connection, store: Store, waiting: _Waiting) 
 
 def _refusal(error: BaseException) -> BaseException:
     """What the caller of one failed act is told: its own exception, or a typed one for the database's."""
-    if not isinstance(error, DBAPIError):
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(origin, sqlite3.Error):
         return error
-    refused = WriteRefused(reason=type(error.orig).__name__)
+    refused = WriteRefused(reason=getattr(origin, "sqlite_errorname", type(origin).__name__))
     refused.__cause__ = error
     return refused
 
