@@ -1,0 +1,353 @@
+"""Transport over iroh: QUIC to a device key, direct where a path can be found, else through a relay.
+
+The only module that imports iroh. What is sharp in the binding stays here: its calls are never cancelled by a caller's
+limit (``inbox``), a write that was given up resets its stream, everything is closed in the order it needs.
+
+Touches: sockets (UDP, and TCP to the relay), threads of the binding, the event loop.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar, cast
+
+import iroh
+from iroh.iroh_ffi import uniffi_set_event_loop
+
+from mesh.ids import DeviceKey
+from mesh.transport.inbox import Inbox, Tasks, pump
+from mesh.transport.interface import (
+    Address,
+    ConnectionLost,
+    DialTimeout,
+    Path,
+    TransportError,
+    TransportTimeout,
+)
+from mesh.transport.iroh_patch import deafen, patch_writes
+from mesh.transport.iroh_stream import IrohStream
+
+ALPN = b"mesh/1"
+"""What this protocol is called in the handshake; a peer that speaks another one is refused there."""
+
+STREAMS_WAITING_MAX = 64
+"""Streams taken in but not yet accepted, per connection; after that the peer's next ones wait at the peer."""
+
+CONNECTIONS_WAITING_MAX = 64
+"""Admitted connections not yet accepted; after that new ones are closed at once."""
+
+HANDSHAKES_MAX = 64
+"""Handshakes at a time. More are ignored: a real peer sends its first packet again within a second."""
+
+HANDSHAKE_LIMIT_S = 10.0
+"""A peer that takes longer is dropped: three retransmissions at most fit in, whatever the distance."""
+
+CLOSE_LIMIT_S = 5.0
+"""The most that closing waits for the peer to hear of it. It took 1 ms with the peer there."""
+
+CODE_DONE, CODE_NOT_ADMITTED, CODE_BUSY = 0, 1, 2
+"""Application error codes that a peer is told when a connection ends."""
+
+T = TypeVar("T")
+
+
+class Options(NamedTuple):
+    """How this end is reached.
+
+    ``relays`` are ``http://host:port`` URLs. ``bind`` is the IPv4 ``ip:port`` to listen on; an IPv6 socket is bound
+    beside it. With ``direct`` off nothing is received but through the relay.
+    """
+
+    relays: Sequence[str] = ()
+    bind: str | None = None
+    direct: bool = True
+
+
+def everyone(key: DeviceKey) -> bool:
+    """Admit any peer that proves its key."""
+    return True
+
+
+async def _called(call: Awaitable[T], kind: type[TransportError] = ConnectionLost) -> T:
+    """Await the binding; its errors become ours (their ``str`` is empty, so kind and message are asked for)."""
+    try:
+        return await call
+    except iroh.IrohError as error:
+        raise translated(error, kind) from error
+
+
+def translated(error: iroh.IrohError, kind: type[TransportError] = ConnectionLost) -> TransportError:
+    """Put the binding's error in our words; its own first line goes along as a fact."""
+    return kind(cause=error.kind().name.lower(), detail=error.message().partition("\n")[0][:200])
+
+
+class IrohConnection:
+    """A connection to a device whose key is proven."""
+
+    def __init__(self, raw: iroh.Connection) -> None:
+        """Take over a connection; must run in the event loop."""
+        self._raw = raw
+        self._peer = DeviceKey(str(raw.remote_id()))
+        self._tasks = Tasks()
+        self._streams: Inbox[IrohStream] = Inbox(STREAMS_WAITING_MAX)
+        self._accepting = False
+        self._closed = asyncio.Event()
+        self._last_path = Path("relayed")
+        self._tasks.start(self._watch())
+
+    @property
+    def peer(self) -> DeviceKey:
+        """The key that the other side has proven."""
+        return self._peer
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self._closed.is_set() or self._raw.close_reason() is not None
+
+    @property
+    def close_reason(self) -> str | None:
+        """Why the connection ended, in the binding's words; None while it lives."""
+        return self._raw.close_reason()
+
+    def path(self) -> Path:
+        """The path in use now, or the last one; the binding measures in whole milliseconds."""
+        paths = self._raw.paths()
+        for path in sorted(paths, key=lambda path: not path.is_selected)[:1]:
+            self._last_path = Path("direct" if path.is_ip else "relayed", float(path.rtt_ms))
+        return self._last_path
+
+    async def open_stream(self, timeout_s: float) -> IrohStream:
+        """Open a stream; waits while the peer allows no more of them."""
+        opening = self._tasks.start(_called(self._raw.open_bi()))
+        try:
+            async with asyncio.timeout(timeout_s):
+                return self._stream(await asyncio.shield(opening))
+        except TimeoutError as error:
+            opening.add_done_callback(self._drop_late)
+            raise TransportTimeout(waited_s=timeout_s) from error
+        except asyncio.CancelledError:
+            opening.add_done_callback(self._drop_late)
+            raise
+
+    async def accept_stream(self) -> IrohStream:
+        """Wait for the peer's next stream."""
+        if not self._accepting:
+            self._accepting = True
+            self._tasks.start(pump(self._next_stream, self._streams))
+        return await self._streams.take()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection has ended."""
+        await self._closed.wait()
+
+    async def close(self, reason: str = "") -> None:
+        """End the connection and wait until its tasks are done."""
+        self.abort(CODE_DONE, reason)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await self._closed.wait()
+        await self._tasks.stop()
+
+    def abort(self, code: int, reason: str) -> None:
+        """Tell the peer that it is over, without waiting for anything."""
+        self._raw.close(code, reason.encode())
+
+    async def _next_stream(self) -> IrohStream:
+        return self._stream(await _called(self._raw.accept_bi()))
+
+    def _stream(self, raw: iroh.BiStream) -> IrohStream:
+        return IrohStream(raw.send(), raw.recv(), self._tasks, _called)
+
+    def _drop_late(self, opening: "asyncio.Task[iroh.BiStream]") -> None:
+        if not opening.cancelled() and opening.exception() is None:
+            self._stream(opening.result())  # nobody keeps it: that resets it
+
+    async def _watch(self) -> None:
+        try:
+            await self._raw.closed()
+        finally:
+            self._closed.set()
+            self._tasks.cancel()
+
+
+class IrohTransport:
+    """This device's end. Make it with ``open``; all of a process's transports live in one event loop."""
+
+    def __init__(self, endpoint: iroh.Endpoint, admits: Callable[[DeviceKey], bool], options: Options) -> None:
+        """Take over a bound endpoint (``open`` does it)."""
+        self._endpoint = endpoint
+        self._admits = admits
+        self._options = options
+        self._key = DeviceKey(str(endpoint.id()))
+        self._relays = set(options.relays)
+        self._published: set[str] = set()
+        self._tasks = Tasks()
+        self._incoming: Inbox[IrohConnection] = Inbox(CONNECTIONS_WAITING_MAX)
+        self._connections: set[IrohConnection] = set()
+        self._shaking = 0
+        self._tasks.start(self._take_in())
+
+    @classmethod
+    async def open(
+        cls, seed: bytes, options: Options = Options(), admits: Callable[[DeviceKey], bool] = everyone
+    ) -> "IrohTransport":
+        """Bind an endpoint whose id is the public key of the device's Ed25519 ``seed`` (32 bytes).
+
+        ``admits`` is asked for each incoming peer, key proven, before anything that it sent on a stream is looked at.
+        Raises BindingUnsuitable, TransportError.
+        """
+        patch_writes(iroh)
+        _LOOP.enter()
+        try:
+            relays = iroh.RelayMap.empty()
+            for url in options.relays:
+                relays.insert(iroh.RelayConfig(url=url))
+            # Without a preset and a mode the binding would use public servers of its makers.
+            bound = iroh.EndpointOptions(
+                preset=iroh.preset_minimal(),
+                relay_mode=iroh.RelayMode.custom(relays),
+                secret_key=seed,
+                alpns=[ALPN],
+                bind_addr=options.bind,
+            )
+            endpoint = await iroh.Endpoint.bind(bound)
+            if not options.direct:
+                deafen(endpoint.bound_sockets())
+        except iroh.IrohError as error:
+            _LOOP.leave()
+            raise translated(error, TransportError) from error
+        except BaseException:
+            _LOOP.leave()
+            raise
+        return cls(endpoint, admits, options)
+
+    @property
+    def key(self) -> DeviceKey:
+        """The key of this very device."""
+        return self._key
+
+    async def dial(self, address: Address, timeout_s: float) -> IrohConnection:
+        """Connect to another device. An absent one is silence, so the limit is what ends it."""
+        direct = list(address.direct) if self._options.direct else []
+        try:
+            target = iroh.EndpointAddr(iroh.EndpointId.from_string(address.key), address.relay, direct)
+            async with asyncio.timeout(timeout_s):
+                raw = await self._endpoint.connect(target, ALPN)
+        except TimeoutError as error:
+            raise DialTimeout(waited_s=timeout_s) from error
+        except iroh.IrohError as error:
+            raise translated(error, TransportError) from error
+        return self._adopt(raw)
+
+    async def accept(self) -> IrohConnection:
+        """Wait for the next admitted connection."""
+        return await self._incoming.take()
+
+    def addresses(self) -> Sequence[str]:
+        """The ``ip:port`` texts that this end listens on; none where direct paths are refused."""
+        return tuple(self._endpoint.addr().direct_addresses()) if self._options.direct else ()
+
+    def relay(self) -> str | None:
+        """The relay that this end is connected to now."""
+        return self._endpoint.addr().relay_url()
+
+    async def wait_relay(self, timeout_s: float) -> None:
+        """Wait until a relay has let this end in. Why it does not is told to nobody; raises TransportTimeout."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._endpoint.online()
+        except TimeoutError as error:
+            raise TransportTimeout("No relay has answered. Check its address.", waited_s=timeout_s) from error
+
+    async def use_relays(self, urls: Iterable[str]) -> None:
+        """Use these relays from now on; connections that live stay up."""
+        wanted = set(urls)
+        for url in self._relays - wanted:
+            await _called(self._endpoint.remove_relay(url), TransportError)
+        for url in wanted - self._relays:
+            await _called(self._endpoint.insert_relay(iroh.RelayConfig(url=url)), TransportError)
+        self._relays = wanted
+
+    async def publish(self, addresses: Iterable[str]) -> None:
+        """Let peers try these ``ip:port`` texts too: our addresses as observed from outside. Replaces earlier ones."""
+        wanted = set(addresses) if self._options.direct else set()
+        for address in self._published - wanted:
+            await _called(self._endpoint.remove_external_addr(address), TransportError)
+        for address in wanted - self._published:
+            await _called(self._endpoint.add_external_addr(address), TransportError)
+        self._published = wanted
+
+    async def close(self) -> None:
+        """Close the connections, then the endpoint; only then may the loop end."""
+        if self._incoming.ended:
+            return
+        self._incoming.end(TransportError("The transport was closed here."), drop=True)
+        await asyncio.gather(*(connection.close("closing") for connection in tuple(self._connections)))
+        try:
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await self._endpoint.close()
+        finally:
+            await self._tasks.stop()
+            _LOOP.leave()
+
+    def _adopt(self, raw: iroh.Connection) -> IrohConnection:
+        connection = IrohConnection(raw)
+        self._connections.add(connection)
+        self._tasks.start(self._forget(connection))
+        return connection
+
+    async def _forget(self, connection: IrohConnection) -> None:
+        await connection.wait_closed()
+        self._connections.discard(connection)
+
+    async def _take_in(self) -> None:
+        while (incoming := await self._endpoint.accept_next()) is not None:
+            if self._shaking >= HANDSHAKES_MAX:
+                await incoming.ignore()
+            else:
+                self._shaking += 1
+                self._tasks.start(self._shake(incoming))
+
+    async def _shake(self, incoming: iroh.Incoming) -> None:
+        """Finish one handshake; a peer that is not admitted is told so and its streams are never opened."""
+        try:
+            async with asyncio.timeout(HANDSHAKE_LIMIT_S):
+                raw = await (await incoming.accept()).connect()
+        except (iroh.IrohError, TimeoutError):
+            return  # nobody's news: no key was proven
+        finally:
+            self._shaking -= 1
+        if not self._admits(DeviceKey(str(raw.remote_id()))):
+            raw.close(CODE_NOT_ADMITTED, b"not_admitted")
+        elif self._incoming.full or self._incoming.ended:
+            raw.close(CODE_BUSY, b"busy")
+        else:
+            self._incoming.put(self._adopt(raw))
+
+
+class _Loop:
+    """The one event loop that the binding calls back into, from the first open transport to the last."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._users = 0
+
+    def enter(self) -> None:
+        """Count one more transport in the running loop. Raises TransportError if another loop has one."""
+        loop = asyncio.get_running_loop()
+        if self._users and self._loop is not loop:
+            raise TransportError("Another event loop of this process has a transport open.")
+        self._loop = loop
+        self._users += 1
+        uniffi_set_event_loop(cast(asyncio.BaseEventLoop, loop))
+
+    def leave(self) -> None:
+        """Count one less; after the last one another loop may come."""
+        self._users -= 1
+        if not self._users:
+            self._loop = None
+            uniffi_set_event_loop(cast(asyncio.BaseEventLoop, None))
+
+
+_LOOP = _Loop()
