@@ -49,7 +49,7 @@ device_keys = Table(
 certificates = Table(
     "certificates",
     METADATA,
-    Column("serial", WHOLE, primary_key=True),
+    Column("id", ID, primary_key=True),
     Column("network", ID, ForeignKey("networks.id"), nullable=False),
     Column("device", ID, ForeignKey("devices.id"), nullable=False),
     Column("key", KEY, nullable=False),
@@ -61,7 +61,7 @@ certificates = Table(
     Index("ix_certificates_device", "device"),
     Index("ix_certificates_network", "network"),
 )
-"""Membership certificates as issued (compact JWS in ``signed``); ``serial`` counts up over the installation."""
+"""Membership certificates as issued (compact JWS in ``signed``), also expired and revoked ones."""
 
 relays = Table(
     "relays",

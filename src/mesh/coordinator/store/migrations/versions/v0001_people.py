@@ -211,7 +211,7 @@ def _relays() -> None:
 def _certificates() -> None:
     op.create_table(
         "certificates",
-        col("serial", WHOLE),
+        col("id", ID),
         col("network", ID),
         col("device", ID),
         col("key", KEY),
@@ -222,7 +222,7 @@ def _certificates() -> None:
         sa.Column("revoked_ms", WHOLE),
         sa.ForeignKeyConstraint(["device"], ["devices.id"], name="fk_certificates_device_devices"),
         sa.ForeignKeyConstraint(["network"], ["networks.id"], name="fk_certificates_network_networks"),
-        sa.PrimaryKeyConstraint("serial", name="pk_certificates"),
+        sa.PrimaryKeyConstraint("id", name="pk_certificates"),
     )
     op.create_index("ix_certificates_device", "certificates", ["device"])
     op.create_index("ix_certificates_network", "certificates", ["network"])

@@ -1,0 +1,268 @@
+"""Signed facts, attempts and marks in SQL: what settlement reads, and what it wrote last time.
+
+Touches: nothing (statements go to the store it is given).
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, select, update
+
+from mesh.coordinator.store.connection import Prepared, Store, adding_once
+from mesh.coordinator.store.schema.jobs import attempts, evidence, jobs, marks
+from mesh.coordinator.store.schema.permits import permits, shares
+
+_ADD_ATTEMPT = adding_once(
+    attempts,
+    "network", "requester", "job", "attempt", "permit", "share", "worker", "earner", "state", "maximum",
+    "submitted_ms", "changed_ms",
+)  # fmt: skip
+_ADD_FACT = adding_once(
+    evidence, "network", "requester", "job", "attempt", "worker", "kind", "units", "code", "signed", "received_ms"
+)
+_RAISE_COUNT = Prepared(
+    update(evidence)
+    .where(evidence.c.network == bindparam("in_network"))
+    .where(evidence.c.requester == bindparam("of_requester"))
+    .where(evidence.c.job == bindparam("of_job"))
+    .where(evidence.c.attempt == bindparam("of_attempt"))
+    .where(evidence.c.worker == bindparam("of_worker"))
+    .where(evidence.c.kind == "count")
+    .where(evidence.c.units < bindparam("units"))
+    .values(units=bindparam("units"), signed=bindparam("signed"), received_ms=bindparam("received_ms"))
+)
+_ATTEMPTS = Prepared(
+    select(attempts)
+    .where(attempts.c.network == bindparam("network"))
+    .where(attempts.c.requester == bindparam("requester"))
+    .where(attempts.c.job == bindparam("job"))
+    .order_by(attempts.c.attempt)
+)
+_FACTS = Prepared(
+    select(
+        evidence.c.attempt,
+        evidence.c.worker,
+        evidence.c.kind,
+        evidence.c.units,
+        evidence.c.code,
+        evidence.c.received_ms,
+    )
+    .where(evidence.c.network == bindparam("network"))
+    .where(evidence.c.requester == bindparam("requester"))
+    .where(evidence.c.job == bindparam("job"))
+)
+_SHARES = Prepared(
+    select(
+        shares,
+        permits.c.kind,
+        permits.c.tariff_version,
+        permits.c.price_micro,
+        permits.c.price_per,
+        permits.c.fee_ppm,
+        permits.c.state.label("permit_state"),
+    )
+    .join(permits, permits.c.id == shares.c.permit)
+    .where(permits.c.network == bindparam("network"))
+    .where(permits.c.requester == bindparam("requester"))
+    .where(permits.c.job == bindparam("job"))
+)
+_SAVE_ATTEMPT = Prepared(
+    update(attempts)
+    .where(attempts.c.network == bindparam("in_network"))
+    .where(attempts.c.requester == bindparam("of_requester"))
+    .where(attempts.c.job == bindparam("of_job"))
+    .where(attempts.c.attempt == bindparam("of_attempt"))
+    .values(
+        state=bindparam("state"),
+        pay=bindparam("pay"),
+        fee=bindparam("fee"),
+        owed=bindparam("owed"),
+        how=bindparam("how"),
+        units_paid=bindparam("units_paid"),
+        changes=bindparam("changes"),
+        matured=bindparam("matured"),
+        paid_ms=bindparam("paid_ms"),
+        changed_ms=bindparam("changed_ms"),
+    )
+)
+_DRAW = Prepared(
+    update(shares)
+    .where(shares.c.id == bindparam("share"))
+    .values(left=shares.c.left - bindparam("drawn"), paid=shares.c.paid + bindparam("net"))
+)
+_END = Prepared(
+    update(shares)
+    .where(shares.c.id == bindparam("share"))
+    .where(shares.c.state == "open")
+    .values(state="ended", left=0, ended_ms=bindparam("now"), end_reason=bindparam("reason"))
+)
+_CLOSE_PERMIT = Prepared(
+    update(permits)
+    .where(permits.c.id == bindparam("permit"))
+    .where(permits.c.state == "open")
+    .where(
+        ~select(shares.c.id)
+        .where(shares.c.permit == bindparam("permit"))
+        .where(shares.c.state == "open")
+        .correlate(None)
+        .exists()
+    )
+    .values(state="closed", closed_ms=bindparam("now"))
+)
+_MARK = adding_once(marks, "id", "network", "device", "kind", "job", "attempt", "other", "made_ms")
+_ONE_SIDED = Prepared(
+    select(attempts)
+    .where(attempts.c.state == "one_sided")
+    .where(attempts.c.paid_ms <= bindparam("before"))
+    .order_by(attempts.c.paid_ms)
+    .limit(bindparam("most"))
+)
+_OWN = Prepared(
+    select(jobs.c.own)
+    .where(jobs.c.network == bindparam("network"))
+    .where(jobs.c.requester == bindparam("requester"))
+    .where(jobs.c.job == bindparam("job"))
+    .where(jobs.c.code == "")
+)
+
+
+class JobKey(NamedTuple):
+    """What names a job over all its permits and attempts."""
+
+    network: str
+    requester: str
+    job: str
+
+
+class Fact(NamedTuple):
+    """A verified fact as it is kept. ``kind``: submit, count, claim, used, failed, superseded."""
+
+    attempt: int
+    worker: str
+    kind: str
+    units: int
+    code: str | None
+    signed: str
+
+
+class Standing(NamedTuple):
+    """What is written of an attempt after a decision."""
+
+    state: str
+    pay: int
+    fee: int
+    owed: int
+    how: str | None
+    units_paid: int
+    changes: int
+    matured: bool
+    paid_ms: int | None
+
+
+def add_attempt(
+    store: Store, key: JobKey, attempt: int, *, share: Any, worker: str, earner: str, maximum: int, now_ms: int
+) -> bool:
+    """Open an attempt on its first Submit; False if there was one."""
+    row = {
+        **key._asdict(),
+        "attempt": attempt,
+        "permit": share.permit,
+        "share": share.id,
+        "worker": worker,
+        "earner": earner,
+        "state": "submitted",
+        "maximum": maximum,
+        "submitted_ms": now_ms,
+        "changed_ms": now_ms,
+    }
+    return store.run(_ADD_ATTEMPT, row) == 1
+
+
+def add_fact(store: Store, key: JobKey, fact: Fact, now_ms: int) -> bool:
+    """Keep the first fact of a kind, or the highest count; False if it says nothing new."""
+    if store.run(_ADD_FACT, {**key._asdict(), **fact._asdict(), "received_ms": now_ms}):
+        return True
+    if fact.kind != "count":
+        return False
+    row = {
+        "in_network": key.network,
+        "of_requester": key.requester,
+        "of_job": key.job,
+        "of_attempt": fact.attempt,
+        "of_worker": fact.worker,
+        "units": fact.units,
+        "signed": fact.signed,
+        "received_ms": now_ms,
+    }
+    return store.run(_RAISE_COUNT, row) == 1
+
+
+def attempts_of(store: Store, key: JobKey) -> Sequence[Any]:
+    """A job's attempts by number."""
+    return store.rows(_ATTEMPTS, key._asdict())
+
+
+def facts_of(store: Store, key: JobKey) -> Sequence[Any]:
+    """All evidence of a job: (attempt, worker, kind, units, code, received_ms)."""
+    return store.rows(_FACTS, key._asdict())
+
+
+def job_shares(store: Store, key: JobKey) -> Sequence[Any]:
+    """The shares of all one-job permits of a job, each with its permit's price and fee."""
+    return store.rows(_SHARES, key._asdict())
+
+
+def save_attempt(store: Store, key: JobKey, attempt: int, standing: Standing, now_ms: int) -> None:
+    """Write what a decision made of an attempt."""
+    store.run(
+        _SAVE_ATTEMPT,
+        {
+            "in_network": key.network,
+            "of_requester": key.requester,
+            "of_job": key.job,
+            "of_attempt": attempt,
+            **standing._asdict(),
+            "changed_ms": now_ms,
+        },
+    )
+
+
+def draw(store: Store, share: str, *, drawn: int, net: int) -> None:
+    """Take ``drawn`` from what a share still holds, and count ``net`` (negative: taken back) as paid on its account."""
+    store.run(_DRAW, {"share": share, "drawn": drawn, "net": net})
+
+
+def end_share(store: Store, share: str, permit: str, *, reason: str, now_ms: int) -> bool:
+    """End a share, once: False for whoever comes second. Closes the permit with its last share."""
+    if store.run(_END, {"share": share, "now": now_ms, "reason": reason}) != 1:
+        return False
+    store.run(_CLOSE_PERMIT, {"permit": permit, "now": now_ms})
+    return True
+
+
+def add_mark(store: Store, key: JobKey, *, number: str, device: str, kind: str, attempt: int, other: str | None,
+             now_ms: int) -> None:  # fmt: skip
+    """Keep a mark against a device, once per job, attempt and kind."""
+    store.run(
+        _MARK,
+        {
+            "id": number,
+            "network": key.network,
+            "device": device,
+            "kind": kind,
+            "job": key.job,
+            "attempt": attempt,
+            "other": other,
+            "made_ms": now_ms,
+        },
+    )
+
+
+def deniable_until(store: Store, before_ms: int, most: int) -> Sequence[Any]:
+    """Attempts whose one-sided payment was posted at or before a time, the oldest first."""
+    return store.rows(_ONE_SIDED, {"before": before_ms, "most": most})
+
+
+def own_delivered(store: Store, key: JobKey) -> bool:
+    """Whether the requester reported that a device of its own owner delivered the result."""
+    return bool(store.value(_OWN, key._asdict()))

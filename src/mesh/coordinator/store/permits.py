@@ -1,0 +1,267 @@
+"""Permits, shares and candidates in SQL.
+
+Touches: nothing (statements go to the store it is given).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import and_, bindparam, exists, func, or_, select, update
+
+from mesh.coordinator.store.connection import Prepared, Store, adding, adding_once
+from mesh.coordinator.store.schema.jobs import explanations, jobs, marks
+from mesh.coordinator.store.schema.networks import memberships, networks
+from mesh.coordinator.store.schema.permits import candidates, permits, shares
+from mesh.ids import DeviceId, JobId, MemberId, NetworkId, PermitId, RequestId
+from mesh.protocol.permit import Permit, Price
+from mesh.protocol.values import Candidate, JobSpec
+
+_ADD = adding(
+    permits,
+    "id", "network", "requester", "request", "kind", "job", "payer", "requester_key", "role", "workload", "model",
+    "sensitivity", "tariff_version", "price_micro", "price_per", "fee_ppm", "hold", "epoch", "state", "issued_ms",
+    "start_by_ms", "finish_by_ms",
+)  # fmt: skip
+_ADD_SHARE = adding(shares, "id", "permit", "network", "payer", "worker", "amount", "left", "paid", "state", "due_ms")
+_ADD_CANDIDATE = adding(candidates, "permit", "worker", "rank", "key", "owner", "cap")
+_ADD_JOB = adding_once(
+    jobs, "network", "requester", "job", "member", "workload", "model", "sensitivity", "units", "max_cost", "created_ms"
+)
+_JOB_MEMBER = Prepared(
+    select(jobs.c.member)
+    .where(jobs.c.network == bindparam("network"))
+    .where(jobs.c.requester == bindparam("requester"))
+    .where(jobs.c.job == bindparam("job"))
+)
+_EXPLAIN = adding_once(explanations, "network", "requester", "job", "body", "created_ms")
+_EXPLAIN_AGAIN = Prepared(
+    update(explanations)
+    .where(explanations.c.network == bindparam("in_network"))
+    .where(explanations.c.requester == bindparam("of_requester"))
+    .where(explanations.c.job == bindparam("of_job"))
+    .values(body=bindparam("body"))
+)
+_BY_REQUEST = Prepared(
+    select(permits)
+    .where(permits.c.network == bindparam("network"))
+    .where(permits.c.requester == bindparam("requester"))
+    .where(permits.c.request == bindparam("request"))
+)
+_BY_ID = Prepared(select(permits).where(permits.c.id == bindparam("permit")))
+_CANDIDATES = Prepared(select(candidates).where(candidates.c.permit == bindparam("permit")).order_by(candidates.c.rank))
+_SHARES = Prepared(select(shares).where(shares.c.permit == bindparam("permit")).order_by(shares.c.id))
+_ENDED = Prepared(select(func.count()).where(shares.c.permit == bindparam("permit")).where(shares.c.state == "ended"))
+_RULES = Prepared(
+    select(
+        networks.c.epoch,
+        networks.c.fee_ppm,
+        networks.c.credit_line,
+        memberships.c.credit_floor,
+        memberships.c.state,
+        exists()
+        .where(marks.c.network == networks.c.id)
+        .where(marks.c.device == bindparam("requester"))
+        .where(or_(marks.c.kind == "double_use", marks.c.kind == "double_submit"))
+        .where(marks.c.cleared_ms.is_(None))
+        .label("stopped"),
+    )
+    .join(memberships, and_(memberships.c.network == networks.c.id, memberships.c.member == bindparam("payer")))
+    .where(networks.c.id == bindparam("in_network"))
+)
+_REQUESTER_DONE = Prepared(
+    update(shares)
+    .where(shares.c.permit == bindparam("of_permit"))
+    .where(shares.c.requester_no_more.is_(None))
+    .values(requester_no_more=bindparam("facts"))
+)
+_WORKER_DONE = Prepared(
+    update(candidates)
+    .where(candidates.c.permit == bindparam("of_permit"))
+    .where(candidates.c.worker == bindparam("of_worker"))
+    .where(candidates.c.no_more.is_(None))
+    .values(no_more=bindparam("facts"))
+)
+_TO_CLOSE = Prepared(
+    select(candidates.c.permit)
+    .join(shares, shares.c.permit == candidates.c.permit)
+    .where(candidates.c.worker == bindparam("worker"))
+    .where(candidates.c.no_more.is_(None))
+    .where(shares.c.state == "open")
+    .where(shares.c.requester_no_more.is_not(None))
+    .distinct()
+)
+_DUE = Prepared(
+    select(shares.c.id, shares.c.network, permits.c.requester, permits.c.job)
+    .join(permits, permits.c.id == shares.c.permit)
+    .where(shares.c.state == "open")
+    .where(shares.c.due_ms <= bindparam("now"))
+    .order_by(shares.c.due_ms)
+    .limit(bindparam("most"))
+)
+_PRUNE = Prepared(
+    update(permits)
+    .where(permits.c.state == "closed")
+    .where(permits.c.finish_by_ms < bindparam("before"))
+    .values(state="pruned")
+)
+
+
+def add(store: Store, permit: Permit, *, fee_ppm: int, due_ms: int, share: str) -> None:
+    """Write a one-job permit with its one share and its candidates."""
+    store.run(
+        _ADD,
+        {
+            "id": permit.permit,
+            "network": permit.network,
+            "requester": permit.requester,
+            "request": permit.request,
+            "kind": "job",
+            "job": permit.job,
+            "payer": permit.payer,
+            "requester_key": permit.requester_key,
+            "role": permit.role,
+            "workload": permit.workload,
+            "model": permit.model,
+            "sensitivity": permit.sensitivity,
+            "tariff_version": permit.price.version,
+            "price_micro": permit.price.micro,
+            "price_per": permit.price.per,
+            "fee_ppm": fee_ppm,
+            "hold": permit.maximum,
+            "epoch": permit.epoch,
+            "state": "open",
+            "issued_ms": permit.issued_ms,
+            "start_by_ms": permit.start_by_ms,
+            "finish_by_ms": permit.finish_by_ms,
+        },
+    )
+    store.run(
+        _ADD_SHARE,
+        {
+            "id": share,
+            "permit": permit.permit,
+            "network": permit.network,
+            "payer": permit.payer,
+            "worker": None,
+            "amount": permit.maximum,
+            "left": permit.maximum,
+            "paid": 0,
+            "state": "open",
+            "due_ms": due_ms,
+        },
+    )
+    store.run(
+        _ADD_CANDIDATE,
+        [
+            {"permit": permit.permit, "worker": c.device, "rank": rank, "key": c.key, "owner": c.owner, "cap": c.cap}
+            for rank, c in enumerate(permit.candidates)
+        ],
+    )
+
+
+def add_job(
+    store: Store, permit: Permit, spec: JobSpec, *, member: MemberId, explanation: str, now_ms: int
+) -> MemberId:
+    """Write the job's row and its explanation (a later permit's replaces it); returns whose job it is."""
+    key = {"network": permit.network, "requester": permit.requester, "job": permit.job}
+    fresh = store.run(
+        _ADD_JOB,
+        {
+            **key,
+            "member": member,
+            "workload": spec.workload,
+            "model": spec.model,
+            "sensitivity": spec.sensitivity,
+            "units": spec.units,
+            "max_cost": spec.max_cost,
+            "created_ms": now_ms,
+        },
+    )
+    explain(store, permit.network, permit.requester, permit.job or "", explanation, now_ms)
+    return member if fresh else MemberId(store.value(_JOB_MEMBER, key))
+
+
+def explain(store: Store, network: str, requester: str, job: str, body: str, now_ms: int) -> None:
+    """Keep why a job goes where it goes; the newest explanation replaces an older one."""
+    row = {"network": network, "requester": requester, "job": job, "body": body, "created_ms": now_ms}
+    if not store.run(_EXPLAIN, row):
+        store.run(_EXPLAIN_AGAIN, {"in_network": network, "of_requester": requester, "of_job": job, "body": body})
+
+
+def rules_for(store: Store, network: NetworkId, payer: MemberId, requester: DeviceId) -> Any | None:
+    """What decides about a hold: epoch, fee_ppm, credit_line, credit_floor, state of the payer, stopped; or None."""
+    return store.row(_RULES, {"in_network": network, "payer": payer, "requester": requester})
+
+
+def by_request(store: Store, network: NetworkId, requester: DeviceId, request: RequestId) -> Any | None:
+    """The permit's row that answered this request before."""
+    return store.row(_BY_REQUEST, {"network": network, "requester": requester, "request": request})
+
+
+def by_id(store: Store, permit: PermitId) -> Any | None:
+    """A permit's row."""
+    return store.row(_BY_ID, {"permit": permit})
+
+
+def candidates_of(store: Store, permit: PermitId) -> Sequence[Any]:
+    """A permit's candidates in order."""
+    return store.rows(_CANDIDATES, {"permit": permit})
+
+
+def shares_of(store: Store, permit: PermitId) -> Sequence[Any]:
+    """A permit's shares."""
+    return store.rows(_SHARES, {"permit": permit})
+
+
+def some_share_ended(store: Store, permit: PermitId) -> bool:
+    """Whether any share of a permit has ended."""
+    return bool(store.value(_ENDED, {"permit": permit}))
+
+
+def as_paper(store: Store, row: Any) -> Permit:
+    """The paper that a permit's row was made from: signing it again gives the same token."""
+    return Permit(
+        network=row.network,
+        permit=row.id,
+        request=row.request,
+        payer=row.payer,
+        requester=row.requester,
+        requester_key=row.requester_key,
+        role=row.role,
+        workload=row.workload,
+        model=row.model,
+        sensitivity=row.sensitivity,
+        price=Price(version=row.tariff_version, micro=row.price_micro, per=row.price_per),
+        candidates=tuple(Candidate(c.worker, c.key, c.owner, c.cap) for c in candidates_of(store, row.id)),
+        maximum=row.hold,
+        job=None if row.job is None else JobId(row.job),
+        epoch=row.epoch,
+        issued_ms=row.issued_ms,
+        start_by_ms=row.start_by_ms,
+        finish_by_ms=row.finish_by_ms,
+    )
+
+
+def requester_done(store: Store, permit: PermitId, facts: int) -> bool:
+    """Keep the requester's NoMore; False if it was known."""
+    return store.run(_REQUESTER_DONE, {"of_permit": permit, "facts": facts}) > 0
+
+
+def worker_done(store: Store, permit: PermitId, worker: DeviceId, facts: int) -> bool:
+    """Keep a worker's NoMore; False if it was known."""
+    return store.run(_WORKER_DONE, {"of_permit": permit, "of_worker": worker, "facts": facts}) > 0
+
+
+def to_close(store: Store, worker: DeviceId) -> list[PermitId]:
+    """Permits whose requester is through while this worker has not said so: it is to be told again."""
+    return [PermitId(row.permit) for row in store.rows(_TO_CLOSE, {"worker": worker})]
+
+
+def due(store: Store, now_ms: int, most: int) -> Sequence[Any]:
+    """Open shares whose report window is over: (id, network, requester, job), the oldest first."""
+    return store.rows(_DUE, {"now": now_ms, "most": most})
+
+
+def prune(store: Store, before_ms: int) -> int:
+    """Mark closed permits that ended before a time as pruned: nothing about them is believed any more."""
+    return store.run(_PRUNE, {"before": before_ms})
