@@ -1,0 +1,85 @@
+"""One attempt on its way through a worker, and what a worker needs of others to do it.
+
+Touches: nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from mesh.agent.checks import Checked
+from mesh.agent.sessions import PeerConnection
+from mesh.agent.stream import SessionStream
+from mesh.errors import MeshError
+from mesh.ids import DeviceId, JobId
+from mesh.protocol import frames
+from mesh.workloads.contract import Payload
+
+AttemptKey = tuple[DeviceId, JobId, int]
+"""Requester's device, job, attempt: what names an attempt for good."""
+
+
+class Repeated(MeshError):
+    """This attempt was sent to the device before. The requester numbers a new attempt by itself."""
+
+    code = "worker.repeated"
+    kind = "conflict"
+
+
+class WrongInput(MeshError):
+    """The input that arrived is not the one that was signed for. The job is tried again by itself."""
+
+    code = "worker.wrong_input"
+    kind = "invalid"
+
+
+class Cancelled(MeshError):
+    """The job was cancelled."""
+
+    code = "job.cancelled"
+
+
+class EnginePool(Protocol):
+    """What the worker needs of the engines."""
+
+    async def run(
+        self,
+        workload: str,
+        model: str,
+        payload: Payload,
+        *,
+        limit_s: float,
+        group: str,
+        advance: Callable[[float], None] | None,
+    ) -> Payload:
+        """Do a job."""
+        ...  # fmt: skip
+
+    def expected_s(self, workload: str, model: str, units: int) -> float | None:
+        """Seconds of work in so many units; None if unknown."""
+        ...
+
+
+class Doorkeeper(Protocol):
+    """This device's own say in what it takes."""
+
+    def refuse(self, asker: PeerConnection, frame: frames.Submit, checked: Checked) -> None:
+        """Raise the reason for which this device does not take the job now."""
+        ...
+
+
+class Attempt:
+    """One attempt on its way through the worker."""
+
+    def __init__(self, peer: PeerConnection, stream: SessionStream, frame: frames.Submit, checked: Checked) -> None:
+        assert peer.certificate is not None
+        self.peer, self.stream, self.frame, self.checked = peer, stream, frame, checked
+        self.asker = peer.certificate
+        self.payload = frame.payload
+        self.size = len(frame.payload) if frame.payload is not None else frame.payload_size
+        self.task: asyncio.Task[None] | None = None
+        self.cancelled = False
+
+    @property
+    def key(self) -> AttemptKey:
+        return (self.asker.device, self.frame.job, self.frame.attempt)

@@ -1,0 +1,89 @@
+"""Long payloads and results: each on a stream of its own, read only when somebody expects it.
+
+Nothing of a blob's content is read, and nothing allocated, before an attempt of that very connection has announced the
+blob with its size.
+
+Touches: the transport (through its argument).
+"""
+
+import asyncio
+
+from mesh.protocol import frames
+from mesh.protocol.frames import FrameError
+from mesh.protocol.session import Key
+from mesh.transport.interface import Connection, ConnectionLost, Stream, TransportTimeout
+
+OPEN_S = 10.0
+PIECE_S = 15.0
+"""A blob that stands still for this long is lost: a stalled direct path needs 15 s to fall back to the relay."""
+EXPECTED_WITHIN_S = 15.0
+"""A blob may overtake the frame that announces it, but not by more than one stall of a path."""
+UNCLAIMED_MAX = 64
+"""Blob streams of one connection that wait to be expected."""
+
+
+class Inbox:
+    """The blobs that arrive over one connection."""
+
+    def __init__(self) -> None:
+        self._expected: dict[Key, asyncio.Future[tuple[frames.Blob, Stream, bytes]]] = {}
+        self._early = 0
+
+    async def arrived(self, blob: frames.Blob, stream: Stream, rest: bytes) -> None:
+        """A blob stream was opened by the peer; ``rest`` are bytes of it that were read already."""
+        if self._early >= UNCLAIMED_MAX:
+            await stream.reset()
+            return
+        self._early += 1
+        slot = self._slot((blob.job, blob.attempt))
+        if slot.done():
+            await stream.reset()
+        else:
+            slot.set_result((blob, stream, rest))
+        self._early -= 1
+
+    async def receive(self, key: Key, size: int) -> bytes:
+        """Read the announced blob of an attempt. Raises FrameError, TransportError."""
+        assert size <= frames.BLOB_BYTES_MAX
+        try:
+            async with asyncio.timeout(EXPECTED_WITHIN_S):
+                blob, stream, rest = await self._slot(key)
+        except TimeoutError as error:
+            raise TransportTimeout from error
+        finally:
+            self._expected.pop(key, None)
+        if blob.size != size or len(rest) > size:
+            await stream.reset()
+            raise FrameError("A blob has another size than was announced.", reason="size")
+        content = bytearray(rest)
+        while len(content) < size:
+            piece = await stream.read(PIECE_S)
+            if not piece:
+                raise ConnectionLost
+            if len(content) + len(piece) > size:
+                await stream.reset()
+                raise FrameError("A blob is longer than was announced.", reason="size")
+            content += piece
+        return bytes(content)
+
+    def forget(self, key: Key) -> None:
+        """Nobody waits for this blob any more."""
+        slot = self._expected.pop(key, None)
+        if slot is not None:
+            slot.cancel()
+
+    def _slot(self, key: Key) -> "asyncio.Future[tuple[frames.Blob, Stream, bytes]]":
+        if key not in self._expected:
+            self._expected[key] = asyncio.get_running_loop().create_future()
+        return self._expected[key]
+
+
+async def send(connection: Connection, key: Key, content: bytes) -> None:
+    """Send an attempt's blob on a stream of its own. Raises TransportError."""
+    stream = await connection.open_stream(OPEN_S)
+    header = frames.encode(frames.Blob(key[0], key[1], len(content)))
+    view = memoryview(content)
+    await stream.write(header + view[: frames.INLINE_BYTES_MAX], PIECE_S)
+    for start in range(frames.INLINE_BYTES_MAX, len(content), frames.INLINE_BYTES_MAX):
+        await stream.write(bytes(view[start : start + frames.INLINE_BYTES_MAX]), PIECE_S)
+    await stream.finish()

@@ -1,0 +1,123 @@
+"""The outbox: signed facts and job records that the coordinator must get, kept until it says that they are committed.
+
+Reports of a burst are joined; one batch is under way at a time. What was sent and not acknowledged is sent again after
+a reconnect or a restart: the coordinator takes every fact once.
+
+Touches: the agent's store and link (through its arguments).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from mesh.agent.store import Outgoing, Store
+from mesh.ids import JobId
+from mesh.protocol import link
+from mesh.transport.link import LinkDown
+
+JOIN_S = 0.1
+"""Facts of a burst are reported together; nobody notices a ledger that is a tenth of a second behind."""
+ACK_S = 30.0
+"""A coordinator that commits nothing for so long is asked again."""
+
+log = structlog.get_logger()
+_job_reports: msgspec.json.Decoder[link.JobReport] = msgspec.json.Decoder(link.JobReport)
+
+
+class Sender(Protocol):
+    """The link, as far as the outbox needs it."""
+
+    async def send(self, message: link.Message) -> None:
+        """Send a message. Raises LinkDown."""
+        ...
+
+
+class Outbox:
+    """Everything on its way to the coordinator."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._news = asyncio.Event()
+        self._up = asyncio.Event()
+        self._batch = 0
+        self._ack: asyncio.Future[link.ReportAck] | None = None
+
+    @staticmethod
+    def fact(token: str) -> Outgoing:
+        """A signed fact as the store keeps it."""
+        return Outgoing("fact", token.encode())
+
+    @staticmethod
+    def job(report: link.JobReport) -> Outgoing:
+        """A job record as the store keeps it."""
+        return Outgoing("job", msgspec.json.encode(report))
+
+    async def add_facts(self, tokens: Sequence[str]) -> None:
+        """Keep facts durably and have them reported."""
+        await self._store.add_out([self.fact(token) for token in tokens])
+        self.wake()
+
+    async def add_answers(self, job: JobId, attempt: int | None, items: Sequence[Outgoing], now_ms: int) -> bool:
+        """Choose ``attempt`` for good, durably, with the job's answers; False if the job was answered before."""
+        chosen = await self._store.add_answers(job, attempt, items, now_ms)
+        self.wake()
+        return chosen
+
+    def wake(self) -> None:
+        """Something was put into the store's outbox."""
+        self._news.set()
+
+    def link_up(self) -> None:
+        """The link stands: whatever waits may go."""
+        self._up.set()
+        self._news.set()
+
+    def link_down(self) -> None:
+        """The link is gone: what is under way is sent again later."""
+        self._up.clear()
+        if self._ack is not None and not self._ack.done():
+            self._ack.set_exception(LinkDown())
+
+    def acknowledged(self, ack: link.ReportAck) -> None:
+        """The coordinator has committed a batch."""
+        if self._ack is not None and not self._ack.done() and ack.batch == self._batch:
+            self._ack.set_result(ack)
+
+    async def size(self) -> int:
+        """How many facts and records wait."""
+        return await self._store.outbox_size()
+
+    async def run(self, sender: Sender) -> None:
+        """Report until cancelled."""
+        while True:
+            await self._up.wait()
+            await self._news.wait()
+            await asyncio.sleep(JOIN_S)
+            self._news.clear()
+            while self._up.is_set() and (batch := await self._store.outbox(link.REPORT_FACTS_MAX)):
+                try:
+                    await self._report(sender, batch)
+                except (LinkDown, TimeoutError):
+                    self._news.set()  # later, and from the oldest on
+                    break
+
+    async def _report(self, sender: Sender, batch: list[Outgoing]) -> None:
+        facts = [item for item in batch if item.kind == "fact"]
+        jobs = [item for item in batch if item.kind == "job"]
+        self._batch += 1
+        self._ack = asyncio.get_running_loop().create_future()
+        await sender.send(
+            link.Report(
+                self._batch,
+                tuple(item.content.decode() for item in facts),
+                tuple(_job_reports.decode(item.content) for item in jobs),
+            )
+        )
+        async with asyncio.timeout(ACK_S):
+            ack = await self._ack
+        for refused in ack.refused:
+            log.warning("outbox.refused", code=refused.code, kind="fact" if refused.index < len(facts) else "job")
+        await self._store.sent([item.number for item in batch])

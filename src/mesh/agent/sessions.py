@@ -1,0 +1,266 @@
+"""Connections to other devices and the session streams on them: dialled once, kept warm, closed when a device leaves.
+
+A connection from a key that no member's device has is closed before a byte of it is read. Each pair keeps one session
+stream per direction of asking; either end's connection serves both.
+
+Touches: the transport (through its argument).
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Protocol
+
+from mesh.agent import blobs
+from mesh.agent.blobs import Inbox
+from mesh.agent.membership import Membership, PeerRefused
+from mesh.agent.stream import SessionStream
+from mesh.errors import MeshError
+from mesh.ids import DeviceKey
+from mesh.protocol import frames
+from mesh.protocol.frames import AnyFrame, FrameError
+from mesh.protocol.papers import Certificate
+from mesh.protocol.session import Key
+from mesh.transport.interface import (
+    Address,
+    Connection,
+    ConnectionLost,
+    DialTimeout,
+    Path,
+    Stream,
+    Transport,
+    TransportError,
+)
+
+DIAL_S = 5.0
+"""An absent peer is silence: a relayed connect over two continents takes 2 s."""
+HELLO_S = 5.0
+"""A peer that opened a stream must say Hello within this."""
+STREAMS_MAX = 32
+"""Streams of one peer that are read at once; more wait in the transport."""
+
+Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+
+class Frames(Protocol):
+    """Who acts on what peers say: the requester on answers, the worker on what is asked."""
+
+    def frame(self, peer: "PeerConnection", stream: SessionStream, frame: AnyFrame) -> None:
+        """A frame of an admitted peer."""
+        ...
+
+    def ended(self, peer: "PeerConnection", keys: list[Key], error: MeshError) -> None:
+        """A session stream is gone, and with it these attempts."""
+        ...
+
+
+class PeerConnection:
+    """One connection to one device, with at most one asking stream of ours and those that the peer opened."""
+
+    def __init__(self, connection: Connection, sessions: "Sessions") -> None:
+        self.connection = connection
+        self.blobs = Inbox()
+        self.certificate: Certificate | None = None
+        self.admitted = asyncio.Event()
+        self.suspect = False
+        self._sessions = sessions
+        self._asking: SessionStream | None = None
+        self._opening = asyncio.Lock()
+        self._streams = asyncio.Semaphore(STREAMS_MAX)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def key(self) -> DeviceKey:
+        """The peer's proven key."""
+        return self.connection.peer
+
+    @property
+    def usable(self) -> bool:
+        """Whether a job may be sent over it."""
+        return not (self.connection.closed or self.suspect)
+
+    def path(self) -> Path:
+        """How packets travel now."""
+        return self.connection.path()
+
+    async def asking(self) -> SessionStream:
+        """Our session stream, opened and greeted if need be. Raises TransportError, PeerRefused."""
+        async with self._opening:
+            if self._asking is None or self._asking.closed:
+                stream = SessionStream(await self.connection.open_stream(DIAL_S), "asker", self)
+                self._asking = stream
+                self._spawn(self._pump(stream, b""))
+                stream.send(self._sessions.hello())
+                try:
+                    async with asyncio.timeout(HELLO_S):
+                        await stream.settled.wait()
+                except TimeoutError as error:
+                    stream.fail(DialTimeout())
+                    raise DialTimeout("The device answered, but did not say who it is.") from error
+                if not stream.session.admitted:
+                    raise stream.failure or ConnectionLost()
+            return self._asking
+
+    async def serve(self) -> None:
+        """Take the peer's streams until the connection ends."""
+        try:
+            while True:
+                await self._streams.acquire()
+                stream = await self.connection.accept_stream()
+                self._spawn(self._first_words(stream))
+        except TransportError:
+            return  # the usual end of a connection
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+
+    async def send_blob(self, key: Key, content: bytes) -> None:
+        """Send an attempt's payload or result on a stream of its own. Raises TransportError."""
+        await blobs.send(self.connection, key, content)
+
+    async def close(self, reason: str) -> None:
+        """End the connection and everything on it."""
+        self.suspect = True
+        await self.connection.close(reason)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._sessions.spawn(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _first_words(self, stream: Stream) -> None:
+        """Read a stream's first frame: Hello opens a session, Blob brings a payload. Everything else ends it all."""
+        try:
+            reader, raw = frames.FrameReader(frames.HELLO_BYTES_MAX), b""
+            first: AnyFrame | None = None
+            async with asyncio.timeout(HELLO_S):
+                while first is None:
+                    piece = await stream.read()
+                    if not piece:
+                        return
+                    raw += piece
+                    reader.feed(piece)
+                    first = reader.next()
+            if isinstance(first, frames.Hello):
+                await self._pump(SessionStream(stream, "worker", self), raw)
+                return
+            if not isinstance(first, frames.Blob):
+                raise FrameError("A stream must open with Hello or Blob.", reason="order")
+            async with asyncio.timeout(HELLO_S):
+                await self.admitted.wait()
+            if self.certificate is not None:
+                await self.blobs.arrived(first, stream, reader.rest)
+        except (FrameError, TimeoutError):
+            await self.close("protocol")
+        except TransportError:
+            return
+        finally:
+            self._streams.release()
+
+    async def _pump(self, stream: SessionStream, raw: bytes) -> None:
+        with suppress(TransportError):
+            await stream.run(raw)
+        if isinstance(stream.failure, FrameError | PeerRefused):
+            await self.close(stream.failure.wire_code)
+
+    # --- what streams tell ----------------------------------------------------------------------------------------
+
+    def hello(self, stream: SessionStream, hello: frames.Hello) -> None:
+        """Check the peer's certificate and take its State if that is newer; then let frames through."""
+        membership = self._sessions.membership
+        if hello.state is not None:
+            membership.adopt_state(hello.state, trusted=False)
+        self.certificate = membership.check_certificate(hello.certificate, self.key)
+        if stream.session.side == "worker":
+            stream.send(self._sessions.hello())
+        stream.session.admit()
+        self.admitted.set()
+
+    def frame(self, stream: SessionStream, frame: AnyFrame) -> None:
+        """Pass a frame on to whom it concerns."""
+        side = self._sessions.requester if stream.session.side == "asker" else self._sessions.worker
+        side.frame(self, stream, frame)
+
+    def ended(self, stream: SessionStream, keys: list[Key], error: MeshError) -> None:
+        """Tell whom the lost attempts concern. A peer that fell silent is dialled anew the next time."""
+        self.suspect = self.suspect or (bool(keys) and stream.session.side == "asker")
+        side = self._sessions.requester if stream.session.side == "asker" else self._sessions.worker
+        side.ended(self, keys, error)
+
+
+class Sessions:
+    """All connections of this device."""
+
+    def __init__(self, transport: Transport, membership: Membership) -> None:
+        """``requester`` and ``worker`` are set by the wiring before ``run``."""
+        self.membership = membership
+        self.requester: Frames
+        self.worker: Frames
+        self.running = asyncio.Event()
+        self._transport = transport
+        self._peers: dict[DeviceKey, list[PeerConnection]] = {}
+        self._dialling: dict[DeviceKey, asyncio.Lock] = {}
+        self.spawn: Spawn
+        membership.on_revoked = self._close_all
+
+    def hello(self) -> frames.Hello:
+        """What this device says first on every session."""
+        return frames.Hello(self.membership.certificate, self.membership.state_token)
+
+    def connected(self, key: DeviceKey) -> PeerConnection | None:
+        """A live connection to a device, the newest first."""
+        for peer in reversed(self._peers.get(key, [])):
+            if peer.usable:
+                return peer
+        return None
+
+    async def reach(self, address: Address) -> PeerConnection:
+        """A connection to a device: a warm one, or a new one. Raises DialTimeout, TransportError, PeerRefused."""
+        peer = self.connected(address.key)
+        if peer is not None:
+            return peer
+        lock = self._dialling.setdefault(address.key, asyncio.Lock())
+        async with lock:
+            peer = self.connected(address.key)
+            if peer is None:
+                if not self.membership.known(address.key):
+                    raise PeerRefused
+                peer = self._add(await self._transport.dial(address, DIAL_S))
+        return peer
+
+    async def run(self) -> None:
+        """Accept connections until cancelled. A task of any connection that fails by a bug of ours ends it all."""
+        async with asyncio.TaskGroup() as group:
+            self.spawn = group.create_task
+            self.running.set()
+            while True:
+                connection = await self._transport.accept()
+                if self.membership.known(connection.peer):
+                    self._add(connection)
+                else:
+                    group.create_task(connection.close("stranger"))
+
+    def _add(self, connection: Connection) -> PeerConnection:
+        peer = PeerConnection(connection, self)
+        self._peers.setdefault(connection.peer, []).append(peer)
+        self.spawn(self._serve(peer))
+        return peer
+
+    async def _serve(self, peer: PeerConnection) -> None:
+        try:
+            await peer.serve()
+        finally:
+            left = self._peers.get(peer.key, [])
+            if peer in left:
+                left.remove(peer)
+            if not left:
+                self._peers.pop(peer.key, None)
+                self._dialling.pop(peer.key, None)
+            await peer.connection.close()
+
+    def _close_all(self, keys: frozenset[DeviceKey]) -> None:
+        """These devices were removed: cut what is live with them, now."""
+        for key in keys:
+            for peer in self._peers.get(key, []):
+                peer.suspect = True
+                self.spawn(peer.close("revoked"))

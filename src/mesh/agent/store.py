@@ -1,0 +1,292 @@
+"""What an agent must not forget: one SQLite file, written by one thread that commits many acts with one fsync.
+
+An awaited write is durable (WAL, ``synchronous=FULL``). Acts run in the order they were posted, so that an awaited act
+also makes every earlier one durable. What the hot paths ask about is kept in memory by their owners; this file only
+remembers.
+
+Touches: files (agent.db), a thread.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, NamedTuple, TypeVar
+
+from mesh.errors import MeshError
+from mesh.ids import DeviceId, JobId, PermitId
+
+T = TypeVar("T")
+Act = Callable[[sqlite3.Connection], Any]
+
+SCHEMA_VERSION = 1
+BATCH_MAX = 256
+"""Acts in one commit: bounds how long the first waits for the last."""
+KEEP_MS = 14 * 24 * 3600 * 1000
+"""Answers, claims and tombstones are kept as long as the coordinator may still ask: its horizon of 14 days."""
+
+_SCHEMA = """
+CREATE TABLE kept (name TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, content BLOB NOT NULL);
+CREATE TABLE used (job TEXT PRIMARY KEY, attempt INTEGER NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE taken (
+  requester TEXT NOT NULL, job TEXT NOT NULL, attempt INTEGER NOT NULL,
+  permit TEXT, amount INTEGER NOT NULL, claimed INTEGER NOT NULL, until_ms INTEGER NOT NULL,
+  PRIMARY KEY (requester, job, attempt)) WITHOUT ROWID;
+CREATE INDEX taken_permit ON taken (permit);
+CREATE TABLE tombstone (permit TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+class StoreBroken(MeshError):
+    """This device's own records cannot be written. Check that its disk has room and is not read-only."""
+
+    code = "agent.store_broken"
+    kind = "unavailable"
+
+
+class Outgoing(NamedTuple):
+    """One thing for the coordinator: a signed ``fact``, or a ``job`` record, as bytes."""
+
+    kind: str
+    content: bytes
+    number: int = 0
+
+
+class Taken(NamedTuple):
+    """An attempt that this worker took: asked by whom, under which permit, for at most how much (micro-credits)."""
+
+    requester: DeviceId
+    job: JobId
+    attempt: int
+    permit: PermitId | None
+    amount: int
+    until_ms: int
+
+
+class Remembered(NamedTuple):
+    """What a worker needs in memory at its start."""
+
+    taken: list[Taken]
+    tombstones: set[PermitId]
+
+
+class Store:
+    """The agent's memory. ``open`` first; ``close`` writes what was posted and ends the thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._acts: SimpleQueue[tuple[Act, asyncio.Future[Any] | None] | None] = SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Open or make the file and start its thread. Call it on the event loop. Raises StoreBroken."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA busy_timeout=5000")
+            _migrate(connection)
+        except sqlite3.Error as error:
+            raise StoreBroken(f"{self._path} cannot be opened: {error}") from error
+        self._path.chmod(0o600)
+        self._thread = threading.Thread(target=self._work, args=(connection,), name="agent-store", daemon=True)
+        self._thread.start()
+
+    async def close(self) -> None:
+        """Commit everything that was posted, then end."""
+        if self._thread is not None:
+            self._acts.put(None)
+            await asyncio.to_thread(self._thread.join)
+            self._thread = None
+
+    def post(self, act: Act) -> None:
+        """Have an act done soon; durable with the next awaited one."""
+        self._acts.put((act, None))
+
+    async def write(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        """Have an act done and committed, then return what it returned. Raises StoreBroken."""
+        assert self._loop is not None, "open comes first"
+        done: asyncio.Future[T] = self._loop.create_future()
+        self._acts.put((act, done))
+        return await done
+
+    def _work(self, connection: sqlite3.Connection) -> None:
+        """The thread: take what is queued, commit it at once, tell the callers."""
+        going = True
+        while going:
+            batch = []
+            entry = self._acts.get()
+            while entry is not None:
+                batch.append(entry)
+                if len(batch) >= BATCH_MAX or self._acts.empty():
+                    break
+                entry = self._acts.get()
+            going = entry is not None
+            if batch:
+                self._tell(_commit(connection, batch))
+        connection.close()
+
+    def _tell(self, results: "list[tuple[asyncio.Future[Any], Any]]") -> None:
+        assert self._loop is not None
+        if results and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_resolve, results)
+
+    # --- small facts by name ------------------------------------------------------------------------------------------
+
+    async def keep(self, name: str, content: bytes) -> None:
+        """Remember bytes under a name."""
+        await self.write(lambda db: db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, content)) and None)
+
+    async def kept(self, name: str) -> bytes | None:
+        """What was remembered under a name, or None."""
+
+        def act(db: sqlite3.Connection) -> bytes | None:
+            row = db.execute("SELECT content FROM kept WHERE name = ?", (name,)).fetchone()
+            return None if row is None else bytes(row[0])
+
+        return await self.write(act)
+
+    async def advance(self, name: str, by: int) -> int:
+        """Raise a counter durably by ``by``; return what it was before: the first number of the caller's block."""
+
+        def act(db: sqlite3.Connection) -> int:
+            row = db.execute("SELECT content FROM kept WHERE name = ?", (name,)).fetchone()
+            before = 0 if row is None else int(row[0])
+            db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, str(before + by).encode()))
+            return before
+
+        return await self.write(act)
+
+    # --- outbox -------------------------------------------------------------------------------------------------------
+
+    async def add_out(self, items: Iterable[Outgoing]) -> None:
+        """Put things into the outbox."""
+        rows = [(item.kind, item.content) for item in items]
+        await self.write(lambda db: _add_out(db, rows))
+
+    async def add_answers(self, job: JobId, attempt: int | None, items: Iterable[Outgoing], now_ms: int) -> bool:
+        """Choose an attempt for good and put the job's answers into the outbox; False if the job had one already."""
+        rows = [(item.kind, item.content) for item in items]
+
+        def act(db: sqlite3.Connection) -> bool:
+            if attempt is not None:
+                chosen = db.execute("INSERT OR IGNORE INTO used VALUES (?, ?, ?)", (job, attempt, now_ms))
+                if chosen.rowcount == 0:
+                    return False
+            _add_out(db, rows)
+            return True
+
+        return await self.write(act)
+
+    async def outbox(self, limit: int) -> list[Outgoing]:
+        """The oldest things in the outbox."""
+
+        def act(db: sqlite3.Connection) -> list[Outgoing]:
+            rows = db.execute("SELECT kind, content, id FROM outbox ORDER BY id LIMIT ?", (limit,))
+            return [Outgoing(kind, bytes(content), number) for kind, content, number in rows]
+
+        return await self.write(act)
+
+    async def outbox_size(self) -> int:
+        """How many things wait in the outbox."""
+        return await self.write(lambda db: int(db.execute("SELECT count(*) FROM outbox").fetchone()[0]))
+
+    async def sent(self, numbers: Iterable[int]) -> None:
+        """The coordinator has committed these."""
+        rows = [(number,) for number in numbers]
+        await self.write(lambda db: db.executemany("DELETE FROM outbox WHERE id = ?", rows) and None)
+
+    # --- worker -------------------------------------------------------------------------------------------------------
+
+    def take(self, taken: Taken) -> None:
+        """Note an attempt that this worker accepts; durable with its claim at the latest, before anything leaves."""
+        row = (taken.requester, taken.job, taken.attempt, taken.permit, taken.amount, taken.until_ms)
+        self.post(
+            lambda db: db.execute(
+                "INSERT OR IGNORE INTO taken VALUES (?, ?, ?, ?, ?, 0, ?)",
+                row,
+            )
+        )
+
+    async def claim(self, taken: Taken, items: Iterable[Outgoing]) -> None:
+        """Make a claim durable: the attempt counts as claimed, and its papers are in the outbox."""
+        row = (taken.requester, taken.job, taken.attempt, taken.permit, taken.amount, taken.until_ms)
+        rows = [(item.kind, item.content) for item in items]
+
+        def act(db: sqlite3.Connection) -> None:
+            db.execute("INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?, ?, 1, ?)", row)
+            _add_out(db, rows)
+
+        await self.write(act)
+
+    async def bury(self, permit: PermitId, until_ms: int) -> int:
+        """Write a permit's tombstone; return how many claims were made under it."""
+
+        def act(db: sqlite3.Connection) -> int:
+            db.execute("INSERT OR IGNORE INTO tombstone VALUES (?, ?)", (permit, until_ms))
+            row = db.execute("SELECT count(*) FROM taken WHERE permit = ? AND claimed = 1", (permit,)).fetchone()
+            return int(row[0])
+
+        return await self.write(act)
+
+    async def remembered(self, now_ms: int) -> Remembered:
+        """What a worker must know at its start; forgets what nobody may ask about any more."""
+
+        def act(db: sqlite3.Connection) -> Remembered:
+            db.execute("DELETE FROM taken WHERE until_ms < ?", (now_ms - KEEP_MS,))
+            db.execute("DELETE FROM tombstone WHERE until_ms < ?", (now_ms - KEEP_MS,))
+            db.execute("DELETE FROM used WHERE at_ms < ?", (now_ms - KEEP_MS,))
+            rows = db.execute(
+                "SELECT requester, job, attempt, permit, amount, until_ms FROM taken WHERE until_ms >= ?", (now_ms,)
+            )
+            taken = [Taken(*row) for row in rows]
+            return Remembered(taken, {PermitId(row[0]) for row in db.execute("SELECT permit FROM tombstone")})
+
+        return await self.write(act)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise StoreBroken("This home was written by a newer Mesh. Update Mesh on this machine.")
+    if version == 0:
+        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+
+
+def _add_out(db: sqlite3.Connection, rows: "list[tuple[str, bytes]]") -> None:
+    db.executemany("INSERT INTO outbox (kind, content) VALUES (?, ?)", rows)
+
+
+def _commit(
+    connection: sqlite3.Connection, batch: "list[tuple[Act, asyncio.Future[Any] | None]]"
+) -> "list[tuple[asyncio.Future[Any], Any]]":
+    """Run a batch in one transaction; every caller gets its result, or the error that undid the batch."""
+    results: list[tuple[asyncio.Future[Any], Any]] = []
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for act, done in batch:
+            result = act(connection)
+            if done is not None:
+                results.append((done, result))
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        broken = StoreBroken(f"This device's records could not be written ({type(error).__name__}).")
+        return [(done, broken) for _, done in batch if done is not None]
+    return results
+
+
+def _resolve(results: "list[tuple[asyncio.Future[Any], Any]]") -> None:
+    for done, result in results:
+        if done.done():
+            continue  # its caller was cancelled
+        if isinstance(result, StoreBroken):
+            done.set_exception(result)
+        else:
+            done.set_result(result)

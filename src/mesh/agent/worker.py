@@ -1,0 +1,347 @@
+"""Work for others: check a Submit, queue it, run it in an engine, make the claim durable, answer.
+
+The signed claim is written before ``Done`` leaves, so that a crash never leaves a delivered result without its
+receipt. Everything refused is refused with a code; no text of a job is ever in one.
+
+Touches: the agent's store, engines and sessions (through its arguments).
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from mesh.agent.attempt import Attempt, AttemptKey, Cancelled, Doorkeeper, EnginePool, Repeated, WrongInput
+from mesh.agent.checks import PermitRefused, check_submit
+from mesh.agent.membership import Membership
+from mesh.agent.outbox import Outbox
+from mesh.agent.queueing import Bid, Work
+from mesh.agent.sessions import PeerConnection
+from mesh.agent.store import Store, Taken
+from mesh.agent.stream import SessionStream
+from mesh.errors import MeshError
+from mesh.ids import DeviceId, JobId, PermitId
+from mesh.protocol import frames, receipt, signed
+from mesh.protocol.frames import AnyFrame
+from mesh.protocol.session import Key
+from mesh.protocol.values import Load, Usage
+from mesh.workloads.contract import Payload
+from mesh.workloads.known import workload_named
+
+PERMITS_MAX = 1024
+"""Permit tokens kept for later Submits under them."""
+CLAIMS_MAX = 4096
+"""Claimed attempts whose acknowledgment may still come."""
+SERVICE_UNKNOWN_S = 0.05
+"""What a job counts as before this device has measured itself."""
+
+_payloads: msgspec.msgpack.Decoder[Payload] = msgspec.msgpack.Decoder(Payload)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Worker:
+    """All work that this device does for peers, its own other devices included."""
+
+    def __init__(
+        self, membership: Membership, seed: bytes, store: Store, outbox: Outbox, engines: EnginePool,
+        doorkeeper: Doorkeeper,
+    ) -> None:  # fmt: skip
+        self._membership = membership
+        self._seed = seed
+        self._store = store
+        self._outbox = outbox
+        self._engines = engines
+        self._doorkeeper = doorkeeper
+        self.work: Work[Attempt] = Work(membership.member)
+        self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+        self.on_started: Callable[[JobId, int, DeviceId], None] = lambda job, attempt, requester: None
+        self._attempts: dict[AttemptKey, Attempt] = {}
+        self._seen: dict[AttemptKey, int] = {}
+        self._shares: dict[PermitId, int] = {}
+        self._tombstones: set[PermitId] = set()
+        self._permits: OrderedDict[PermitId, str] = OrderedDict()
+        self._claims: OrderedDict[AttemptKey, None] = OrderedDict()
+
+    async def recall(self) -> None:
+        """Take up what must survive a restart: attempts taken, shares begun, tombstones."""
+        remembered = await self._store.remembered(self._membership.clock.now_ms())
+        self._tombstones = remembered.tombstones
+        for taken in remembered.taken:
+            self._seen[taken.requester, taken.job, taken.attempt] = taken.until_ms
+            if taken.permit is not None:
+                self._shares[taken.permit] = self._shares.get(taken.permit, 0) + taken.amount
+
+    def load(self) -> Load:
+        """The queue, for beats."""
+        return self.work.load()
+
+    @property
+    def busy(self) -> int:
+        """Jobs that wait or run."""
+        return len(self._attempts)
+
+    # --- what peers say -----------------------------------------------------------------------------------------------
+
+    def frame(self, peer: PeerConnection, stream: SessionStream, frame: AnyFrame) -> None:
+        """Act on a frame of an admitted peer."""
+        if isinstance(frame, frames.Submit):
+            self._submitted(peer, stream, frame)
+        elif isinstance(frame, frames.Cancel):
+            assert peer.certificate is not None
+            self._cancel(self._attempts.get((peer.certificate.device, frame.job, frame.attempt)))
+        elif isinstance(frame, frames.Acknowledged):
+            self._acknowledged(peer, frame)
+        elif isinstance(frame, frames.Beat):
+            stream.send(frames.Beat(load=self.load()))
+
+    def ended(self, peer: PeerConnection, keys: list[Key], error: MeshError) -> None:
+        """A peer's stream is gone: nobody can take these results any more."""
+        if peer.certificate is not None:
+            for job, attempt in keys:
+                self._cancel(self._attempts.get((peer.certificate.device, job, attempt)))
+
+    def cancel_job(self, job: JobId) -> None:
+        """The coordinator says that a job is to be stopped."""
+        for attempt in [one for one in self._attempts.values() if one.frame.job == job]:
+            self._cancel(attempt)
+
+    async def close_permit(self, permit: PermitId) -> None:
+        """Take nothing more under a permit, for good, and say how many claims were made under it."""
+        until_ms = self._membership.clock.now_ms()
+        self._tombstones.add(permit)
+        claims = await self._store.bury(permit, until_ms)
+        facts = receipt.NoMore(
+            network=self._membership.network, permit=permit, device=self._membership.me, side="worker", facts=claims
+        )
+        await self._outbox.add_facts([signed.sign(facts, self._seed)])
+
+    # --- a Submit -----------------------------------------------------------------------------------------------------
+
+    def _submitted(self, peer: PeerConnection, stream: SessionStream, frame: frames.Submit) -> None:
+        assert peer.certificate is not None
+        try:
+            checked = check_submit(self._membership, peer.certificate, frame, self._permit_of(frame))
+            self._doorkeeper.refuse(peer, frame, checked)
+            attempt = Attempt(peer, stream, frame, checked)
+            self._refuse_repeated(attempt)
+            bid = self._bid(attempt)
+            wait_s = self.work.admit(bid)
+        except MeshError as error:
+            self._decline(stream, frame, error)
+            return
+        if wait_s is None:
+            stream.send(frames.Busy(frame.job, frame.attempt, self.load()))
+            return
+        self._take(attempt)
+        stream.send(frames.Accept(frame.job, frame.attempt, wait_s, self.load()))
+        if attempt.payload is None:
+            attempt.task = self.spawn(self._fetch(attempt, bid))
+        else:
+            self._queue(attempt, bid)
+
+    def _permit_of(self, frame: frames.Submit) -> str | None:
+        """The permit's token: it came with this frame, or with an earlier one that named the same permit."""
+        named = signed.peek(frame.signed, receipt.Submit).permit
+        if named is None:
+            return None
+        if frame.permit is not None:
+            self._permits[named] = frame.permit
+            self._permits.move_to_end(named)
+            while len(self._permits) > PERMITS_MAX:
+                self._permits.popitem(last=False)
+        return self._permits.get(named)
+
+    def _refuse_repeated(self, attempt: Attempt) -> None:
+        if attempt.key in self._seen:
+            raise Repeated
+        permit, submit = attempt.checked.permit, attempt.checked.submit
+        if attempt.size > frames.BLOB_BYTES_MAX:
+            raise WrongInput("The input is longer than any job may be.", bytes=attempt.size)
+        workload_named(attempt.frame.spec.workload)
+        if permit is None:
+            return
+        if permit.permit in self._tombstones:
+            raise PermitRefused("The permit is closed.", reason="closed")
+        cap = next(one.cap for one in permit.candidates if one.device == self._membership.me)
+        if self._shares.get(permit.permit, 0) + submit.maximum > cap:
+            raise PermitRefused("The permit's share on this device is used up.", reason="share")
+
+    def _bid(self, attempt: Attempt) -> Bid:
+        spec = attempt.frame.spec
+        expected = self._engines.expected_s(spec.workload, spec.model, max(0, spec.units))
+        limit_s = spec.limit_s
+        if attempt.checked.permit is not None:
+            limit_s = min(limit_s, (attempt.checked.permit.finish_by_ms - self._membership.clock.now_ms()) / 1000)
+        service_s = SERVICE_UNKNOWN_S if expected is None else expected
+        return Bid(attempt.asker.owner, service_s, attempt.size, limit_s, attempt.frame.wait_limit_s)
+
+    def _take(self, attempt: Attempt) -> None:
+        submit, permit = attempt.checked.submit, attempt.checked.permit
+        now_ms = self._membership.clock.now_ms()
+        for key in [key for key, until_ms in self._seen.items() if until_ms < now_ms][:64]:
+            del self._seen[key]
+        self._seen[attempt.key] = attempt.checked.until_ms
+        self._attempts[attempt.key] = attempt
+        self.work.hold(attempt.size)
+        if permit is not None:
+            self._shares[permit.permit] = self._shares.get(permit.permit, 0) + submit.maximum
+            self._store.take(self._taken(attempt))
+
+    def _taken(self, attempt: Attempt) -> Taken:
+        submit = attempt.checked.submit
+        return Taken(*attempt.key, submit.permit, submit.maximum, attempt.checked.until_ms)
+
+    async def _fetch(self, attempt: Attempt, bid: Bid) -> None:
+        """Wait for a long payload; only then does the job take a place in the queue."""
+        try:
+            key = (attempt.frame.job, attempt.frame.attempt)
+            attempt.payload = await attempt.peer.blobs.receive(key, attempt.size)
+            attempt.task = None
+            self._queue(attempt, bid)
+        except asyncio.CancelledError:
+            self._fault(attempt, Cancelled())
+            if not attempt.cancelled:
+                raise
+        except MeshError as error:
+            self._fault(attempt, error)
+
+    def _queue(self, attempt: Attempt, bid: Bid) -> None:
+        try:
+            pushed = self.work.put(bid, attempt)
+        except MeshError as error:
+            self._forget(attempt)
+            self._decline(attempt.stream, attempt.frame, error)
+            return
+        if pushed is not None:
+            self._forget(pushed)
+            self._decline(pushed.stream, pushed.frame, Cancelled())
+        self._feed()
+
+    def _feed(self) -> None:
+        """Give the engines what they should have."""
+        while (job := self.work.start()) is not None:
+            job.entry.task = self.spawn(self._run(job.entry, job.service_s))
+
+    # --- running ------------------------------------------------------------------------------------------------------
+
+    async def _run(self, attempt: Attempt, service_s: float) -> None:
+        try:
+            await self._do(attempt)
+        except asyncio.CancelledError:
+            self._fault(attempt, Cancelled())
+            if not attempt.cancelled:
+                raise  # this device is stopping
+        except MeshError as error:
+            self._fault(attempt, error)
+        self.work.end(service_s)
+        self._feed()
+
+    async def _do(self, attempt: Attempt) -> None:
+        frame, spec = attempt.frame, attempt.frame.spec
+        started_ms = self._membership.clock.now_ms()
+        raw = attempt.payload
+        assert raw is not None
+        if receipt.keyed_digest(frame.secret, raw) != attempt.checked.submit.input_digest:
+            raise WrongInput
+        try:
+            payload = _payloads.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise WrongInput("The input is not a payload of this protocol.") from error
+        del raw
+        attempt.stream.send(frames.Started(frame.job, frame.attempt, self.load()))
+        group = attempt.asker.device if spec.sensitivity == "sensitive" else ""
+        result = await self._engines.run(
+            spec.workload, spec.model, payload, limit_s=spec.limit_s, group=group, advance=_advance(attempt)
+        )
+        units = workload_named(spec.workload).count(payload, result)
+        content = _encode(result)
+        claim = self._claim(attempt, units, content, started_ms)
+        if attempt.checked.permit is not None:
+            self._claims[attempt.key] = None
+            while len(self._claims) > CLAIMS_MAX:
+                self._claims.popitem(last=False)
+            await asyncio.shield(self._store.claim(self._taken(attempt), [self._outbox.fact(claim)]))
+            self._outbox.wake()
+        await self._deliver(attempt, Usage(units), claim, content)
+
+    def _claim(self, attempt: Attempt, units: int, content: bytes, started_ms: int) -> str:
+        submit = attempt.checked.submit
+        return signed.sign(
+            receipt.Claim(
+                network=self._membership.network,
+                permit=submit.permit,
+                requester=submit.requester,
+                worker=submit.worker,
+                job=submit.job,
+                attempt=submit.attempt,
+                units=units,
+                outcome="done",
+                output_digest=receipt.keyed_digest(attempt.frame.secret, content),
+                started_ms=started_ms,
+                finished_ms=self._membership.clock.now_ms(),
+                submit=attempt.frame.signed,
+            ),
+            self._seed,
+        )
+
+    async def _deliver(self, attempt: Attempt, usage: Usage, claim: str, content: bytes) -> None:
+        frame = attempt.frame
+        self._forget(attempt)
+        inline = content if len(content) <= frames.INLINE_BYTES_MAX else None
+        size = 0 if inline is not None else len(content)
+        attempt.stream.send(frames.Done(frame.job, frame.attempt, usage, claim, inline, size, self.load()))
+        if inline is None:
+            await attempt.peer.send_blob((frame.job, frame.attempt), content)
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
+    def _cancel(self, attempt: Attempt | None) -> None:
+        if attempt is None:
+            return
+        attempt.cancelled = True
+        if attempt.task is not None:
+            attempt.task.cancel()
+        elif self.work.queue.remove(attempt):
+            self._fault(attempt, Cancelled())
+
+    def _fault(self, attempt: Attempt, error: MeshError) -> None:
+        """An attempt ended without a result: nothing was delivered, nothing is claimed, its share is free again."""
+        if self._attempts.get(attempt.key) is not attempt:
+            return  # its result has left already
+        self._forget(attempt)
+        permit = attempt.checked.permit
+        if permit is not None:
+            self._shares[permit.permit] -= attempt.checked.submit.maximum
+        frame = attempt.frame
+        attempt.stream.send(frames.Fault(frame.job, frame.attempt, _told(error), load=self.load()))
+
+    def _decline(self, stream: SessionStream, frame: frames.Submit, error: MeshError) -> None:
+        retry_after_s = error.facts.get("retry_after_s")
+        stream.send(frames.Decline(frame.job, frame.attempt, _told(error), retry_after_s, self.load()))
+
+    def _forget(self, attempt: Attempt) -> None:
+        if self._attempts.pop(attempt.key, None) is not None:
+            self.work.hold(-attempt.size)
+            attempt.peer.blobs.forget((attempt.frame.job, attempt.frame.attempt))
+
+    def _acknowledged(self, peer: PeerConnection, frame: frames.Acknowledged) -> None:
+        """Keep the requester's Used: it pays this worker even if the requester is never heard again."""
+        assert peer.certificate is not None
+        key = (peer.certificate.device, frame.job, frame.attempt)
+        if frame.used is None or self._claims.pop(key, self) is self:
+            return
+        used = signed.verify(frame.used, receipt.Used, peer.certificate.key, self._membership.network)
+        if (used.requester, used.job, used.attempt) == key and used.worker == self._membership.me:
+            self.spawn(self._outbox.add_facts([frame.used]))
+
+
+def _advance(attempt: Attempt) -> Callable[[float], None]:
+    frame = attempt.frame
+    return lambda fraction: attempt.stream.send(frames.Progress(frame.job, frame.attempt, "running", fraction))
+
+
+def _told(error: MeshError) -> dict[str, Any]:
+    """What the requester's device learns of an error: code, kind, message, and the facts that are numbers or codes."""
+    return error.wire()

@@ -1,0 +1,46 @@
+"""When a job is tried again: which ends of an attempt count, how long to wait, and when to give up.
+
+A device that is busy or declines costs nothing. A device that is lost costs one of ten. A failure of the job itself
+counts: three, and it is given up, so that a poisoned job does not walk through a network.
+
+Touches: nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+End = Literal["busy", "declined", "unreached", "lost", "failed"]
+"""How an attempt ended without a result.
+
+``busy``, ``declined``: the worker took nothing. ``unreached``: no connection. ``lost``: the connection or the worker
+went away. ``failed``: the job or its engine failed, or the result was wrong.
+"""
+
+FAILURES_MAX = 3
+LOSSES_MAX = 10
+"""With 8 s jobs and a device killed every 10 s, 3 lost up to 6.5 % of jobs, 10 lost under 0.1 %."""
+WAITS_S = (0.25, 0.75, 2.0)
+"""Waits before the second, third and later tries, halved at most by chance."""
+
+
+def wait_before_next(ends: Sequence[End], *, others_open: bool, draw: float) -> float | None:
+    """Seconds until the next try, or None to give up. ``draw``: 0..1.
+
+    ``others_open``: another device may still take the job. A full round of refusals ends it: more tries only add load.
+    """
+    failures = ends.count("failed")
+    losses = ends.count("lost") + ends.count("unreached")
+    if failures >= FAILURES_MAX or losses >= LOSSES_MAX:
+        return None
+    last = ends[-1]
+    if last == "failed":
+        return _jittered(failures, draw)
+    if others_open:
+        return 0.0
+    if all(end in ("busy", "declined") for end in ends):
+        return None
+    return _jittered(failures + losses, draw)
+
+
+def _jittered(tries: int, draw: float) -> float:
+    return WAITS_S[min(max(tries, 1), len(WAITS_S)) - 1] * (0.5 + 0.5 * draw)
