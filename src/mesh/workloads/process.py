@@ -138,7 +138,8 @@ class EngineProcess:
                 raise
             raise JobTimedOut(limit_s=limit_s) from error
         finally:
-            if self._pending.pop(job, None) is not None and self.alive:
+            del self._pending[job]
+            if self.alive and (not answer.done() or answer.cancelled()):
                 self._leave(job)
 
     async def load(self, workload: str, model: Model) -> None:
@@ -182,7 +183,6 @@ class EngineProcess:
         for pending in self._pending.values():
             if not pending.answer.done():
                 pending.answer.set_exception(self._why())
-        self._pending.clear()
 
     def _stop(self, reason: MeshError | None) -> None:
         """Kill the group; ``reason`` is what its jobs are told (the first one counts)."""
