@@ -1,0 +1,118 @@
+"""`mesh device`: the machines of a network.
+
+Touches: files of the home, sockets (through the client).
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mesh.cli import here
+from mesh.cli.output import Json, Out, table
+from mesh.errors import MeshError
+
+if TYPE_CHECKING:
+    from mesh.ids import DeviceId, NetworkId
+    from mesh.sdk.client import Coordinator
+
+app = typer.Typer(help="Devices: invite, join, list, approve, remove.", no_args_is_help=True)
+Named = Annotated[str, typer.Argument(metavar="DEVICE", help="A device's id, or its name where only one has it.")]
+
+
+class UnknownDevice(MeshError):
+    """There is no such device in this network, or several have that name. `mesh device list` shows names and ids."""
+
+    code = "device.unknown"
+    kind = "not_found"
+
+
+@app.command()
+def invite(
+    reusable: Annotated[bool, typer.Option("--reusable", help="Any number of devices may use it.")] = False,
+    uses: Annotated[int, typer.Option("--uses", min=1, help="How many devices may use it.")] = 1,
+    expires: Annotated[str, typer.Option("--expires", help="How long it works: 30m, 1h, 7d.")] = "1h",
+    approve: Annotated[bool, typer.Option("--approve", help="Devices wait for an admin's approval.")] = False,
+    network: here.Network = None,
+    json: Json = False,
+) -> None:
+    """Make a link by which a machine of yours joins."""
+    from mesh.networks.tokens import USES_MAX
+    from mesh.sdk import calls
+
+    place = here.home()
+    count = USES_MAX if reusable else uses
+    terms = calls.TokenTerms("device", uses=count, expires_s=here.span_s(expires), approve=approve)
+    with here.coordinator(place) as client:
+        minted = client.do(calls.mint(here.network_of(place, client, network), terms))
+    people = f"{minted.link}\n\nOn the new machine, within {expires}:\n  mesh device join 'LINK' --name NAME\n  mesh up"
+    Out(json).result({"link": minted.link, "token": minted.token_id}, people)
+
+
+@app.command()
+def join(
+    link: Annotated[str, typer.Argument(help="The link from `mesh device invite`; - reads stdin.")],
+    name: Annotated[str, typer.Option("--name", help="1 to 63 of a-z, 0-9 and hyphens.")],
+    json: Json = False,
+) -> None:
+    """Make this machine (this MESH_HOME) a device of a network."""
+    from mesh.agent.join import join as join_network
+
+    joined = join_network(here.home(), here.link_from(link), here.named(name))
+    value = {"device": joined.device, "network": joined.network, "name": name, "state": joined.state}
+    waits = f" An admin must let it in: mesh device approve {joined.device}" if joined.state == "pending" else ""
+    Out(json).result(value, f"This is now the device {name}.{waits}\nNext: mesh up")
+
+
+@app.command("list")
+def list_(network: here.Network = None, json: Json = False) -> None:
+    """The devices of a network, and how they are."""
+    from mesh.sdk import calls
+
+    place = here.home()
+    with here.coordinator(place) as client:
+        meant = here.network_of(place, client, network)
+        found, people = client.do(calls.devices(meant)), client.do(calls.members(meant))
+    names = {one.member: one.name for one in people.members}
+    rows = [
+        (one.name, one.state, "" if one.tier is None else str(one.tier), names.get(one.owner, one.owner), one.device)
+        for one in found.devices
+    ]
+    shown = ("name", "state", "#tier", "owner", "id")
+    Out(json).result(found, lambda: table(shown, rows, empty="None. Next: mesh device invite"))
+
+
+@app.command()
+def remove(device: Named, network: here.Network = None, json: Json = False) -> None:
+    """Remove a device: it is cut off at once and needs a fresh approval to come back."""
+    from mesh.sdk import calls
+
+    place = here.home()
+    with here.coordinator(place) as client:
+        meant = here.network_of(place, client, network)
+        found = device_named(client, meant, device)
+        client.do(calls.remove_device(meant, found))
+    Out(json).result({"device": found, "removed": True}, "Removed.")
+
+
+@app.command()
+def approve(device: Named, network: here.Network = None, json: Json = False) -> None:
+    """Let a device in that waits for approval."""
+    from mesh.sdk import calls
+
+    place = here.home()
+    with here.coordinator(place) as client:
+        meant = here.network_of(place, client, network)
+        found = device_named(client, meant, device)
+        client.do(calls.approve_device(meant, found))
+    Out(json).result({"device": found, "approved": True}, "Approved: it is a device of the network now.")
+
+
+def device_named(client: "Coordinator", network: "NetworkId", text: str) -> "DeviceId":
+    """The id of a device given by id or name. Raises UnknownDevice."""
+    from mesh.sdk import calls
+
+    known = client.do(calls.devices(network)).devices
+    matching = [one.device for one in known if text == one.device] or [one.device for one in known if text == one.name]
+    if len(matching) != 1:
+        raise UnknownDevice
+    return matching[0]

@@ -1,0 +1,61 @@
+"""`mesh net`: the private networks that you are in.
+
+Touches: files of the home, sockets (through the client).
+"""
+
+from typing import Annotated
+
+import typer
+
+from mesh.cli import here
+from mesh.cli.output import Json, Out, table
+
+app = typer.Typer(help="Networks: make, list, show.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="1 to 63 of a-z, 0-9 and hyphens.")],
+    json: Json = False,
+) -> None:
+    """Make a network; you become its admin, and later commands mean it."""
+    import msgspec
+
+    from mesh.sdk import calls
+
+    place = here.home()
+    with here.coordinator(place) as client:
+        made = client.do(calls.create_network(here.named(name)))
+    place.write(msgspec.structs.replace(place.read(), network=made.network))
+    Out(json).result({"network": made.network, "name": name}, f"Network {name} is made. Next: mesh device invite")
+
+
+@app.command("list")
+def list_(json: Json = False) -> None:
+    """The networks that you are in."""
+    from mesh.sdk import calls
+
+    with here.coordinator(here.home()) as client:
+        found = client.do(calls.networks())
+    rows = [(one.name, one.role or "", one.network) for one in found.networks]
+    Out(json).result(found, lambda: table(("name", "you are", "id"), rows, empty="None. Next: mesh net create NAME"))
+
+
+@app.command()
+def show(network: here.Network = None, json: Json = False) -> None:
+    """A network's people and devices."""
+    from mesh.sdk import calls
+
+    place, out = here.home(), Out(json)
+    with here.coordinator(place) as client:
+        meant = here.network_of(place, client, network)
+        people, machines = client.do(calls.members(meant)), client.do(calls.devices(meant))
+    value = {"network": meant, "members": people.members, "devices": machines.devices}
+    names = {one.member: one.name for one in people.members}
+
+    def show_people() -> None:
+        table(("person", "role"), [(one.name, one.role) for one in people.members])
+        rows = [(one.name, one.state, names.get(one.owner, one.owner), one.device) for one in machines.devices]
+        table(("device", "state", "owner", "id"), rows, empty="No devices yet. Next: mesh device invite")
+
+    out.result(value, show_people)

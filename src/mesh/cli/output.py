@@ -1,0 +1,116 @@
+"""What commands say: one JSON object on stdout, or words for people; errors with their code and next step.
+
+Text that others chose (names, reasons, model output) is never read as markup and loses characters that steer terminals.
+
+Touches: stdout, stderr.
+"""
+
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from mesh.errors import KINDS, MeshError
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; people's text on stderr.")]
+INTERRUPTED = 130
+"""The shell's status for a command that the person stopped with Ctrl-C (128 + SIGINT)."""
+
+
+def foreign(text: str) -> str:
+    """Text from others, fit for a terminal: control, bidirectional and other invisible characters become ``?``."""
+    return "".join("?" if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") else letter for letter in text)
+
+
+def exit_code(error: MeshError) -> int:
+    """The exit code of an error, by its kind."""
+    return KINDS[error.wire_kind].exit_code
+
+
+def line(value: Any) -> None:
+    """Print a value as one line of JSON on stdout."""
+    print(msgspec.json.encode(value).decode(), flush=True)
+
+
+class Out:
+    """Where one command's answer goes."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def result(self, value: Any, people: Callable[[], None] | str) -> None:
+        """Give the answer: ``value`` as one line of JSON, or ``people`` (words, or a function that prints them)."""
+        if self.as_json:
+            line(value)
+        elif isinstance(people, str):
+            print(people, flush=True)
+        else:
+            people()
+
+    def note(self, text: str) -> None:
+        """Say something beside the answer."""
+        print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Callable[[str, float], None]]:
+        """Show how far something long is, on stderr: call with a stage and a fraction (0 to 1)."""
+        if not sys.stderr.isatty():
+            with _lines(title) as show:
+                yield show
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(foreign(title), total=1.0)
+            yield lambda stage, fraction: bar.update(task, completed=fraction, description=foreign(f"{title}: {stage}"))
+
+
+@contextmanager
+def _lines(title: str) -> Iterator[Callable[[str, float], None]]:
+    """Progress without a terminal: a line per stage and per tenth, so that a log shows life and stays short."""
+    seen: set[tuple[str, int]] = set()
+
+    def show(stage: str, fraction: float) -> None:
+        mark = (stage, int(fraction * 10))
+        if mark not in seen:
+            seen.add(mark)
+            print(f"{foreign(title)}: {foreign(stage)} {fraction:.0%}", file=sys.stderr, flush=True)
+
+    yield show
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str = "Nothing yet.") -> None:
+    """Print a table for people; cells are foreign text. Numbers align right by starting their column with ``#``."""
+    listed = [tuple(foreign(cell) for cell in row) for row in rows]
+    if not listed:
+        print(empty)
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        shown.add_column(column.lstrip("#"), justify="right" if column.startswith("#") else "left")
+    for row in listed:
+        shown.add_row(*(Text(cell) for cell in row))
+    Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 200).print(shown)
+
+
+def show_error(error: MeshError, as_json: bool) -> None:
+    """Print an error: with ``--json`` as an object on stdout, always as words on stderr."""
+    if as_json:
+        line({"error": error.wire()})
+    print(f"mesh: {foreign(error.message)} [{foreign(error.wire_code)}]", file=sys.stderr, flush=True)

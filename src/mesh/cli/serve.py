@@ -1,0 +1,45 @@
+"""`mesh serve`: the coordinator of an installation, with a relay beside it.
+
+Touches: files (its data), sockets, the database, processes (the relay): all through the coordinator.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mesh.cli import here
+from mesh.cli.output import Json, Out
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the command at the top level of ``mesh``."""
+    app.command()(serve)
+
+
+def serve(
+    data: Annotated[Path | None, typer.Option("--data", help="Where its database and keys live.")] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; off loopback it speaks TLS.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")] = 8400,
+    public_url: Annotated[str | None, typer.Option("--public-url", help="How others reach it.")] = None,
+    database: Annotated[str | None, typer.Option("--database", help="Another database than SQLite in --data.")] = None,
+    json: Json = False,
+) -> None:
+    """Run a coordinator and a relay in the foreground, until Ctrl-C."""
+    from mesh.coordinator.config import Config
+    from mesh.coordinator.main import Ready, run
+
+    out = Out(json)
+
+    def ready(now: Ready) -> None:
+        people = f"Mesh listens at {now.url} (relay: {now.relay})."
+        if now.claim:
+            people += "\nNobody owns it yet. Who follows this within 15 minutes does:"
+            people += f"\n  mesh auth claim '{now.claim}' --name NAME"
+        value = {"event": "ready", "url": now.url, "claim": now.claim, "relay": now.relay}
+        out.result(value, people)
+
+    folder = (data or here.home().coordinator_data).absolute()
+    run(Config(data=folder, host=host, port=port, public_url=public_url, database=database), ready)
