@@ -1,16 +1,14 @@
 """Parts of the relay benchmarks: raw clients, the relay under test, a plain peer, processes and conditions.
 
-Touches: sockets, processes, clock, network namespaces.
+Touches: sockets, processes, clock.
 """
 
 import asyncio
-import ctypes
-import fcntl
+import contextlib
 import json
 import os
 import platform
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -23,6 +21,7 @@ from blake3 import blake3
 from nacl.signing import SigningKey
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from mesh.ids import DeviceKey
 from mesh.protocol import relayed
@@ -76,7 +75,7 @@ class RawClient(WSListener):
         return self
 
 
-async def plain_peer(listeners: list[socket.socket]) -> None:
+async def plain_peer(listener: socket.socket) -> None:
     """The peer to compare with: the least relay of this protocol that the `websockets` library makes; no checks."""
     clients: dict[bytes, ServerConnection] = {}
 
@@ -85,41 +84,42 @@ async def plain_peer(listeners: list[socket.socket]) -> None:
         auth = relayed.read_client_auth(await client.recv())
         clients[auth.key] = client
         await client.send(relayed.ACCEPTED_FRAME)
-        async for frame in client:
-            if frame[0] == relayed.PING:
-                await client.send(relayed.pong(frame[1:]))
-            elif frame[0] in (relayed.SEND_DATAGRAM, relayed.SEND_BATCH) and frame[1:33] in clients:
-                await clients[frame[1:33]].send(relayed.forwarded_head(frame[0], auth.key) + frame[33:])
+        with contextlib.suppress(ConnectionClosed):
+            async for frame in client:
+                if frame[0] == relayed.PING:
+                    await client.send(relayed.pong(frame[1:]))
+                elif frame[0] in (relayed.SEND_DATAGRAM, relayed.SEND_BATCH) and frame[1:33] in clients:
+                    await clients[frame[1:33]].send(relayed.forwarded_head(frame[0], auth.key) + frame[33:])
 
     def answer(client: ServerConnection, request: Any) -> Any:
         return client.respond(200, "") if request.path == "/ping" else None
 
     names = [name for name, _ in relayed.SUBPROTOCOLS]
-    for listener in listeners:
-        await serve(serve_client, sock=listener, subprotocols=names, compression=None, process_request=answer)
+    await serve(serve_client, sock=listener, subprotocols=names, compression=None, process_request=answer)
     print(json.dumps({"ready": True}), flush=True)
     await asyncio.Event().wait()
 
 
-async def mesh_relay(listeners: list[socket.socket], networks: dict[str, list[int]]) -> None:
-    """The relay under test, on sockets that were bound elsewhere."""
-    relay = Relay()
+async def mesh_relay(listener: socket.socket, networks: dict[str, list[int]], **limits: float) -> None:
+    """The relay under test, on a socket that was bound elsewhere."""
+    relay = Relay(**limits)
     relay.admissions([(DeviceKey(key), numbers) for key, numbers in networks.items()], full=True)
-    for listener in listeners:
-        await relay.serve(listener)
+    await relay.serve(listener)
     print(json.dumps({"ready": True}), flush=True)
     await relay.run()
 
 
 class RelayProcess:
-    """A relay (``mesh`` or ``plain``) in a process of its own."""
+    """A relay in a process of its own: ``mesh``, ``unlimited`` (mesh without its byte rate), or ``plain``."""
 
-    def __init__(self, kind: str, listeners: list[socket.socket], networks: dict[str, list[int]]) -> None:
-        for listener in listeners:
+    def __init__(self, kind: str, networks: dict[str, list[int]]) -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
             listener.listen(512)
-        descriptors = [listener.fileno() for listener in listeners]
-        command = [sys.executable, __file__, kind, json.dumps(descriptors), json.dumps(networks)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=descriptors)
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            descriptor = listener.fileno()
+            command = [sys.executable, __file__, kind, str(descriptor), json.dumps(networks)]
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=[descriptor])
         assert self.process.stdout is not None
         assert json.loads(self.process.stdout.readline()) == {"ready": True}
         self.seen = psutil.Process(self.process.pid)
@@ -141,25 +141,6 @@ class RelayProcess:
         self.process.wait()
 
 
-def loopback_listener() -> socket.socket:
-    """A TCP socket bound to a free port on loopback."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    return listener
-
-
-def enter_lonely_namespace() -> None:
-    """Move this (single-threaded) process to a network namespace with nothing but its own loopback. Linux only."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    new_user, new_net = 0x10000000, 0x40000000
-    flags = new_net if os.geteuid() == 0 else new_net | new_user
-    if libc.unshare(flags) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
-    with socket.socket() as any_socket:
-        request = struct.pack("16sH14x", b"lo", 0x1)  # SIOCSIFFLAGS, IFF_UP
-        fcntl.ioctl(any_socket, 0x8914, request)
-
-
 def conditions() -> dict[str, Any]:
     """What a reader must know to judge the figures."""
     return {
@@ -174,9 +155,12 @@ def conditions() -> dict[str, Any]:
 
 def main() -> None:
     """The relay process itself."""
-    kind, descriptors, networks = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
-    listeners = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-    asyncio.run(plain_peer(listeners) if kind == "plain" else mesh_relay(listeners, networks))
+    kind, networks = sys.argv[1], json.loads(sys.argv[3])
+    listener = socket.socket(fileno=int(sys.argv[2]))
+    if kind == "plain":
+        asyncio.run(plain_peer(listener))
+    else:
+        asyncio.run(mesh_relay(listener, networks, **({} if kind == "mesh" else {"bytes_per_s": 1e12})))
 
 
 if __name__ == "__main__":

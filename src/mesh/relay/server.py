@@ -68,17 +68,18 @@ class Relay:
     async def start(self, host: str, port: int) -> int:
         """Listen; port 0 picks a free one. Returns the port. Raises CannotListen."""
         try:
-            listener = bind(host, port)
+            bound = bind(host, port)
+            port = bound.getsockname()[1]
+            await self.serve(bound)
         except OSError as error:
             raise CannotListen(host=host, port=port, errno=error.errno) from error
-        await self.serve(listener)
-        return int(listener.getsockname()[1])
+        return port
 
-    async def serve(self, listener: socket.socket) -> None:
+    async def serve(self, bound: socket.socket) -> None:
         """Listen on a bound socket as well, which becomes the relay's own."""
         server = await ws_create_server(
             self._route,
-            sock=Listener(listener, door=self.door, clock=self.clock),
+            sock=Listener(bound, door=self.door, clock=self.clock),
             websocket_handshake_timeout=None,  # the door's limit covers the whole establishment
             enable_auto_pong=False,  # its pongs would ignore the backlog's limit
             max_frame_size=relayed.FRAME_BYTES_MAX,
@@ -194,6 +195,7 @@ class _Link(WSListener):
         self._relay = relay
         self._challenge: bytes | None = os.urandom(relayed.CHALLENGE_BYTES)
         self._fragments: bytearray | None = None
+        self._resuming: asyncio.TimerHandle | None = None
         self._ended = False
         self._sent = 0
         self._taken = 0
@@ -255,9 +257,12 @@ class _Link(WSListener):
         return now - self._taken_at >= WRITE_STALLED_S
 
     def pause(self, effect: Pause) -> None:
-        """Read nothing for a while."""
-        self._socket.pause_reading()
-        asyncio.get_running_loop().call_later(effect.seconds, self._resume)
+        """Read nothing for a while. What was read already is still forwarded, so the last word counts."""
+        if self._resuming is None:
+            self._socket.pause_reading()
+        else:
+            self._resuming.cancel()
+        self._resuming = asyncio.get_running_loop().call_later(effect.seconds, self._resume)
 
     def end(self, *, graceful: bool, code: WSCloseCode = WSCloseCode.GOING_AWAY) -> None:
         """End the connection: at once, or after what waits was sent (the door's limit bounds that for strangers)."""
@@ -303,6 +308,7 @@ class _Link(WSListener):
                 self._relay.frame(self.conn, message)
 
     def _resume(self) -> None:
+        self._resuming = None
         if not self._ended:
             self._socket.resume_reading()
 
