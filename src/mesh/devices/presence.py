@@ -8,8 +8,6 @@ Touches: nothing.
 
 from mesh.protocol.values import DeviceState
 
-BEAT_S = 5.0
-"""A device beats this often."""
 OFFLINE_AFTER_S = 20.0
 """Three beats may be lost and the fourth be late: after that a device is offline."""
 RESTART_GRACE_S = 30.0

@@ -23,7 +23,7 @@ HANDSHAKE_S = 5.0
 MESSAGE_BYTES_MAX = 1024 * 1024
 """Longest message after the handshake: Peers of 1,000 devices is about 700 KiB."""
 BEAT_S = 5.0
-OFFLINE_AFTER_S = 20.0
+"""A device beats this often; ``devices.presence`` says what their absence means."""
 REPORT_FACTS_MAX = 64
 NONCE_BYTES = 32
 
