@@ -1,0 +1,121 @@
+"""What may be embedded, how it is counted, and which results are believed."""
+
+import struct
+
+import pytest
+
+from mesh.workloads.contract import BadInput, Payload
+from mesh.workloads.embeddings import (
+    INPUT_BYTES_MAX,
+    TEXT_BYTES_MAX,
+    TEXTS_MAX,
+    BadResult,
+    Embeddings,
+    InputTooLarge,
+    NoText,
+    NotUtf8,
+    TextTooLong,
+    TooManyTexts,
+    payload_of,
+    vectors_of,
+)
+
+EMBEDDINGS = Embeddings()
+
+
+def a_result(*rows: tuple[float, ...], **changes: object) -> Payload:
+    manifest = {"model": "m", "dim": len(rows[0]), "count": len(rows), "tokens": 5, **changes}
+    return Payload(manifest, (struct.pack(f"<{len(rows) * len(rows[0])}f", *(x for row in rows for x in row)),))
+
+
+def test_ordinary_texts_pass_in_any_script():
+    EMBEDDINGS.check(payload_of(["one", "zwei Wörter", "三つの言葉", "🦊", " padded "]))
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["fine", "  \n\t "]])
+def test_nothing_to_embed_is_refused(texts):
+    with pytest.raises(NoText) as refused:
+        EMBEDDINGS.check(payload_of(texts))
+    assert refused.value.wire_code == "input.empty"
+
+
+@pytest.mark.parametrize(
+    "manifest", [{}, {"texts": "one text"}, {"texts": {"0": "a"}}, {"texts": ["a", 7]}, {"texts": [None]}]
+)
+def test_what_is_no_list_of_strings_is_refused(manifest):
+    with pytest.raises(BadInput) as refused:
+        EMBEDDINGS.check(Payload(manifest))
+    assert refused.value.wire_code == "input.invalid"
+
+
+def test_blobs_are_refused():
+    with pytest.raises(BadInput):
+        EMBEDDINGS.check(Payload({"texts": ["a"]}, (b"x",)))
+
+
+def test_a_text_that_has_no_utf8_form_is_refused_by_its_place_alone():
+    with pytest.raises(NotUtf8) as refused:
+        EMBEDDINGS.check(payload_of(["fine", "secret \ud800 word"]))
+    assert refused.value.facts == {"index": 1}
+    assert "secret" not in str(refused.value.wire())
+
+
+@pytest.mark.parametrize("text", ["x" * (TEXT_BYTES_MAX + 1), "ж" * (TEXT_BYTES_MAX // 2 + 1)])
+def test_a_text_too_long_in_bytes_is_refused_before_it_is_tokenised(text):
+    with pytest.raises(TextTooLong) as refused:
+        EMBEDDINGS.check(payload_of(["fine", text]))
+    assert refused.value.wire_code == "input.text_too_long"
+    assert refused.value.facts["index"] == 1
+    assert refused.value.facts["limit"] == TEXT_BYTES_MAX
+
+
+def test_as_many_texts_as_the_limit_pass_and_one_more_does_not():
+    EMBEDDINGS.check(payload_of(["a"] * TEXTS_MAX))
+    with pytest.raises(TooManyTexts) as refused:
+        EMBEDDINGS.check(payload_of(["a"] * (TEXTS_MAX + 1)))
+    assert refused.value.facts == {"texts": TEXTS_MAX + 1, "limit": TEXTS_MAX}
+
+
+def test_the_bytes_of_all_texts_together_are_limited():
+    text = "a" * TEXT_BYTES_MAX
+    most = INPUT_BYTES_MAX // TEXT_BYTES_MAX
+    EMBEDDINGS.check(payload_of([text] * most))
+    with pytest.raises(InputTooLarge):
+        EMBEDDINGS.check(payload_of([*[text] * most, "a"]))
+
+
+def test_units_are_utf8_bytes():
+    assert EMBEDDINGS.count(payload_of(["abc", "äö", "🦊"]), None) == 3 + 4 + 4
+
+
+def test_a_result_that_fits_is_read_row_by_row():
+    payload, result = payload_of(["a", "b"]), a_result((1.0, 0.0), (0.5, -0.5))
+    EMBEDDINGS.check_result(payload, result)
+    assert vectors_of(result) == [[1.0, 0.0], [0.5, -0.5]]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        a_result((1.0, 0.0)),
+        a_result((1.0,), (0.0,), count=3),
+        a_result((1.0,), (0.0,), dim=0),
+        a_result((1.0,), (0.0,), dim=True),
+        a_result((1.0,), (0.0,), dim=2),
+        a_result((1.0,), (0.0,), tokens="5"),
+        a_result((1.0,), (0.0,), model=None),
+        a_result((1.0,), (float("nan"),)),
+        a_result((float("inf"),), (float("-inf"),)),
+        Payload({"model": "m", "dim": 1, "count": 2, "tokens": 5}),
+        Payload({}),
+    ],
+)
+def test_a_result_that_does_not_fit_the_input_is_refused(result):
+    with pytest.raises(BadResult):
+        EMBEDDINGS.check_result(payload_of(["a", "b"]), result)
+
+
+def test_the_rehearsal_is_input_like_any_other():
+    payload = EMBEDDINGS.rehearsal(32)
+    EMBEDDINGS.check(payload)
+    assert 80 * 32 <= EMBEDDINGS.count(payload, None) <= 110 * 32
