@@ -45,6 +45,31 @@ class Minted(Answer, frozen=True):
     link: str
 
 
+class Token(Answer, frozen=True):
+    """A join link as its network lists it, without its secret. ``state``: open, used, expired or revoked."""
+
+    token_id: TokenId
+    purpose: str
+    state: str
+    uses: int
+    used: int
+    expires_ms: int
+    name: str = ""
+
+
+class Tokens(Answer, frozen=True):
+    """The join links of a network."""
+
+    tokens: tuple[Token, ...]
+
+
+class DeviceSession(Answer, frozen=True):
+    """A read-only session of a device: its token (a secret) and when it ends."""
+
+    token: str
+    expires_ms: int = 0
+
+
 class Done(Answer, frozen=True):
     """An act that answers nothing else."""
 

@@ -61,6 +61,11 @@ def claim(secret: str, name: str) -> Call[answers.Claimed]:
     return Call("POST", "/v1/claim", answers.Claimed, {"secret": secret, "name": name})
 
 
+def device_session(proof: str) -> Call[answers.DeviceSession]:
+    """Sign in as a device, with a SignInProof signed by its key."""
+    return Call("POST", "/v1/sessions/device", answers.DeviceSession, {"proof": proof})
+
+
 def create_network(name: str) -> Call[answers.Made]:
     """Make a network; the caller becomes its admin."""
     return Call("POST", "/v1/networks", answers.Made, {"name": name})
@@ -76,6 +81,11 @@ def mint(network: NetworkId, terms: TokenTerms) -> Call[answers.Minted]:
     body = {"uses": terms.uses, "expires_s": terms.expires_s, "approve": terms.approve, "purpose": terms.purpose}
     extra = {key: value for key, value in {"role": terms.role, "name": terms.name}.items() if value is not None}
     return Call("POST", _network(network, "tokens"), answers.Minted, {**body, **extra})
+
+
+def tokens(network: NetworkId) -> Call[answers.Tokens]:
+    """The join links of a network."""
+    return Call("GET", _network(network, "tokens"), answers.Tokens)
 
 
 def withdraw(network: NetworkId, token: TokenId) -> Call[answers.Done]:

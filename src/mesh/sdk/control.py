@@ -1,8 +1,8 @@
 """What the command line and the agent of the same home say to each other, and the client's end of it.
 
-One JSON object per line over a Unix socket in MESH_HOME (home 0700, socket 0600, the peer's user checked by the agent).
-A request is answered by any number of ``Ping`` or ``Progress`` lines and exactly one last line: the answer, or ``Refusal``.
-One connection carries one request; closing it cancels what was asked.
+One JSON object per line over a Unix socket in MESH_HOME (home 0700, socket 0600, the peer's user checked by the
+agent). A request is answered by any number of ``Ping`` or ``Progress`` lines and exactly one last line: the answer, or
+``Refusal``. One connection carries one request; closing it cancels what was asked.
 
 Touches: the agent's Unix socket.
 """
@@ -46,7 +46,7 @@ class GetStatus(Request, frozen=True):
 
 
 class Run(Request, frozen=True):
-    """Run a job. ``manifest`` and ``blobs`` are the workload's payload. Answered by ``Ran``; may stream ``Progress``."""
+    """Run a job: ``manifest`` and ``blobs`` are the workload's payload. ``Progress`` lines may come before ``Ran``."""
 
     workload: str
     manifest: dict[str, Any]
