@@ -114,12 +114,12 @@ async def connected(url: str, key: SigningKey, version: Version = 2) -> AsyncIte
 
 @asynccontextmanager
 async def a_relay(
-    networks: dict[SigningKey, Iterable[int]], relay: Relay | None = None
+    networks: dict[SigningKey, Iterable[int]], relay: Relay | None = None, port: int = 0
 ) -> AsyncIterator[tuple[Relay, str]]:
     """A relay that runs and admits these keys, with its URL."""
     relay = relay or Relay()
     relay.admissions(((DeviceKey(public(key).hex()), numbers) for key, numbers in networks.items()), full=True)
-    port = await relay.start("127.0.0.1", 0)
+    port = await relay.start("127.0.0.1", port)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(relay.run())
         try:
