@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -46,7 +46,7 @@ class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     folder: str
     host: str = "127.0.0.1"
-    port: int = 0
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     public_url: str | None = None
 
 
