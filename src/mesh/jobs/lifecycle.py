@@ -20,7 +20,7 @@ PERMIT: Mapping[str, frozenset[str]] = {
 SHARE: Mapping[str, frozenset[str]] = {"open": frozenset({"ended"}), "ended": frozenset()}
 
 _ANSWERED = frozenset({"paid", "paid_second", "owed", "superseded", "failed", "reversed"})
-ATTEMPT: Mapping[AttemptState, frozenset[str]] = {
+ATTEMPT: Mapping[str, frozenset[str]] = {
     "submitted": _ANSWERED | {"claimed", "one_sided", "unknown"},
     "claimed": _ANSWERED | {"one_sided", "unknown"},
     "one_sided": frozenset({"paid", "reversed", "superseded", "final"}),

@@ -6,7 +6,7 @@ Touches: nothing (statements go to the store it is given).
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, false, select, update
 
 from mesh.coordinator.store.connection import Prepared, Store, adding_once
 from mesh.coordinator.store.schema.jobs import attempts, evidence, jobs, marks
@@ -85,16 +85,18 @@ _SAVE_ATTEMPT = Prepared(
         changed_ms=bindparam("changed_ms"),
     )
 )
-_DRAW = Prepared(
+_SAVE_SHARE = Prepared(
     update(shares)
     .where(shares.c.id == bindparam("share"))
-    .values(left=shares.c.left - bindparam("drawn"), paid=shares.c.paid + bindparam("net"))
-)
-_END = Prepared(
-    update(shares)
-    .where(shares.c.id == bindparam("share"))
-    .where(shares.c.state == "open")
-    .values(state="ended", left=0, ended_ms=bindparam("now"), end_reason=bindparam("reason"))
+    .where(shares.c.state == bindparam("was"))
+    .where(shares.c.left == bindparam("had"))
+    .values(
+        left=bindparam("keeps"),
+        paid=bindparam("paid"),
+        state=bindparam("becomes"),
+        ended_ms=bindparam("ended_ms"),
+        end_reason=bindparam("reason"),
+    )
 )
 _CLOSE_PERMIT = Prepared(
     update(permits)
@@ -112,7 +114,9 @@ _CLOSE_PERMIT = Prepared(
 _MARK = adding_once(marks, "id", "network", "device", "kind", "job", "attempt", "other", "made_ms")
 _ONE_SIDED = Prepared(
     select(attempts)
-    .where(attempts.c.state == "one_sided")
+    .where(attempts.c.how == "one_sided")
+    .where(attempts.c.matured == false())
+    .where(attempts.c.pay > 0)
     .where(attempts.c.paid_ms <= bindparam("before"))
     .order_by(attempts.c.paid_ms)
     .limit(bindparam("most"))
@@ -157,6 +161,16 @@ class Standing(NamedTuple):
     changes: int
     matured: bool
     paid_ms: int | None
+
+
+class ShareRow(NamedTuple):
+    """What is written of a share after a decision."""
+
+    left: int
+    paid: int
+    state: str
+    ended_ms: int | None
+    reason: str | None
 
 
 def add_attempt(
@@ -227,16 +241,22 @@ def save_attempt(store: Store, key: JobKey, attempt: int, standing: Standing, no
     )
 
 
-def draw(store: Store, share: str, *, drawn: int, net: int) -> None:
-    """Take ``drawn`` from what a share still holds, and count ``net`` (negative: taken back) as paid on its account."""
-    store.run(_DRAW, {"share": share, "drawn": drawn, "net": net})
-
-
-def end_share(store: Store, share: str, permit: str, *, reason: str, now_ms: int) -> bool:
-    """End a share, once: False for whoever comes second. Closes the permit with its last share."""
-    if store.run(_END, {"share": share, "now": now_ms, "reason": reason}) != 1:
+def save_share(store: Store, before: Any, after: ShareRow) -> bool:
+    """Write what became of a share, if nobody changed it since; closes the permit with its last share."""
+    row = {
+        "share": before.id,
+        "was": before.state,
+        "had": before.left,
+        "keeps": after.left,
+        "paid": after.paid,
+        "becomes": after.state,
+        "ended_ms": after.ended_ms,
+        "reason": after.reason,
+    }
+    if store.run(_SAVE_SHARE, row) != 1:
         return False
-    store.run(_CLOSE_PERMIT, {"permit": permit, "now": now_ms})
+    if before.state == "open" and after.state == "ended":
+        store.run(_CLOSE_PERMIT, {"permit": before.permit, "now": after.ended_ms})
     return True
 
 

@@ -6,13 +6,13 @@ Touches: nothing (statements go to the store it is given).
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, func, select, update
+from sqlalchemy import and_, bindparam, false, func, select, update
 
 from mesh.coordinator.store.connection import Prepared, Store, adding, adding_once
 from mesh.coordinator.store.schema.ledger import accounts, entries, postings
 from mesh.coordinator.store.schema.networks import memberships, networks
 from mesh.credits import transfers
-from mesh.credits.accounts import SYSTEM, Account, Posting
+from mesh.credits.accounts import Account, Posting
 from mesh.errors import MeshError
 from mesh.ids import MemberId, NetworkId
 
@@ -33,6 +33,7 @@ _MOVE = Prepared(
     update(accounts)
     .where(accounts.c.id == bindparam("account"))
     .where(accounts.c.amount + bindparam("by") - accounts.c.held + bindparam("released") >= bindparam("lowest"))
+    .where(accounts.c.held >= bindparam("released"))
     .values(amount=accounts.c.amount + bindparam("by"), held=accounts.c.held - bindparam("released"))
 )
 _POST = adding(
@@ -50,14 +51,14 @@ _LINE = Prepared(
 _UNROLLED = Prepared(
     select(func.coalesce(func.sum(entries.c.amount), 0))
     .where(entries.c.account == bindparam("account"))
-    .where(entries.c.rolled.is_(False))
+    .where(entries.c.rolled == false())
 )
 _TO_ROLL = Prepared(
     select(entries.c.account, func.sum(entries.c.amount).label("amount"))
-    .where(entries.c.rolled.is_(False))
+    .where(entries.c.rolled == false())
     .group_by(entries.c.account)
 )
-_ROLLED = Prepared(update(entries).where(entries.c.rolled.is_(False)).values(rolled=True))
+_ROLLED = Prepared(update(entries).where(entries.c.rolled == false()).values(rolled=True))
 _ROLL = Prepared(
     update(accounts).where(accounts.c.id == bindparam("account")).values(amount=accounts.c.amount + bindparam("by"))
 )
@@ -71,20 +72,6 @@ class NotInNetwork(MeshError):
 
     code = "credits.not_in_network"
     kind = "not_found"
-
-
-class Money(NamedTuple):
-    """A member's money: what is theirs, what is still deniable, what is set aside, and how low they may go."""
-
-    account: str
-    balance: int
-    held: int
-    lowest: int | None
-
-    @property
-    def free(self) -> int | None:
-        """What may be set aside or paid now; None: no limit."""
-        return transfers.free(self.balance, self.held, self.lowest)
 
 
 class About(NamedTuple):
@@ -105,6 +92,75 @@ class About(NamedTuple):
     approver: MemberId | None = None
 
 
+class FloorCrossed(MeshError):
+    """A payment would take somebody below their line; nothing was written. Try again: the balance just changed."""
+
+    code = "credits.floor_crossed"
+    kind = "conflict"
+
+
+class Books:
+    """The accounts of one network within one transaction: postings go in, and balances change once, at the end.
+
+    Balances change in the order of their accounts' ids, so that two transactions never wait for each other.
+    """
+
+    def __init__(self, store: Store, network: NetworkId, now_ms: int, new_id: Callable[[], str]) -> None:
+        self._store, self._network = store, network
+        self._now_ms, self._new_id = now_ms, new_id
+        self._ids: dict[Account, str] = {}
+        self._moves: dict[str, tuple[int, int]] = {}
+
+    def id_of(self, account: Account) -> str:
+        """The id of an account, opened with 0 if it was never used."""
+        if account not in self._ids:
+            self._ids[account] = account_of(self._store, self._network, account, self._new_id).id
+        return self._ids[account]
+
+    def post(self, posting: Posting, about: About) -> None:
+        """Write a posting with its entries; what it does to balances is done by ``flush``.
+
+        Other accounts are only rolled up now and then, so that no row is shared by all jobs of a network.
+        """
+        number = self._new_id()
+        self._store.run(
+            _POST,
+            {
+                **about._asdict(),
+                "id": number,
+                "network": self._network,
+                "kind": posting.kind,
+                "posted_ms": self._now_ms,
+            },
+        )
+        lines = []
+        for entry in posting.entries:
+            account, exact = self.id_of(entry.account), entry.account.kind == "balance"
+            lines.append({"posting": number, "account": account, "amount": entry.amount, "rolled": exact})
+            if exact:
+                self._shift(account, by=entry.amount, released=0)
+        self._store.run(_ENTER, lines)
+
+    def release(self, member: MemberId, amount: int) -> None:
+        """Take an amount off what a member has set aside."""
+        self._shift(self.id_of(Account("balance", member)), by=0, released=amount)
+
+    def flush(self, bounded: MemberId | None = None, lowest: int | None = None) -> None:
+        """Change the balances. ``bounded`` may not end below ``lowest`` (None: no limit). Raises FloorCrossed."""
+        bound_account = None if bounded is None else self.id_of(Account("balance", bounded))
+        for account in sorted(self._moves):
+            by, released = self._moves[account]
+            bound = NO_LIMIT if lowest is None or account != bound_account else lowest
+            change = {"account": account, "by": by, "released": released, "lowest": bound}
+            if (by or released) and self._store.run(_MOVE, change) != 1:
+                raise FloorCrossed
+        self._moves.clear()
+
+    def _shift(self, account: str, *, by: int, released: int) -> None:
+        was = self._moves.get(account, (0, 0))
+        self._moves[account] = (was[0] + by, was[1] + released)
+
+
 def account_of(store: Store, network: NetworkId, account: Account, new_id: Callable[[], str]) -> Any:
     """The row (id, amount, held) of an account; opened with 0 if it was never used."""
     key = {"in_network": network, "of_kind": account.kind, "of_member": account.member}
@@ -115,10 +171,10 @@ def account_of(store: Store, network: NetworkId, account: Account, new_id: Calla
     return row
 
 
-def money_of(store: Store, network: NetworkId, member: MemberId, new_id: Callable[[], str]) -> Money:
-    """A member's money, with the floor that applies to them now. Raises NotInNetwork."""
-    row = account_of(store, network, Account("balance", member), new_id)
-    return Money(row.id, row.amount, row.held, lowest_of(store, network, member))
+def balance_and_held(store: Store, network: NetworkId, member: MemberId) -> tuple[int, int]:
+    """A member's balance and what is set aside of it; zeros where the account was never used."""
+    row = store.row(_FIND, {"in_network": network, "of_kind": "balance", "of_member": member})
+    return (0, 0) if row is None else (row.amount, row.held)
 
 
 def lowest_of(store: Store, network: NetworkId, member: MemberId) -> int | None:
@@ -135,59 +191,6 @@ def hold(store: Store, account: str, amount: int, lowest: int | None) -> bool:
     return store.run(_HOLD, {"account": account, "held": amount, "lowest": bound}) == 1
 
 
-def move(store: Store, account: str, *, by: int, released: int, lowest: int | None) -> bool:
-    """Change a balance and what it has set aside, in one update; False if that would cross ``lowest``."""
-    bound = NO_LIMIT if lowest is None else lowest
-    return store.run(_MOVE, {"account": account, "by": by, "released": released, "lowest": bound}) == 1
-
-
-def post(
-    store: Store,
-    network: NetworkId,
-    posting: Posting,
-    about: About,
-    *,
-    now_ms: int,
-    new_id: Callable[[], str],
-) -> None:
-    """Write a posting and its entries. Balances of ``balance`` accounts change by ``move``, which the caller does.
-
-    Rows of other accounts are only rolled up now and then, so that no row is shared by all jobs of a network.
-    """
-    number = new_id()
-    store.run(_POST, {**about._asdict(), "id": number, "network": network, "kind": posting.kind, "posted_ms": now_ms})
-    lines = [
-        {
-            "posting": number,
-            "account": account_of(store, network, entry.account, new_id).id,
-            "amount": entry.amount,
-            "rolled": entry.account.kind == "balance",
-        }
-        for entry in posting.entries
-    ]
-    store.run(_ENTER, lines)
-
-
-def post_and_move(
-    store: Store,
-    network: NetworkId,
-    posting: Posting,
-    about: About,
-    *,
-    now_ms: int,
-    new_id: Callable[[], str],
-) -> None:
-    """``post``, and change every balance it names, in the order of their accounts' ids. For postings without a hold."""
-    post(store, network, posting, about, now_ms=now_ms, new_id=new_id)
-    changes = [
-        (str(account_of(store, network, entry.account, new_id).id), entry.amount)
-        for entry in posting.entries
-        if entry.account.kind == "balance"
-    ]
-    for account, amount in sorted(changes):
-        assert move(store, account, by=amount, released=0, lowest=None)
-
-
 def amount_of(store: Store, network: NetworkId, account: Account) -> int:
     """The amount on any account, with what is not rolled up yet."""
     key = {"in_network": network, "of_kind": account.kind, "of_member": account.member}
@@ -197,15 +200,11 @@ def amount_of(store: Store, network: NetworkId, account: Account) -> int:
     return int(row.amount) + int(store.value(_UNROLLED, {"account": row.id}))
 
 
-def system_account(kind: Any) -> Account:
-    """One of the accounts that belong to nobody."""
-    return Account(kind, SYSTEM)
-
-
 def roll_up(store: Store) -> int:
     """Count entries of shared accounts into their rows; returns how many accounts changed."""
     sums = store.rows(_TO_ROLL)
-    store.run(_ROLLED)
+    if sums:
+        store.run(_ROLLED)
     for row in sums:
         store.run(_ROLL, {"account": row.account, "by": row.amount})
     return len(sums)

@@ -91,9 +91,10 @@ attempts = Table(
     Index("ix_attempts_share", "share"),
     Index(
         "ix_attempts_maturing",
+        "matured",
         "paid_ms",
-        sqlite_where=sql_text("state = 'one_sided'"),
-        postgresql_where=sql_text("state = 'one_sided'"),
+        sqlite_where=sql_text("how = 'one_sided'"),
+        postgresql_where=sql_text("how = 'one_sided'"),
     ),
 )
 """One try on one worker. ``pay`` is what stands now (0 after a reversal), ``how`` says on which evidence."""

@@ -77,8 +77,8 @@ entries = Table(
     Index(
         "ix_entries_unrolled",
         "account",
-        sqlite_where=text("rolled = false"),
-        postgresql_where=text("rolled = false"),
+        sqlite_where=text("rolled = 0"),
+        postgresql_where=text("not rolled"),
     ),
 )
 """What a posting does to each account; the amounts of one posting sum to zero. ``rolled``: counted in the account."""

@@ -117,8 +117,8 @@ def _entries() -> None:
         "ix_entries_unrolled",
         "entries",
         ["account"],
-        sqlite_where=sa.text("rolled = false"),
-        postgresql_where=sa.text("rolled = false"),
+        sqlite_where=sa.text("rolled = 0"),
+        postgresql_where=sa.text("not rolled"),
     )
 
 
@@ -337,8 +337,8 @@ def _attempts() -> None:
     op.create_index(
         "ix_attempts_maturing",
         "attempts",
-        ["paid_ms"],
-        sqlite_where=sa.text("state = 'one_sided'"),
-        postgresql_where=sa.text("state = 'one_sided'"),
+        ["matured", "paid_ms"],
+        sqlite_where=sa.text("how = 'one_sided'"),
+        postgresql_where=sa.text("how = 'one_sided'"),
     )
     op.create_index("ix_attempts_share", "attempts", ["share"])

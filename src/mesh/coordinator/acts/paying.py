@@ -1,0 +1,207 @@
+"""Carrying out what settlement decided about one job: postings, shares, attempts, marks, in one transaction.
+
+Touches: database (through the store it is given).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, assert_never
+
+from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.store import evidence
+from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.evidence import JobKey, ShareRow, Standing
+from mesh.coordinator.store.ledger import About, Books
+from mesh.credits import tariff, transfers
+from mesh.credits.settlement import Become, Decision, End, How, Lower, Mark, Owe, Pay
+from mesh.errors import MeshError
+from mesh.ids import MemberId, NetworkId
+from mesh.jobs import lifecycle
+
+
+class ShareChanged(MeshError):
+    """Somebody else changed a share at the same moment; nothing was written. The report will be sent again."""
+
+    code = "credits.share_changed"
+    kind = "conflict"
+
+
+class Known(NamedTuple):
+    """A job as it was loaded: rows of its shares and attempts, who pays, and how low they may go."""
+
+    key: JobKey
+    shares: Mapping[str, Any]
+    attempts: Mapping[int, Any]
+    payer: MemberId
+    lowest: int | None
+
+
+def carry_out(store: Store, known: Known, decisions: Sequence[Decision], moment: Moment, *, reason: str) -> None:
+    """Do what was decided; ``reason`` says why a share ends. Raises FloorCrossed, ShareChanged (nothing is kept)."""
+    work = _Work(store, known, moment, reason)
+    for decision in decisions:
+        work.do(decision)
+    work.save()
+
+
+class _Work:
+    """Rows as they are to be, gathered while the decisions are gone through, then written once each."""
+
+    def __init__(self, store: Store, known: Known, moment: Moment, reason: str) -> None:
+        self._store, self._known, self._moment, self._reason = store, known, moment, reason
+        self._books = Books(store, NetworkId(known.key.network), moment.now_ms, moment.new_id)
+        self._shares: dict[str, ShareRow] = {}
+        self._attempts: dict[int, Standing] = {}
+        self._from_free = False
+
+    def do(self, decision: Decision) -> None:
+        if isinstance(decision, Pay):
+            self._pay(decision)
+        elif isinstance(decision, Lower):
+            self._lower(decision)
+        elif isinstance(decision, Owe):
+            self._change(decision.attempt, owed=decision.amount, how=decision.how)
+        elif isinstance(decision, End):
+            self._end(decision.share)
+        elif isinstance(decision, Mark):
+            self._mark(decision)
+        elif isinstance(decision, Become):
+            self._become(decision)
+        else:
+            assert_never(decision)
+
+    def save(self) -> None:
+        for number, standing in self._attempts.items():
+            evidence.save_attempt(self._store, self._known.key, number, standing, self._moment.now_ms)
+        for share, after in self._shares.items():
+            if not evidence.save_share(self._store, self._known.shares[share], after):
+                raise ShareChanged
+        self._books.flush(self._known.payer if self._from_free else None, self._known.lowest)
+
+    # --- one kind of decision each ------------------------------------------------------------------------------------
+
+    def _pay(self, paid: Pay) -> None:
+        row = self._known.attempts[paid.attempt]
+        share = self._share(row.share)
+        fee = tariff.fee(paid.amount, self._known.shares[row.share].fee_ppm)
+        deniable = paid.how == "one_sided"
+        self._books.post(
+            transfers.pay(
+                self._known.payer,
+                MemberId(row.earner),
+                amount=paid.amount,
+                fee=fee,
+                deniable=deniable,
+                second=paid.how == "second",
+            ),
+            self._about("pay", paid.attempt, paid.units),
+        )
+        if paid.draws:
+            self._books.release(self._known.payer, paid.amount)
+            share = share._replace(left=share.left - paid.amount)
+        else:
+            self._from_free = True
+        self._shares[row.share] = share._replace(paid=share.paid + paid.amount)
+        self._change(paid.attempt, pay=paid.amount, fee=fee, how=paid.how, units=paid.units, matured=not deniable)
+
+    def _lower(self, lowered: Lower) -> None:
+        row = self._known.attempts[lowered.attempt]
+        standing = self._standing(lowered.attempt)
+        share = self._share(row.share)
+        back = standing.pay - lowered.to
+        fee = tariff.fee(lowered.to, self._known.shares[row.share].fee_ppm)
+        earner = MemberId(row.earner)
+        if back:
+            reversal = transfers.take_back(self._known.payer, earner, amount=back, fee=standing.fee - fee)
+            self._books.post(reversal, self._about("reverse", lowered.attempt, standing.units_paid))
+            self._shares[row.share] = share._replace(paid=share.paid - back)
+            self._change(lowered.attempt, pay=lowered.to, fee=fee, how=lowered.how)
+        if lowered.how is not None:
+            if lowered.to - fee:
+                self._books.post(
+                    transfers.mature(earner, lowered.to - fee),
+                    self._about("mature", lowered.attempt, standing.units_paid),
+                )
+            self._change(lowered.attempt, pay=lowered.to, fee=fee, how=lowered.how, matured=True)
+
+    def _end(self, share: str) -> None:
+        before = self._share(share)
+        if before.left:
+            self._books.release(self._known.payer, before.left)
+        lifecycle.advance(lifecycle.SHARE, before.state, "ended")
+        self._shares[share] = before._replace(left=0, state="ended", ended_ms=self._moment.now_ms, reason=self._reason)
+
+    def _mark(self, mark: Mark) -> None:
+        row = self._known.attempts[mark.attempt] if mark.attempt else None
+        against = [(self._known.key.requester, None if row is None else row.earner)]
+        if mark.kind == "denied" and row is not None:
+            against.append((row.worker, self._known.payer))
+        for device, other in against:
+            evidence.add_mark(
+                self._store,
+                self._known.key,
+                number=self._moment.new_id(),
+                device=device,
+                kind=mark.kind,
+                attempt=mark.attempt,
+                other=other,
+                now_ms=self._moment.now_ms,
+            )
+
+    def _become(self, become: Become) -> None:
+        standing = self._standing(become.attempt)
+        state = lifecycle.advance(lifecycle.ATTEMPT, standing.state, become.state)
+        owed = standing.owed if state == "owed" else 0
+        self._attempts[become.attempt] = standing._replace(state=state, owed=owed)
+
+    # --- rows as they are to be ---------------------------------------------------------------------------------------
+
+    def _share(self, share: str) -> ShareRow:
+        row = self._known.shares[share]
+        return self._shares.get(share) or ShareRow(row.left, row.paid, row.state, row.ended_ms, row.end_reason)
+
+    def _standing(self, attempt: int) -> Standing:
+        row = self._known.attempts[attempt]
+        return self._attempts.get(attempt) or Standing(
+            row.state, row.pay, row.fee, row.owed, row.how, row.units_paid, row.changes, bool(row.matured), row.paid_ms
+        )
+
+    def _change(
+        self,
+        attempt: int,
+        *,
+        how: How | None,
+        pay: int | None = None,
+        fee: int = 0,
+        units: int | None = None,
+        owed: int = 0,
+        matured: bool = False,
+    ) -> None:
+        was = self._standing(attempt)
+        self._attempts[attempt] = was._replace(
+            pay=was.pay if pay is None else pay,
+            fee=was.fee if pay is None else fee,
+            how=how,
+            units_paid=was.units_paid if units is None else units,
+            owed=owed,
+            matured=matured,
+            changes=was.changes + 1,
+            paid_ms=self._moment.now_ms if units is not None else was.paid_ms,
+        )
+
+    def _about(self, what: str, attempt: int, units: int) -> About:
+        key, row = self._known.key, self._known.attempts[attempt]
+        share = self._known.shares[row.share]
+        return About(
+            business=f"{what}:{key.requester}:{key.job}:{attempt}:{self._standing(attempt).changes}",
+            payer=self._known.payer,
+            earner=row.earner,
+            requester=key.requester,
+            worker=row.worker,
+            job=key.job,
+            attempt=attempt,
+            permit=row.permit,
+            tariff_version=share.tariff_version,
+            units=units,
+            price_micro=share.price_micro,
+            price_per=share.price_per,
+        )

@@ -1,0 +1,145 @@
+"""Opening signed facts: which key must have signed each, and what is wrapped inside.
+
+A batch of tokens becomes verified facts before any transaction begins. A Claim carries the Submit that asked for it and
+perhaps a Count; a Used may wrap the Claim. What is wrapped counts like what is sent.
+
+Touches: nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
+
+from mesh.errors import MeshError
+from mesh.ids import DeviceId, DeviceKey, NetworkId, PermitId
+from mesh.protocol import signed
+from mesh.protocol.receipt import Claim, Count, Fact, Failed, NoMore, Submit, Superseded, Used
+from mesh.protocol.signed import Paper
+
+_BY_REQUESTER: tuple[type[Fact], ...] = (Submit, Count, Used, Failed, Superseded)
+_KINDS: tuple[type[Paper], ...] = (Claim, Used, Submit, Failed, Superseded, Count, NoMore)
+
+
+class NoSuchPermit(MeshError):
+    """The fact names a permit that is not known here, was pruned, or does not name its signer. It settles nothing."""
+
+    code = "evidence.no_permit"
+    kind = "not_found"
+
+
+class NotAFact(MeshError):
+    """This is no signed fact that a coordinator takes. Update Mesh on the device that sent it."""
+
+    code = "evidence.unknown"
+    kind = "invalid"
+
+
+class Mismatch(MeshError):
+    """A fact wraps another that is about something else, so neither is believed."""
+
+    code = "evidence.mismatch"
+    kind = "invalid"
+
+
+class Keys(NamedTuple):
+    """Whose signatures count under a permit."""
+
+    requester: DeviceId
+    requester_key: DeviceKey
+    workers: Mapping[DeviceId, DeviceKey]
+
+
+class Testimony(NamedTuple):
+    """A verified fact with its token. ``index`` is its place in the batch that brought it."""
+
+    index: int
+    fact: Fact | NoMore
+    token: str
+
+
+class Opened(NamedTuple):
+    """What a batch held: facts in the order in which they count, and the code of each token that was refused."""
+
+    facts: tuple[Testimony, ...]
+    refused: tuple[tuple[int, str], ...]
+
+
+def permits_named(tokens: Sequence[str]) -> frozenset[PermitId]:
+    """The permits that a batch of tokens claims to be about, unverified: to look their keys up."""
+    named = set()
+    for token in tokens:
+        try:
+            permit = _peek(token).permit
+        except MeshError:
+            continue
+        if permit is not None:
+            named.add(permit)
+    return frozenset(named)
+
+
+def open_batch(tokens: Sequence[str], keys: Mapping[PermitId, Keys], network: NetworkId) -> Opened:
+    """Verify every token with the key that its permit names. One bad token refuses itself, not the batch."""
+    facts: list[Testimony] = []
+    refused: list[tuple[int, str]] = []
+    for index, token in enumerate(tokens):
+        try:
+            facts += [Testimony(index, fact, text) for fact, text in _open(token, keys, network)]
+        except MeshError as error:
+            refused.append((index, error.wire_code))
+    return Opened(tuple(facts), tuple(refused))
+
+
+def _peek(token: str) -> Fact | NoMore:
+    for kind in _KINDS:
+        try:
+            return cast("Fact | NoMore", signed.peek(token, kind))
+        except signed.BadToken as error:
+            if error.facts.get("reason") != "typ":
+                raise
+    raise NotAFact
+
+
+def _open(token: str, keys: Mapping[PermitId, Keys], network: NetworkId) -> list[tuple[Fact | NoMore, str]]:
+    """A token's fact after what it wraps, the Submit first."""
+    seen = _peek(token)
+    if seen.permit is None or seen.permit not in keys:
+        raise NoSuchPermit
+    known = keys[seen.permit]
+    if isinstance(seen, NoMore):
+        return [(_no_more(token, seen, known, network), token)]
+    fact = signed.verify(token, type(seen), _key(seen, known), network)
+    inside: list[tuple[Fact | NoMore, str]] = []
+    for wrapped, kind in _wrapped(fact):
+        part = _peek(wrapped)
+        if not isinstance(part, kind) or _about(part) != _about(fact):
+            raise Mismatch
+        inside += _open(wrapped, keys, network)
+    return [*inside, (fact, token)]
+
+
+def _wrapped(fact: Fact) -> list[tuple[str, type[Fact]]]:
+    if isinstance(fact, Claim):
+        return [(fact.submit, Submit), *([(fact.count, cast("type[Fact]", Count))] if fact.count else [])]
+    if isinstance(fact, Used) and fact.claim is not None:
+        return [(fact.claim, Claim)]
+    return []
+
+
+def _about(fact: Fact) -> tuple[object, ...]:
+    return (fact.permit, fact.requester, fact.worker, fact.job, fact.attempt)
+
+
+def _key(fact: Fact, known: Keys) -> DeviceKey:
+    """The key that must have signed a fact: the requester's for all but Claims."""
+    if fact.requester != known.requester or fact.worker not in known.workers:
+        raise NoSuchPermit
+    return known.requester_key if isinstance(fact, _BY_REQUESTER) else known.workers[fact.worker]
+
+
+def _no_more(token: str, seen: NoMore, known: Keys, network: NetworkId) -> NoMore:
+    if seen.side == "requester":
+        if seen.device != known.requester:
+            raise NoSuchPermit
+        return signed.verify(token, NoMore, known.requester_key, network)
+    if seen.device not in known.workers:
+        raise NoSuchPermit
+    return signed.verify(token, NoMore, known.workers[seen.device], network)
