@@ -42,9 +42,11 @@ class RawClient(WSListener):
         self.on_frame = lambda frame: None
 
     def on_ws_connected(self, transport: WSTransport) -> None:
+        """Keep the transport; the relay speaks first."""
         self.transport = transport
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Answer the challenge, then pass frames on."""
         if frame.msg_type != WSMsgType.BINARY:
             return
         message = frame.get_payload_as_memoryview()
@@ -59,15 +61,17 @@ class RawClient(WSListener):
             self.ready.set_result(None)
 
     def send(self, frame: bytes) -> None:
+        """Send one frame."""
         self.transport.send(WSMsgType.BINARY, frame)
 
     def pause_writing(self) -> None:
-        pass
+        """Nothing: the benchmarks bound what is under way themselves."""
 
     def resume_writing(self) -> None:
-        pass
+        """Nothing, likewise."""
 
     async def connect(self, url: str) -> "RawClient":
+        """Connect and prove the key."""
         extra = {"Sec-WebSocket-Protocol": "iroh-relay-v2"}
         await ws_connect(lambda: self, url.replace("http", "ws", 1) + "/relay", extra_headers=extra)
         async with asyncio.timeout(10):
@@ -137,6 +141,7 @@ class RelayProcess:
         raise RuntimeError("no VmHWM on this system")
 
     def stop(self) -> None:
+        """Kill the process."""
         self.process.kill()
         self.process.wait()
 

@@ -1,4 +1,4 @@
-"""How many MiB per second does the relay forward for one pair of clients?
+"""How many MiB per second the relay forwards for one pair of clients.
 
 Raw clients (frames of 13 KB: a batch of ten datagrams, as in a bulk transfer) and real devices over iroh that refuse
 direct paths; each with the relay's byte rate per client, without it, and against the least relay that the `websockets`
@@ -37,6 +37,7 @@ def seed(name: str) -> bytes:
 
 
 def key_of(name: str) -> bytes:
+    """The public key of a role."""
     return bytes(SigningKey(seed(name)).verify_key)
 
 
@@ -44,6 +45,7 @@ def key_of(name: str) -> bytes:
 
 
 async def raw_receive(url: str, size: int) -> None:
+    """Take so many bytes and acknowledge them as they come."""
     client = await parts.RawClient(SigningKey(seed("receiver"))).connect(url)
     done = asyncio.Event()
     sender = key_of("sender")
@@ -71,6 +73,7 @@ async def raw_receive(url: str, size: int) -> None:
 
 
 async def raw_send(url: str, size: int) -> None:
+    """Send so many bytes within the window; print how long it took."""
     client = await parts.RawClient(SigningKey(seed("sender"))).connect(url)
     acknowledged = 0
     news = asyncio.Event()
@@ -98,6 +101,7 @@ async def raw_send(url: str, size: int) -> None:
 
 
 async def iroh_end(role: str, url: str, size: int) -> None:
+    """Either end of a transfer over one stream between devices."""
     from mesh.transport.interface import Address
     from mesh.transport.iroh import IrohTransport, Options
 
@@ -139,6 +143,7 @@ def client(role: str, url: str, size: int) -> subprocess.Popen[str]:
 
 
 def line(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """The next line of a client process."""
     assert process.stdout is not None
     text = process.stdout.readline()
     if not text:
@@ -175,11 +180,13 @@ def measure(kind: str, clients: str, size: int) -> dict[str, Any]:
 
 
 def run_role(role: str, url: str, size: int) -> None:
+    """A client process."""
     ends = {"raw-receiver": raw_receive, "raw-sender": raw_send}
     asyncio.run(ends[role](url, size) if role in ends else iroh_end(role, url, size))
 
 
 def main() -> None:
+    """The parent, or one of its client processes."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--mib", type=int, default=512)
     arguments.add_argument("--raw-only", action="store_true")

@@ -1,6 +1,6 @@
 """What the relay answers to a plain HTTP request, and which protocol version it agrees on.
 
-Touches: nothing.
+Touches: requests and responses of the WebSocket library.
 """
 
 import re
