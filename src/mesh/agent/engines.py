@@ -225,11 +225,16 @@ class Engines:
         entry = slot.entry
         closing = slot.closing = asyncio.Event()
         process: EngineProcess | None = None
+        loop = asyncio.get_running_loop()
+
+        def say(stage: str, done: int, total: int) -> None:
+            loop.call_soon_threadsafe(slot.say, stage, done, total)  # files are copied in threads
+
         started = self._clock()
         try:
-            files = await self._files.ensure(entry, slot.say)
+            files = await self._files.ensure(entry, say)
             model = Model(entry.id, {name: str(path) for name, path in files.items()}, entry.settings, self._lanes)
-            slot.say("loading", 0, entry.size_bytes)
+            say("loading", 0, entry.size_bytes)
             loading = self._clock()
             async with engine_process(entry.workload, model, memory_limit_bytes=entry.memory_limit_bytes) as process:
                 slot.load_s = self._clock() - loading

@@ -7,7 +7,6 @@ Touches: pipes, clock, threads; what ``confine`` and the engine touch.
 """
 
 import os
-import sys
 import threading
 import time
 from collections import deque
@@ -275,8 +274,8 @@ def _load(source: int, out: int) -> Engine:
 
 
 def main() -> None:
-    """Run the process; ``argv[1]`` is the parent's process id."""
-    die_with_parent(int(sys.argv[1]))
+    """Run the process until its pipe ends."""
+    die_with_parent()
     source, out = _private_pipes()
     engine = _load(source, out)
     child = _Child(engine, out)

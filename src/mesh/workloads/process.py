@@ -270,7 +270,7 @@ async def engine_process(workload: str, model: Model, *, memory_limit_bytes: int
     try:
         # -P: the current folder is not searched for modules; -E: no PYTHON* variables
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-E", "-m", "mesh.workloads.child", str(os.getpid())),
+            *(sys.executable, "-P", "-E", "-m", "mesh.workloads.child"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
