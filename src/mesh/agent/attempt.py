@@ -82,4 +82,5 @@ class Attempt:
 
     @property
     def key(self) -> AttemptKey:
+        """What names this attempt."""
         return (self.asker.device, self.frame.job, self.frame.attempt)

@@ -15,12 +15,13 @@ import msgspec
 
 from mesh.agent.store import Store
 from mesh.errors import MeshError
-from mesh.ids import DeviceId, DeviceKey, MemberId, NetworkId
+from mesh.ids import DeviceId, DeviceKey
 from mesh.protocol import link, signed
 from mesh.protocol.papers import Certificate, NetworkKey, PeerCertificate, State
 from mesh.protocol.permit import CLOCK_LEEWAY_S
 from mesh.protocol.signed import BadToken
 from mesh.protocol.values import Role
+from mesh.sdk.home import DeviceRecord
 from mesh.transport.clock import CoordinatorClock
 
 LEEWAY_MS = int(CLOCK_LEEWAY_S * 1000)
@@ -60,9 +61,11 @@ class _Kept(msgspec.Struct, frozen=True):
 class Membership:
     """What this device believes about its network. All changes happen on the event loop."""
 
-    def __init__(self, network: NetworkId, me: DeviceId, key: DeviceKey, clock: CoordinatorClock) -> None:
-        self.network = network
-        self.me = me
+    def __init__(self, record: DeviceRecord, key: DeviceKey, clock: CoordinatorClock) -> None:
+        """``record``: which device of whom this is, as the join wrote it down."""
+        self.network = record.network
+        self.me = record.id
+        self.member = record.member
         self.key = key
         self.clock = clock
         self.state: State | None = None
@@ -74,7 +77,6 @@ class Membership:
         self._by_key: dict[DeviceKey, Peer] = {}
         self._by_device: dict[DeviceId, Peer] = {}
         self._certificate: str | None = None
-        self._mine: Certificate | None = None
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -84,11 +86,9 @@ class Membership:
         return 0 if self.state is None else self.state.epoch
 
     @property
-    def member(self) -> MemberId:
-        """The owner of this device. Raises StateMissing before the first certificate."""
-        if self._mine is None:
-            raise StateMissing
-        return self._mine.owner
+    def certified(self) -> bool:
+        """Whether this device holds a certificate of its own."""
+        return self._certificate is not None
 
     @property
     def certificate(self) -> str:
@@ -122,7 +122,7 @@ class Membership:
     def is_own(self, device: DeviceId) -> bool:
         """Whether a device belongs to the owner of this one, by its certificate."""
         peer = self._by_device.get(device)
-        return peer is not None and self._mine is not None and peer.certificate.owner == self._mine.owner
+        return peer is not None and peer.certificate.owner == self.member
 
     def coordinator_key_at(self, now_ms: int) -> list[DeviceKey]:
         """Keys that may sign permits now."""
@@ -195,9 +195,9 @@ class Membership:
     def take_certificate(self, token: str) -> None:
         """Take this device's own certificate. Raises BadToken, PeerRefused."""
         certificate = self._verify(token, self.clock.now_ms())
-        if certificate.key != self.key or certificate.device != self.me:
+        if (certificate.key, certificate.device, certificate.owner) != (self.key, self.me, self.member):
             raise PeerRefused("The coordinator sent another device's certificate.", reason="key")
-        self._certificate, self._mine = token, certificate
+        self._certificate = token
         old = self._by_device.get(self.me)
         self._put(Peer(certificate, token, old.role if old else "member"))
         self.changed.set()

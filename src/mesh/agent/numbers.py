@@ -68,9 +68,9 @@ class Numbers:
     def _reserve(self) -> "asyncio.Future[int]":
         return asyncio.ensure_future(self._store.advance("job_numbers", BLOCK))
 
-    def request(self, numbered: Numbered, turn: int, now_ms: int) -> RequestId:
+    def request(self, number: int, turn: int, now_ms: int) -> RequestId:
         """The id of a job's permit request; every turn of asking has its own."""
-        return RequestId(ulid(now_ms, self._derive(b"request%d" % turn, numbered.number)[:ULID_RANDOM_BYTES]))
+        return RequestId(ulid(now_ms, self._derive(b"request%d" % turn, number)[:ULID_RANDOM_BYTES]))
 
     def _derive(self, purpose: bytes, number: int) -> bytes:
         content = purpose + b"/" + str(number).encode()

@@ -79,6 +79,11 @@ class PeerConnection:
         """Whether a job may be sent over it."""
         return not (self.connection.closed or self.suspect)
 
+    @property
+    def asking_now(self) -> SessionStream | None:
+        """Our session stream, if it is open."""
+        return None if self._asking is None or self._asking.closed else self._asking
+
     def path(self) -> Path:
         """How packets travel now."""
         return self.connection.path()

@@ -1,0 +1,100 @@
+"""What a requester says about a job when it is over: exactly one answer per attempt, and the job's record.
+
+The attempt that was used gets ``Used`` and every other that was submitted ``Superseded``; of a job without a result
+each gets ``Failed`` with its code. A permit under which nothing was used is closed by ``NoMore``, so that its hold does
+not wait for the permit's end; the paid ``Used`` of a one-job permit ends its share by itself.
+
+Touches: nothing.
+"""
+
+from typing import Any
+
+import msgspec
+
+from mesh.agent.asked import Job, Tried, Won
+from mesh.agent.store import Outgoing
+from mesh.ids import DeviceId, NetworkId, PermitId
+from mesh.protocol import receipt, signed
+from mesh.protocol.link import JobReport
+from mesh.protocol.values import Explanation
+
+
+class Signer:
+    """Signs a requester's facts."""
+
+    def __init__(self, network: NetworkId, me: DeviceId, seed: bytes) -> None:
+        self._network = network
+        self._me = me
+        self._seed = seed
+
+    def submit(self, job: Job, tried: Tried, input_digest: str, time_ms: int) -> str:
+        """The Submit of an attempt, with the most that it may cost."""
+        plan = tried.plan
+        maximum = min(plan.rate.cost(job.units), tried.target.cap)
+        return signed.sign(
+            receipt.Submit(
+                **self._about(job, tried), input_digest=input_digest, maximum=maximum, time_ms=time_ms
+            ),
+            self._seed,
+        )  # fmt: skip
+
+    def used(self, job: Job, won: Won) -> str:
+        """The answer that pays."""
+        return signed.sign(receipt.Used(**self._about(job, won.tried), units=job.units, claim=won.claim), self._seed)
+
+    def others(self, job: Job, won: Won | None) -> list[str]:
+        """The answers to all other attempts, then the closing of permits under which nothing was used."""
+        used_permit = None if won is None or won.tried.plan.permit is None else won.tried.plan.permit.permit
+        answers: dict[PermitId, int] = {plan.permit.permit: 0 for plan in job.plans if plan.permit is not None}
+        tokens = []
+        for tried in job.tried:
+            if not tried.submitted or tried.plan.permit is None or (won is not None and tried is won.tried):
+                continue
+            answers[tried.plan.permit.permit] += 1
+            about = self._about(job, tried)
+            if won is not None:
+                tokens.append(signed.sign(receipt.Superseded(**about, used_attempt=won.tried.number), self._seed))
+            else:
+                tokens.append(signed.sign(receipt.Failed(**about, reason=tried.code or "job.failed"), self._seed))
+        for permit, count in answers.items():
+            if permit != used_permit:
+                tokens.append(self._no_more(permit, count))
+        return tokens
+
+    def _no_more(self, permit: PermitId, facts: int) -> str:
+        closing = receipt.NoMore(
+            network=self._network, permit=permit, device=self._me, side="requester", facts=facts
+        )  # fmt: skip
+        return signed.sign(closing, self._seed)
+
+    def _about(self, job: Job, tried: Tried) -> dict[str, Any]:
+        permit = tried.plan.permit
+        return {
+            "network": self._network,
+            "permit": None if permit is None else permit.permit,
+            "requester": self._me,
+            "worker": tried.target.device,
+            "job": job.id,
+            "attempt": tried.number,
+        }
+
+
+def record(job: Job, won: Won | None, code: str) -> JobReport:
+    """The job's record as its requester saw it; an explanation goes along only if it was placed here."""
+    last = job.plans[-1] if job.plans else None
+    explanation: Explanation | None = last.explanation if last is not None and last.placed_here else None
+    return JobReport(
+        job=job.id,
+        spec=job.spec,
+        attempts=tuple(tried.report() for tried in job.tried),
+        device=None if won is None else won.tried.target.device,
+        units=0 if won is None else won.units,
+        own=last is not None and last.permit is None,
+        code=code,
+        explanation=explanation,
+    )
+
+
+def outgoing(tokens: list[str], report: JobReport) -> list[Outgoing]:
+    """Facts and record as the store keeps them."""
+    return [*(Outgoing("fact", token.encode()) for token in tokens), Outgoing("job", msgspec.json.encode(report))]

@@ -1,0 +1,194 @@
+"""A job as its requester knows it: what is asked, where it may go, which attempts were made and how each ended.
+
+Touches: nothing.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from mesh.credits.tariff import FREE, Rate
+from mesh.errors import MeshError
+from mesh.ids import DeviceId, DeviceKey, JobId
+from mesh.jobs.attempts import End
+from mesh.protocol import link
+from mesh.protocol.permit import Permit
+from mesh.protocol.values import Explanation, JobSpec, PathKind, Routing, Sensitivity
+from mesh.transport.interface import Address
+from mesh.workloads.contract import Payload, Workload
+
+LIMIT_S = 600.0
+"""A job's time limit where nobody names one."""
+
+
+class JobFailed(MeshError):
+    """The job failed. The facts name each attempt and how it ended; `mesh job why` tells more."""
+
+    code = "job.failed"
+
+
+class AllBusy(MeshError):
+    """Every device that could do this is busy or declines. Try again after the time named in the facts."""
+
+    code = "job.all_busy"
+    kind = "too_many"
+
+
+class JobTimedOut(MeshError):
+    """The job did not finish within its time limit. Raise the limit, split the job, or add a device."""
+
+    code = "job.timed_out"
+    kind = "timed_out"
+
+
+class WrongResult(MeshError):
+    """The worker's result does not match its own receipt. It was not accepted; nothing is paid for it."""
+
+    code = "job.wrong_result"
+
+
+class Ask(NamedTuple):
+    """What a caller wants: the work, its input, and within which bounds."""
+
+    workload: Workload
+    payload: Payload
+    model: str | None = None
+    sensitivity: Sensitivity = "private"
+    routing: Routing = Routing()
+    max_cost: int | None = None
+    limit_s: float = LIMIT_S
+
+    def spec(self, units: int) -> JobSpec:
+        """What the coordinator learns of it."""
+        return JobSpec(
+            workload=self.workload.name,
+            model=self.model or self.workload.default_model,
+            units=units,
+            sensitivity=self.sensitivity,
+            routing=self.routing,
+            max_cost=self.max_cost,
+            limit_s=self.limit_s,
+        )
+
+
+class Target(NamedTuple):
+    """A device that may do the job, and the most that may be paid there (0: one's own)."""
+
+    device: DeviceId
+    address: Address
+    cap: int
+
+
+class Plan(NamedTuple):
+    """Where the job may go, best first; ``permit`` None: on own devices, by certificates alone."""
+
+    targets: Sequence[Target]
+    permit: Permit | None
+    token: str | None
+    explanation: Explanation
+    placed_here: bool
+
+    @property
+    def rate(self) -> Rate:
+        """What the work costs there."""
+        return FREE if self.permit is None else Rate(*msgspec.structs.astuple(self.permit.price))
+
+
+class Tried:
+    """One attempt: where, under which permit, and how it ended. ``end`` None while it runs, or when it was used."""
+
+    def __init__(self, number: int, target: Target, plan: Plan, started_ms: int) -> None:
+        self.number = number
+        self.target = target
+        self.plan = plan
+        self.started_ms = started_ms
+        self.finished_ms = started_ms
+        self.path: PathKind | None = None
+        self.submitted = False
+        self.end: End | None = None
+        self.code = ""
+
+    def ended(self, end: End, error: MeshError, now_ms: int) -> None:
+        """Note how it ended without a result."""
+        self.end, self.code, self.finished_ms = end, error.wire_code, now_ms
+
+    def report(self) -> link.AttemptReport:
+        """The line of the job's record."""
+        return link.AttemptReport(
+            device=self.target.device,
+            attempt=self.number,
+            started_ms=self.started_ms,
+            finished_ms=self.finished_ms,
+            path=self.path or "",
+            code=self.code,
+        )
+
+
+class Job:
+    """A job under way. ``raw`` is the encoded payload: what is sent, and what the input digest is of."""
+
+    def __init__(self, job: JobId, secret: bytes, number: int, ask: Ask, units: int) -> None:
+        self.id = job
+        self.secret = secret
+        self.number = number
+        self.ask = ask
+        self.units = units
+        self.spec = ask.spec(units)
+        self.raw = msgspec.msgpack.encode(ask.payload)
+        self.tried: list[Tried] = []
+        self.plans: list[Plan] = []
+        self.explanation = Explanation()
+
+    @property
+    def ends(self) -> list[End]:
+        """How the attempts ended so far."""
+        return [tried.end for tried in self.tried if tried.end is not None]
+
+    def avoid(self) -> tuple[DeviceId, ...]:
+        """Devices that this job should not be sent to again now."""
+        return tuple(dict.fromkeys(tried.target.device for tried in self.tried if tried.end is not None))
+
+    def failure(self, last: MeshError | None) -> MeshError:
+        """What to tell the caller when no attempt gave a result."""
+        attempts = [{"device": one.target.device, "attempt": one.number, "code": one.code} for one in self.tried]
+        if not attempts:
+            return last or JobFailed(job=self.id)
+        if all(end in ("busy", "declined") for end in self.ends):
+            return AllBusy(job=self.id, attempts=attempts, retry_after_s=_retry_after(last))
+        return JobFailed(
+            f"The job failed: {'; '.join(sorted({one.code for one in self.tried}))}. "
+            "The facts name each attempt; `mesh job why` tells more.",
+            job=self.id,
+            attempts=attempts,
+        )
+
+
+class Result(NamedTuple):
+    """A job that is done. ``charge`` in micro-credits; ``units`` as counted here."""
+
+    job: JobId
+    device: DeviceId
+    path: PathKind
+    charge: int
+    units: int
+    model: str
+    payload: Payload
+    attempts: tuple[link.AttemptReport, ...]
+    explanation: Explanation
+
+
+class Won(NamedTuple):
+    """An attempt that gave a good result, with the worker's claim."""
+
+    tried: Tried
+    key: DeviceKey
+    claim: str
+    units: int
+    """What is paid for: the least of what the worker claims and what is counted here."""
+    payload: Payload
+
+
+def _retry_after(last: MeshError | None) -> float | None:
+    value = None if last is None else last.facts.get("retry_after_s")
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,178 @@
+"""This device's conversation with its coordinator: presence, news of the network, permits, cancels, the outbox.
+
+Touches: the link (through its argument).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import structlog
+
+from mesh.agent.membership import Membership
+from mesh.agent.outbox import Outbox
+from mesh.agent.requester import Requester
+from mesh.agent.store import Store
+from mesh.agent.worker import Worker
+from mesh.errors import MeshError, from_wire
+from mesh.ids import DeviceId, JobId, PermitId, RequestId
+from mesh.protocol import link
+from mesh.transport.link import Down, Event, LinkClient, LinkDown, Up
+
+PERMIT_S = 10.0
+"""A coordinator that answers no permit request for so long counts as away for that job."""
+
+REMEMBER_S = 1.0
+"""News of a network that comes in a burst is written down once."""
+
+log = structlog.get_logger()
+
+
+class Parts(NamedTuple):
+    """Whom the coordinator's messages concern."""
+
+    membership: Membership
+    store: Store
+    outbox: Outbox
+    worker: Worker
+    requester: Requester
+
+
+class Coordination:
+    """Turns link messages into calls, and calls into link messages."""
+
+    def __init__(self, client: LinkClient, hello: Callable[[], link.Hello]) -> None:
+        """``hello``: what this device is and runs now. ``parts`` must be set before ``run``."""
+        self.parts: Parts
+        self.on_drain: Callable[[bool], None] = lambda resume: None
+        self.welcomed = asyncio.Event()
+        """Set once the coordinator has welcomed this device with a State and a certificate, and its peers are known."""
+        self.removed: str | None = None
+        self.last_down = ""
+        self._client = client
+        self._hello = hello
+        self._asked: dict[RequestId, asyncio.Future[link.Placed | link.Refused]] = {}
+        self._closing: asyncio.Queue[PermitId] = asyncio.Queue()
+        self._remember = asyncio.Event()
+
+    @property
+    def up(self) -> bool:
+        """Whether the link stands."""
+        return self._client.up
+
+    async def send(self, message: link.Message) -> None:
+        """Send a message. Raises LinkDown."""
+        await self._client.send(message)
+
+    async def ask_permit(self, request: link.PermitRequest) -> link.Placed | link.Refused:
+        """Ask where a job may run. Raises LinkDown."""
+        answer: asyncio.Future[link.Placed | link.Refused] = asyncio.get_running_loop().create_future()
+        self._asked[request.request] = answer
+        try:
+            await self._client.send(request)
+            async with asyncio.timeout(PERMIT_S):
+                return await answer
+        except TimeoutError as error:
+            raise LinkDown("The coordinator does not answer now. Try again in a moment.") from error
+        finally:
+            del self._asked[request.request]
+
+    async def say_hello(self) -> None:
+        """Tell what this device is and runs: after every Welcome, and when it changes."""
+        await self._client.send(self._hello())
+
+    async def started(self, job: JobId, attempt: int, requester: DeviceId) -> None:
+        """Tell people who watch that a job began here."""
+        await self._client.send(link.Started(job, attempt, requester))
+
+    async def run(self) -> None:
+        """Keep the link until this device is removed or the program ends."""
+        async with asyncio.TaskGroup() as group:
+            helpers = [group.create_task(work) for work in (self._close_permits(), self._keep_membership())]
+            await self._client.run(self._event)
+            for helper in helpers:
+                helper.cancel()
+
+    # --- news -----------------------------------------------------------------------------------------------------
+
+    def _event(self, event: Event) -> Awaitable[None] | None:
+        if isinstance(event, Up):
+            return self._up(event.welcome)
+        if isinstance(event, Down):
+            self._down(event)
+        elif isinstance(event, link.Placed | link.Refused):
+            answer = self._asked.get(event.request)
+            if answer is not None and not answer.done():
+                answer.set_result(event)
+        elif isinstance(event, link.ReportAck):
+            self.parts.outbox.acknowledged(event)
+        else:
+            try:
+                self._news(event)
+            except MeshError as error:
+                log.warning("link.news_refused", news=type(event).__name__, code=error.wire_code)
+        return None
+
+    def _news(self, event: link.FromCoordinator) -> None:
+        membership = self.parts.membership
+        if isinstance(event, link.StateUpdate):
+            membership.adopt_state(event.state, trusted=True)
+            self._remember.set()
+        elif isinstance(event, link.CertificateUpdate):
+            membership.take_certificate(event.certificate)
+            self._remember.set()
+        elif isinstance(event, link.Peers):
+            membership.take_peers(event)
+            self._remember.set()
+            self._check_welcomed()
+        elif isinstance(event, link.Close):
+            self._closing.put_nowait(event.permit)
+        elif isinstance(event, link.Cancel):
+            self.parts.requester.cancel(event.job)
+            self.parts.worker.cancel_job(event.job)
+        elif isinstance(event, link.Drain):
+            self.on_drain(event.resume)
+        elif isinstance(event, link.Removed):
+            self.removed = event.code
+        elif isinstance(event, link.Problem):
+            log.warning("link.problem", code=from_wire(event.error).wire_code)
+
+    async def _up(self, welcome: link.Welcome) -> None:
+        membership = self.parts.membership
+        try:
+            if welcome.state is not None:
+                membership.adopt_state(welcome.state, trusted=True)
+            if welcome.certificate is not None:
+                membership.take_certificate(welcome.certificate)
+        except MeshError as error:
+            log.warning("link.welcome_refused", code=error.wire_code)
+        log.info("link.up")
+        self._remember.set()
+        await self.say_hello()
+        self.parts.outbox.link_up()
+
+    def _down(self, event: Down) -> None:
+        if self.last_down != event.code or event.retry_s == 0:
+            log.info("link.down", code=event.code)
+        self.last_down = event.code
+        self.parts.outbox.link_down()
+        for answer in self._asked.values():
+            if not answer.done():
+                answer.set_exception(LinkDown())
+
+    def _check_welcomed(self) -> None:
+        if self.parts.membership.state is not None and self.parts.membership.certified:
+            self.welcomed.set()
+
+    # --- what needs the disk --------------------------------------------------------------------------------------
+
+    async def _close_permits(self) -> None:
+        while True:
+            await self.parts.worker.close_permit(await self._closing.get())
+
+    async def _keep_membership(self) -> None:
+        while True:
+            await self._remember.wait()
+            await asyncio.sleep(REMEMBER_S)
+            self._remember.clear()
+            await self.parts.membership.remember(self.parts.store)

@@ -1,0 +1,80 @@
+"""What this device offers: each model of the catalogue that it has measured itself on.
+
+The measurement is made once per model and kept in the home; a restart takes it up without loading the model.
+
+Touches: the agent's engines and store (through its arguments).
+"""
+
+import msgspec
+import structlog
+
+from mesh.agent.engines import Engines, Say
+from mesh.agent.store import Store
+from mesh.errors import MeshError
+from mesh.protocol.values import Isolation, ModelOffer
+from mesh.workloads.known import WORKLOADS
+
+_offers: msgspec.json.Decoder[tuple[ModelOffer, ...]] = msgspec.json.Decoder(tuple[ModelOffer, ...])
+log = structlog.get_logger()
+
+
+class Offering:
+    """The offers of this device."""
+
+    def __init__(self, engines: Engines, store: Store) -> None:
+        self.failed: dict[str, MeshError] = {}
+        """Models that could not be made ready, and why."""
+        self._engines = engines
+        self._store = store
+        self._measured: list[tuple[str, str]] = []
+        self._isolation: Isolation = "none"
+
+    def offers(self) -> tuple[ModelOffer, ...]:
+        """What was measured, as it is now."""
+        return tuple(self._engines.offer(workload, model) for workload, model in self._measured)
+
+    def warm(self) -> tuple[str, ...]:
+        """The models that are loaded now."""
+        return self._engines.warm()
+
+    def isolation(self) -> Isolation:
+        """How far engines were confined when one last ran here."""
+        return self._isolation
+
+    async def recall(self) -> None:
+        """Take up earlier measurements. One of another version of its model is measured anew."""
+        content = await self._store.kept("offers")
+        isolation = await self._store.kept("isolation")
+        if isolation is not None:
+            self._isolation = msgspec.json.decode(isolation, type=Isolation)
+        for offer in _offers.decode(content) if content is not None else ():
+            if offer.workload in WORKLOADS:
+                try:
+                    self._engines.recall(offer)
+                except MeshError as error:
+                    log.warning("offering.forgotten", model=offer.model, code=error.wire_code)
+                    continue
+                if self._engines.offer(offer.workload, offer.model).units_per_s > 0:
+                    self._measured.append((offer.workload, offer.model))
+
+    async def prepare(self, say: Say | None = None) -> bool:
+        """Fetch and measure the default models that are not measured yet; returns whether offers changed."""
+        changed = False
+        for name, workload in WORKLOADS.items():
+            model = workload.default_model
+            if (name, model) in self._measured:
+                continue
+            try:
+                await self._engines.prepare(name, model, say)
+                await self._engines.measure(name, model)
+            except MeshError as error:
+                self.failed[model] = error
+                log.warning("offering.not_ready", model=model, code=error.wire_code)
+                continue
+            self._measured.append((name, model))
+            self._isolation = self._engines.isolation(name, model) or self._isolation
+            changed = True
+        if changed:
+            await self._store.keep("offers", msgspec.json.encode(self.offers()))
+            await self._store.keep("isolation", msgspec.json.encode(self._isolation))
+        return changed
