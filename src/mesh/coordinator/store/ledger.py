@@ -48,6 +48,12 @@ _LINE = Prepared(
     .join(memberships, and_(memberships.c.network == networks.c.id, memberships.c.member == bindparam("of_member")))
     .where(networks.c.id == bindparam("in_network"))
 )
+_NETWORK_LINE = Prepared(select(networks.c.credit_line).where(networks.c.id == bindparam("in_network")))
+_POSTED = Prepared(
+    select(postings.c.id)
+    .where(postings.c.network == bindparam("in_network"))
+    .where(postings.c.business == bindparam("business"))
+)
 _UNROLLED = Prepared(
     select(func.coalesce(func.sum(entries.c.amount), 0))
     .where(entries.c.account == bindparam("account"))
@@ -183,6 +189,17 @@ def lowest_of(store: Store, network: NetworkId, member: MemberId) -> int | None:
     if line is None:
         raise NotInNetwork
     return transfers.floor(line.credit_line, line.credit_floor)
+
+
+def line_of(store: Store, network: NetworkId) -> transfers.CreditLine | None:
+    """A network's credit line; None for a network that does not exist."""
+    line: transfers.CreditLine | None = store.value(_NETWORK_LINE, {"in_network": network})
+    return line
+
+
+def was_posted(store: Store, network: NetworkId, business: str) -> bool:
+    """Whether something was posted before."""
+    return store.row(_POSTED, {"in_network": network, "business": business}) is not None
 
 
 def hold(store: Store, account: str, amount: int, lowest: int | None) -> bool:

@@ -1,0 +1,171 @@
+"""The ledger for people: lines, balances, the proof that all of it adds up, and the allowance of a new member.
+
+Touches: database (through the store it is given).
+"""
+
+from typing import Any, NamedTuple
+
+from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.store import audit, ledger, ledger_reading
+from mesh.coordinator.store.audit import Wrong
+from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.ledger import About, Books
+from mesh.credits import transfers
+from mesh.credits.accounts import Account, posting
+from mesh.ids import MemberId, NetworkId
+
+PAGE_MAX = 500
+"""Lines in one answer: about 200 KiB of JSON."""
+
+
+class Line(NamedTuple):
+    """One entry as its account's owner reads it. Amounts in micro-credits; ``price_micro`` for every ``price_per``."""
+
+    posting: str
+    time_ms: int
+    kind: str
+    account: str
+    member: MemberId | None
+    amount: int
+    balance: int
+    counterparty: MemberId | None
+    job: str | None
+    attempt: int | None
+    requester: str | None
+    worker: str | None
+    tariff_version: int | None
+    units: int | None
+    price_micro: int | None
+    price_per: int | None
+
+
+class Page(NamedTuple):
+    """Lines newest first; ``cursor`` asks for the next page (None: this is the last)."""
+
+    lines: tuple[Line, ...]
+    cursor: str | None
+
+
+class Balance(NamedTuple):
+    """A member's money in micro-credits. ``free`` None: the network sets no limit."""
+
+    balance: int
+    pending: int
+    held: int
+    lowest: int | None
+    free: int | None
+
+
+class AccountLine(NamedTuple):
+    """An account with its amount; ``member`` None for the system's own."""
+
+    kind: str
+    member: MemberId | None
+    amount: int
+    held: int
+
+
+class Verified(NamedTuple):
+    """The proof of a network's ledger. ``sealed``: how many postings are chained and signed (none yet)."""
+
+    ok: bool
+    total: int
+    postings: int
+    entries: int
+    invariants: tuple[str, ...]
+    wrong: Wrong | None
+    sealed: int = 0
+
+
+def show(store: Store, network: NetworkId, member: MemberId | None, *, cursor: str | None, limit: int) -> Page:
+    """A member's lines, or everybody's (None), newest first. ``limit`` is cut to PAGE_MAX; a posting is never split."""
+    most = max(1, min(limit, PAGE_MAX))
+    # A posting has at most 4 entries; whole postings come, so a page may be a little longer than asked.
+    rows = list(
+        ledger_reading.lines(store, network, member=member, before=cursor or ledger_reading.NEWEST, most=most + 4)
+    )
+    last = None
+    if len(rows) > most:
+        keep = rows[most - 1].id
+        cut = next((at for at in range(most, len(rows)) if rows[at].id != keep), len(rows))
+        last = keep if cut < len(rows) else None
+        rows = rows[:cut]
+    after: dict[tuple[str, str], int] = {}
+    lines = []
+    for row in rows:
+        account = (row.account, row.member)
+        if account not in after:
+            now = ledger.amount_of(store, network, Account(row.account, MemberId(row.member)))
+            newer = 0 if cursor is None else ledger_reading.sum_since(store, network, *account, cursor)
+            after[account] = now - newer
+        lines.append(_line(row, after[account]))
+        after[account] -= row.amount
+    return Page(tuple(lines), last)
+
+
+def balance(store: Store, network: NetworkId, member: MemberId) -> Balance:
+    """What a member has. Raises NotInNetwork."""
+    lowest = ledger.lowest_of(store, network, member)
+    amount, held = ledger.balance_and_held(store, network, member)
+    pending = ledger.amount_of(store, network, Account("pending", member))
+    return Balance(amount, pending, held, lowest, transfers.free(amount, held, lowest))
+
+
+def accounts(store: Store, network: NetworkId) -> tuple[AccountLine, ...]:
+    """Every account of a network; their amounts sum to zero."""
+    return tuple(
+        AccountLine(row.kind, MemberId(row.member) if row.member else None, int(row.amount), row.held)
+        for row in ledger_reading.all_accounts(store, network)
+    )
+
+
+def verify(store: Store, network: NetworkId) -> Verified:
+    """Derive every balance from the entries again and check each invariant; names the first row that is wrong."""
+    total, count, posted = audit.totals(store, network)
+    wrong = audit.first_wrong(store, network)
+    if wrong is None and total != 0:
+        wrong = Wrong("all entries sum to zero", "entries", "", total, 0)
+    return Verified(wrong is None, total, posted, count, audit.INVARIANTS, wrong)
+
+
+def welcome(store: Store, network: NetworkId, member: MemberId, approver: MemberId, moment: Moment) -> int:
+    """Give a newly approved person the allowance, once per person and only under *strict*; returns what was given."""
+    if ledger.line_of(store, network) != "strict" or ledger.was_posted(store, network, f"welcome:{member}"):
+        return 0
+    books = Books(store, network, moment.now_ms, moment.new_id)
+    about = About(business=f"welcome:{member}", earner=member, approver=approver)
+    books.post(transfers.welcome(member), about)
+    books.flush()
+    return transfers.WELCOME
+
+
+def admin_grant(
+    store: Store, network: NetworkId, member: MemberId, amount: int, approver: MemberId, moment: Moment
+) -> None:
+    """A named act of an admin: credits issued to a member, or (negative) taken back to where they came from."""
+    books = Books(store, network, moment.now_ms, moment.new_id)
+    granted = posting("admin", (Account("issue"), -amount), (Account("balance", member), amount))
+    books.post(granted, About(business=f"admin:{moment.new_id()}", earner=member, approver=approver))
+    books.flush()
+
+
+def _line(row: Any, balance: int) -> Line:
+    other = row.earner if row.member == row.payer else row.payer
+    return Line(
+        posting=row.id,
+        time_ms=row.posted_ms,
+        kind=row.kind,
+        account=row.account,
+        member=MemberId(row.member) if row.member else None,
+        amount=row.amount,
+        balance=balance,
+        counterparty=MemberId(other) if other and other != row.member else None,
+        job=row.job,
+        attempt=row.attempt,
+        requester=row.requester,
+        worker=row.worker,
+        tariff_version=row.tariff_version,
+        units=row.units,
+        price_micro=row.price_micro,
+        price_per=row.price_per,
+    )

@@ -1,0 +1,166 @@
+"""Job records in SQL: what a requester reported, and jobs as people list and open them.
+
+Touches: nothing (statements go to the store it is given).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import and_, bindparam, func, or_, select, update
+
+from mesh.coordinator.store.connection import Prepared, Store, adding_once
+from mesh.coordinator.store.evidence import JobKey
+from mesh.coordinator.store.schema.devices import devices
+from mesh.coordinator.store.schema.jobs import attempts, evidence, explanations, jobs
+from mesh.coordinator.store.schema.permits import permits, shares
+from mesh.ids import DeviceId, JobId, MemberId, NetworkId
+
+_ADD = adding_once(
+    jobs, "network", "requester", "job", "member", "workload", "model", "sensitivity", "units", "max_cost", "created_ms"
+)
+_REPORTED = Prepared(
+    update(jobs)
+    .where(jobs.c.network == bindparam("in_network"))
+    .where(jobs.c.requester == bindparam("of_requester"))
+    .where(jobs.c.job == bindparam("of_job"))
+    .where(jobs.c.finished_ms.is_(None))
+    .values(
+        own=bindparam("own"),
+        device=bindparam("device"),
+        code=bindparam("code"),
+        units_used=bindparam("units_used"),
+        report=bindparam("report"),
+        finished_ms=bindparam("finished_ms"),
+    )
+)
+_CANCELLED = Prepared(
+    update(jobs)
+    .where(jobs.c.network == bindparam("in_network"))
+    .where(jobs.c.requester == bindparam("of_requester"))
+    .where(jobs.c.job == bindparam("of_job"))
+    .where(jobs.c.cancelled_ms.is_(None))
+    .values(cancelled_ms=bindparam("now"))
+)
+_OWNER = Prepared(
+    select(devices.c.owner).where(devices.c.id == bindparam("device")).where(devices.c.network == bindparam("network"))
+)
+_OPEN_SHARES = (
+    select(func.count())
+    .select_from(shares.join(permits, permits.c.id == shares.c.permit))
+    .where(permits.c.network == jobs.c.network)
+    .where(permits.c.requester == jobs.c.requester)
+    .where(permits.c.job == jobs.c.job)
+    .where(shares.c.state == "open")
+    .correlate(jobs)
+    .scalar_subquery()
+)
+_CHARGE = (
+    select(func.coalesce(func.sum(attempts.c.pay), 0))
+    .where(attempts.c.network == jobs.c.network)
+    .where(attempts.c.requester == jobs.c.requester)
+    .where(attempts.c.job == jobs.c.job)
+    .correlate(jobs)
+    .scalar_subquery()
+)
+_JOBS = select(jobs, _OPEN_SHARES.label("open_shares"), _CHARGE.label("charge")).where(
+    jobs.c.network == bindparam("network")
+)
+_LIST = Prepared(
+    _JOBS.where(or_(bindparam("member") == "", jobs.c.member == bindparam("member")))
+    .where(
+        or_(
+            jobs.c.created_ms < bindparam("before_ms"),
+            and_(jobs.c.created_ms == bindparam("before_ms"), jobs.c.job < bindparam("before_job")),
+        )
+    )
+    .order_by(jobs.c.created_ms.desc(), jobs.c.job.desc())
+    .limit(bindparam("most"))
+)
+_ONE = Prepared(_JOBS.where(jobs.c.job == bindparam("job")).order_by(jobs.c.created_ms.desc()))
+_DENIED = (
+    select(evidence.c.job)
+    .where(evidence.c.network == attempts.c.network)
+    .where(evidence.c.requester == attempts.c.requester)
+    .where(evidence.c.job == attempts.c.job)
+    .where(evidence.c.attempt == attempts.c.attempt)
+    .where(evidence.c.worker == attempts.c.worker)
+    .correlate(attempts)
+)
+_CLAIMED = _DENIED.where(evidence.c.kind == "claim").where(evidence.c.code != "failed").exists()
+_ATTEMPTS = Prepared(
+    select(
+        attempts,
+        and_(_DENIED.where(evidence.c.kind == "failed").exists(), _CLAIMED).label("contradicted"),
+    )
+    .where(attempts.c.network == bindparam("network"))
+    .where(attempts.c.requester == bindparam("requester"))
+    .where(attempts.c.job == bindparam("job"))
+    .order_by(attempts.c.attempt)
+)
+_WHY = Prepared(
+    select(explanations.c.body)
+    .where(explanations.c.network == bindparam("network"))
+    .where(explanations.c.requester == bindparam("requester"))
+    .where(explanations.c.job == bindparam("job"))
+)
+
+
+def add(store: Store, key: JobKey, *, member: MemberId, spec: Any, now_ms: int) -> None:
+    """Open a job's record, unless there is one. ``spec`` is a ``protocol.values.JobSpec``."""
+    store.run(
+        _ADD,
+        {
+            **key._asdict(),
+            "member": member,
+            "workload": spec.workload,
+            "model": spec.model,
+            "sensitivity": spec.sensitivity,
+            "units": spec.units,
+            "max_cost": spec.max_cost,
+            "created_ms": now_ms,
+        },
+    )
+
+
+def reported(store: Store, key: JobKey, row: dict[str, Any]) -> bool:
+    """Keep the first report about a job; False for a repeat."""
+    return store.run(_REPORTED, {**_of(key), **row}) == 1
+
+
+def cancelled(store: Store, key: JobKey, now_ms: int) -> bool:
+    """Keep that a job was given up; False if it was known, or there is no such job."""
+    return store.run(_CANCELLED, {**_of(key), "now": now_ms}) == 1
+
+
+def owner_of(store: Store, network: NetworkId, device: DeviceId) -> MemberId | None:
+    """Whose device it is; None for one that is not of this network."""
+    owner: MemberId | None = store.value(_OWNER, {"network": network, "device": device})
+    return owner
+
+
+def listed(
+    store: Store, network: NetworkId, member: MemberId | None, *, before: tuple[int, str], most: int
+) -> Sequence[Any]:
+    """Jobs newest first, of one member or of all (None), from before (created_ms, job)."""
+    facts = {"network": network, "member": member or "", "before_ms": before[0], "before_job": before[1], "most": most}
+    return store.rows(_LIST, facts)
+
+
+def found(store: Store, network: NetworkId, job: JobId) -> Sequence[Any]:
+    """Jobs of that id: one, unless two devices made the same."""
+    return store.rows(_ONE, {"network": network, "job": job})
+
+
+def attempts_of(store: Store, key: JobKey) -> Sequence[Any]:
+    """A job's attempts by number, each with whether the requester denies what the worker claims."""
+    return store.rows(_ATTEMPTS, key._asdict())
+
+
+def explanation_of(store: Store, key: JobKey) -> str | None:
+    """Why a job went where it went, as JSON text."""
+    body: str | None = store.value(_WHY, key._asdict())
+    return body
+
+
+def _of(key: JobKey) -> dict[str, str]:
+    return {"in_network": key.network, "of_requester": key.requester, "of_job": key.job}
