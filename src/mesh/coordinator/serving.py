@@ -3,6 +3,7 @@
 Touches: sockets.
 """
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -20,7 +21,16 @@ BACKLOG = 2048
 
 
 class Server(uvicorn.Server):
-    """A server that installs no signal handlers: the program has one place for them."""
+    """A server that installs no signal handlers (the program has one place for them) and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        self.listening.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

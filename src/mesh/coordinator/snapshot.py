@@ -49,7 +49,7 @@ class Snapshot:
     def __init__(self, started_ms: int) -> None:
         self.started_ms = started_ms
         self.networks: dict[NetworkId, Network] = {}
-        self._roles: dict[NetworkId, dict[MemberId, Role]] = {}
+        self._people: dict[NetworkId, dict[MemberId, Membership]] = {}
         self._devices: dict[DeviceId, Seen] = {}
         self._members: dict[NetworkId, dict[DeviceId, Seen]] = {}
 
@@ -69,16 +69,22 @@ class Snapshot:
     def put_network(self, network: Network) -> None:
         """A network is new or changed."""
         self.networks[network.id] = network
-        self._roles.setdefault(network.id, {})
+        self._people.setdefault(network.id, {})
         self._members.setdefault(network.id, {})
 
     def put_role(self, membership: Membership) -> None:
         """A person came into a network, or has another role."""
-        self._roles[membership.network][membership.member] = membership.role
+        self._people[membership.network][membership.member] = membership
 
     def role(self, network: NetworkId, member: MemberId) -> Role | None:
         """A person's role; None for a stranger."""
-        return self._roles.get(network, {}).get(member)
+        membership = self._people.get(network, {}).get(member)
+        return None if membership is None else membership.role
+
+    def payer(self, network: NetworkId, member: MemberId) -> MemberId:
+        """Whose credits pay for a person's jobs: their own; for a guest their inviter's."""
+        membership = self._people[network][member]
+        return (membership.invited_by if membership.role == "guest" else None) or member
 
     def put_device(self, kept: Device, certificate: Issued | None = None) -> Seen:
         """A device is new, or its row changed; what is known of its presence stays."""
@@ -133,13 +139,12 @@ class Snapshot:
 
     def facts(self, network: NetworkId, now_ms: int) -> list[DeviceFacts]:
         """What placement needs of every device of a network."""
-        roles = self._roles.get(network, {})
         return [
             DeviceFacts(
                 device=seen.kept.id,
                 key=seen.kept.key,
                 owner=seen.kept.owner,
-                owner_role=roles.get(seen.kept.owner, "guest"),
+                owner_role=self.role(network, seen.kept.owner) or "guest",
                 capability=seen.capability,
                 condition=_as_seen(seen.condition, self.state(seen, now_ms)),
                 certified=seen.kept.standing == "active",

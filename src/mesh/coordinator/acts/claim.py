@@ -85,7 +85,7 @@ def sign_in(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
     networks.add_membership(
         store, token.network, signed_in.member, role=token.role, invited_by=token.maker, now_ms=moment.now_ms
     )
-    return signed_in._replace(membership=Membership(token.network, signed_in.member, token.role))
+    return signed_in._replace(membership=Membership(token.network, signed_in.member, token.role, token.maker))
 
 
 def claim_directly(store: Store, asked: SignIn, moment: Moment) -> SignedIn:

@@ -18,7 +18,7 @@ from mesh.protocol.values import Capability
 class DeviceUnknown(MeshError):
     """There is no such device in this network. `mesh device list` shows those that are."""
 
-    code = "device.unknown"
+    code = "device.not_found"
     kind = "not_found"
 
 

@@ -42,7 +42,7 @@ _people = (
     .where(memberships.c.network == bindparam("network"), memberships.c.state == "active")
     .order_by(memberships.c.joined_ms, memberships.c.member)
 )
-_everybody = select(memberships.c.network, memberships.c.member, memberships.c.role).where(
+_everybody = select(memberships.c.network, memberships.c.member, memberships.c.role, memberships.c.invited_by).where(
     memberships.c.state == "active"
 )
 
@@ -68,11 +68,12 @@ class Person(NamedTuple):
 
 
 class Membership(NamedTuple):
-    """Who is in which network, and as what."""
+    """Who is in which network, as what, and by whose invite."""
 
     network: NetworkId
     member: MemberId
     role: Role
+    invited_by: MemberId | None = None
 
 
 def every(store: Store) -> list[Network]:

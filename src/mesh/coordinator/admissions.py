@@ -1,0 +1,55 @@
+"""Whom the relays admit: device keys and the numbers of the networks they are in.
+
+A number means nothing outside this process: relays get the whole list whenever they connect.
+
+Touches: nothing (relays are told through callables).
+"""
+
+from collections.abc import Callable
+
+from mesh.coordinator.snapshot import Snapshot
+from mesh.ids import DeviceKey, NetworkId
+from mesh.protocol.link import Admission, Admissions
+
+Tell = Callable[[Admissions], None]
+
+
+class RelayAdmissions:
+    """Follows the snapshot and tells every relay what changed."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._numbers: dict[NetworkId, int] = {}
+        self._relays: list[Tell] = []
+
+    def join(self, tell: Tell) -> None:
+        """A relay connected: it gets the whole list, then changes."""
+        self._relays.append(tell)
+        tell(self.whole())
+
+    def leave(self, tell: Tell) -> None:
+        """A relay is gone."""
+        if tell in self._relays:
+            self._relays.remove(tell)
+
+    def whole(self) -> Admissions:
+        """Everybody who is admitted."""
+        keys: dict[DeviceKey, set[int]] = {}
+        for seen in self._snapshot.everywhere():
+            if seen.kept.standing == "active":
+                keys.setdefault(seen.kept.key, set()).add(self._number(seen.kept.network))
+        return Admissions(tuple(Admission(key, tuple(sorted(numbers))) for key, numbers in keys.items()), full=True)
+
+    def changed(self, key: DeviceKey) -> None:
+        """Something about a key changed: tell which networks it is in now, perhaps none."""
+        numbers = {
+            self._number(seen.kept.network)
+            for seen in self._snapshot.everywhere()
+            if seen.kept.key == key and seen.kept.standing == "active"
+        }
+        news = Admissions((Admission(key, tuple(sorted(numbers))),))
+        for tell in list(self._relays):
+            tell(news)
+
+    def _number(self, network: NetworkId) -> int:
+        return self._numbers.setdefault(network, len(self._numbers) + 1)

@@ -1,0 +1,108 @@
+"""What a device says over its link, and what it is answered.
+
+Touches: database (through the acts it calls), clock (through ``parts``).
+"""
+
+import structlog
+
+from mesh.coordinator.acts import devices as device_acts
+from mesh.coordinator.acts.permit import unanswered_closes
+from mesh.coordinator.live import Link, LiveLinks
+from mesh.coordinator.news import News
+from mesh.coordinator.parts import Parts
+from mesh.coordinator.placing import Placing
+from mesh.coordinator.reports import Reports
+from mesh.coordinator.snapshot import Seen
+from mesh.errors import MeshError
+from mesh.ids import DeviceId, DeviceKey, PermitId
+from mesh.protocol import link
+from mesh.protocol.link import Beat, BeatAnswer, CancelJob, Close, Hello, PermitRequest, Problem, Prove, Report, Started
+
+ADDRESSES_KEPT = 16
+"""What one device may name of itself; more is noise, and it is filtered before anybody is told."""
+URL_LENGTH_MAX = 255
+
+log = structlog.get_logger()
+
+
+class NotHere(MeshError):
+    """A relay asks for nothing and reports nothing: only devices do. Update the relay."""
+
+    code = "link.not_a_device"
+    kind = "forbidden"
+
+
+class Conversations:
+    """Answers devices; one object for all links."""
+
+    def __init__(self, parts: Parts, live: LiveLinks, news: News, placing: Placing) -> None:
+        self._parts = parts
+        self._live = live
+        self._placing = placing
+        self._reports = Reports(parts, live)
+        self.news = news
+
+    def relay_key(self, relay: DeviceId) -> DeviceKey | None:
+        """The key of a relay that joined."""
+        return None
+
+    def opened(self, fresh: Link, seen: Seen | None) -> None:
+        """A link stands: its device is here, and gets what it must know."""
+        if seen is None:
+            return
+        seen.linked = True
+        seen.last_beat_ms = self._parts.now_ms()
+        if seen.kept.standing == "active":
+            fresh.say(self.news.peers_for(seen))
+
+    def closed(self, ended: Link, seen: Seen | None, *, newest: bool) -> None:
+        """A link ended; ``newest`` unless its device has connected again already."""
+        if seen is None or not newest:
+            return
+        seen.linked = False
+        self.news.own_device_changed(seen)
+
+    def hear(self, fresh: Link, message: link.FromDevice) -> bool:
+        """Take what needs no waiting; False: call ``answer``."""
+        seen = self._parts.snapshot.device(fresh.device)
+        if isinstance(message, Beat):
+            now_ms = self._parts.now_ms()
+            fresh.say(BeatAnswer(message.number, now_ms))
+            if seen is not None and self._parts.snapshot.beat(seen, message.condition, now_ms):
+                self.news.own_device_changed(seen)
+            return True
+        if isinstance(message, Prove):
+            fresh.say(Problem(link.LinkError(reason="order").wire()))
+            return True
+        if isinstance(message, Problem):
+            log.warning("link.problem", device=fresh.device, code=str(message.error.get("code"))[:64])
+            return True
+        return isinstance(message, Started)
+
+    async def answer(self, fresh: Link, message: link.FromDevice) -> None:
+        """Answer what may wait for the database."""
+        seen = self._parts.snapshot.device(fresh.device)
+        try:
+            if seen is None:
+                raise NotHere
+            if isinstance(message, PermitRequest):
+                fresh.say(await self._placing.answer(seen, message))
+            elif isinstance(message, Report):
+                fresh.say(await self._reports.take(seen, message))
+            elif isinstance(message, Hello):
+                await self._greeted(fresh, seen, message)
+            elif isinstance(message, CancelJob):
+                await self._reports.cancelled(seen, message.job)
+        except MeshError as error:
+            fresh.say(Problem(error.wire()))
+
+    async def _greeted(self, fresh: Link, seen: Seen, hello: Hello) -> None:
+        """A device says what it is; with its first word it also hears which permits it must close."""
+        seen.relay = hello.relay if hello.relay and len(hello.relay) <= URL_LENGTH_MAX else None
+        seen.addresses = hello.addresses[:ADDRESSES_KEPT]
+        if hello.capability is not None and hello.capability != seen.kept.capability:
+            seen.kept = seen.kept._replace(capability=hello.capability)
+            await self._parts.database.write(device_acts.report_capability, seen.kept.id, hello.capability)
+        self.news.own_device_changed(seen)
+        for permit in await self._parts.database.read(unanswered_closes, seen.kept.id):
+            fresh.say(Close(PermitId(permit)))

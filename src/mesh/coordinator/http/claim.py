@@ -1,0 +1,42 @@
+"""Signing in with a claim link or a person's invite.
+
+Touches: database (through the desk).
+"""
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from mesh.coordinator.acts import claim as acts
+from mesh.coordinator.acts.claim import SignIn
+from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.http.access import public
+from mesh.coordinator.http.desk import desk_of
+from mesh.coordinator.store.connection import Store
+from mesh.protocol.links import secret_hash
+from mesh.sdk.answers import Claimed
+
+router = APIRouter()
+
+
+class ClaimBody(BaseModel):
+    """A link's secret, and what the person wants to be called ("" takes the name in the invite)."""
+
+    secret: str = Field(min_length=1, max_length=128)
+    name: str = Field(default="", max_length=200)
+
+
+@router.post("/v1/claim", dependencies=[public("the secret of the link is the permission")])
+async def claim(body: ClaimBody, request: Request) -> Response:
+    """Use a link: the first person claims the installation, an invited one comes into a network."""
+    desk = desk_of(request)
+    token, kept = desk.new_token()
+    asked = SignIn(secret_hash(body.secret), kept, body.name)
+
+    def act(store: Store, moment: Moment) -> tuple[Claimed, acts.SignedIn]:
+        signed_in = acts.sign_in(store, asked, moment)
+        return Claimed(token, signed_in.member, signed_in.name, acts.network_of(signed_in)), signed_in
+
+    response, signed_in = await desk.act(request, act, anonymous=asked.secret_hash)
+    if signed_in is not None and signed_in.membership is not None:
+        desk.news.person_joined(signed_in.membership)
+    return response

@@ -1,0 +1,72 @@
+"""Devices of a network: list, approve, remove.
+
+Touches: database and clock (through the desk).
+"""
+
+from fastapi import APIRouter, Request, Response
+
+from mesh.coordinator.acts import devices as acts
+from mesh.coordinator.acts.join import Joined
+from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.http.access import caller_of, needs
+from mesh.coordinator.http.desk import answer, desk_of
+from mesh.coordinator.store import devices
+from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.networks import Network
+from mesh.ids import DeviceId, NetworkId
+from mesh.sdk.answers import Device, Devices, Done
+
+router = APIRouter()
+
+
+@router.get("/v1/networks/{network}/devices", dependencies=[needs("devices.read")])
+async def listing(network: str, request: Request) -> Response:
+    """The devices and how they are. Guests see no devices that wait for approval but their own."""
+    desk, caller = desk_of(request), caller_of(request)
+    snapshot, now_ms = desk.parts.snapshot, desk.parts.now_ms()
+    shown = [
+        Device(
+            device=seen.kept.id,
+            name=seen.kept.name,
+            owner=seen.kept.owner,
+            state=snapshot.state(seen, now_ms),
+            tier=None if seen.kept.capability is None else seen.kept.capability.tier,
+            last_seen_ms=seen.last_beat_ms or seen.kept.seen_ms,
+        )
+        for seen in snapshot.devices(NetworkId(network))
+        if caller.role != "guest" or seen.kept.standing == "active" or seen.kept.owner == caller.member
+    ]
+    return answer(Devices(tuple(shown)))
+
+
+@router.post("/v1/networks/{network}/devices/{device}/approve", dependencies=[needs("devices.approve")])
+async def approve(network: str, device: str, request: Request) -> Response:
+    """Let a pending device in."""
+    desk, caller = desk_of(request), caller_of(request)
+    issue = desk.parts.issuer(NetworkId(network))
+
+    def act(store: Store, moment: Moment) -> tuple[Done, Joined]:
+        joined = acts.approve(store, NetworkId(network), DeviceId(device), by=caller.member, issue=issue, moment=moment)
+        return Done(), joined
+
+    response, joined = await desk.act(request, act)
+    if joined is not None:
+        await desk.news.device_joined(joined)
+    return response
+
+
+@router.delete("/v1/networks/{network}/devices/{device}", dependencies=[needs("devices.remove_own")])
+async def remove(network: str, device: str, request: Request) -> Response:
+    """Take a device out: one's own, or any as an admin. It is cut off at once."""
+    desk, caller = desk_of(request), caller_of(request)
+
+    def act(store: Store, moment: Moment) -> tuple[Done, tuple[devices.Device, Network]]:
+        network_after = acts.remove(store, NetworkId(network), DeviceId(device), by=caller.member, moment=moment)
+        kept = devices.get(store, DeviceId(device))
+        assert kept is not None
+        return Done(), (kept, network_after)
+
+    response, removed = await desk.act(request, act)
+    if removed is not None:
+        await desk.news.device_removed(*removed)
+    return response

@@ -1,0 +1,75 @@
+"""A device signs in with its key, for its owner, to read.
+
+Touches: database and clock (through the desk).
+"""
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from mesh.coordinator.acts import sessions as acts
+from mesh.coordinator.acts.devices import DeviceUnknown
+from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.http.access import public
+from mesh.coordinator.http.desk import desk_of
+from mesh.coordinator.store.connection import Store
+from mesh.errors import MeshError
+from mesh.protocol import signed
+from mesh.protocol.papers import SignInProof
+from mesh.sdk.answers import DeviceSession
+
+router = APIRouter()
+FRESH_MS = 60_000
+"""A proof is used at once; the device asks for our clock just before."""
+NONCE_LENGTH_MIN = 32
+NONCE_LENGTH_MAX = 128
+
+
+class StaleProof(MeshError):
+    """The device's proof is old, was used before, or is for another coordinator. Make a fresh one."""
+
+    code = "auth.stale_proof"
+    kind = "unauthenticated"
+
+
+class SignInBody(BaseModel):
+    """A signed SignInProof."""
+
+    proof: str = Field(max_length=8192)
+
+
+@router.post("/v1/sessions/device", dependencies=[public("the signature of a device's key is the permission")])
+async def sign_in_device(body: SignInBody, request: Request) -> Response:
+    """Open a session that reads what the device's owner may see, for an hour."""
+    desk = desk_of(request)
+    proof = signed.peek(body.proof, SignInProof)
+    seen = desk.parts.snapshot.device(proof.device)
+    if seen is None:
+        raise DeviceUnknown
+    signed.verify(body.proof, SignInProof, seen.kept.key, seen.kept.network)
+    now_ms, nonces = desk.parts.now_ms(), request.app.state.nonces
+    fresh = abs(now_ms - proof.time_ms) <= FRESH_MS and NONCE_LENGTH_MIN <= len(proof.nonce) <= NONCE_LENGTH_MAX
+    if not fresh or proof.coordinator != desk.parts.keys.public or not nonces.take(proof.nonce, now_ms):
+        raise StaleProof
+    token, kept = desk.new_token()
+
+    def act(store: Store, moment: Moment) -> tuple[DeviceSession, None]:
+        session = acts.sign_in_device(store, proof.device, kept, moment)
+        return DeviceSession(token, session.expires_ms), None
+
+    response, _ = await desk.act(request, act, anonymous=proof.device)
+    return response
+
+
+class Nonces:
+    """Nonces seen within the time in which a proof is fresh; each counts once."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+
+    def take(self, nonce: str, now_ms: int) -> bool:
+        """Whether the nonce is new."""
+        self._seen = {known: at for known, at in self._seen.items() if now_ms - at <= 2 * FRESH_MS}
+        if nonce in self._seen:
+            return False
+        self._seen[nonce] = now_ms
+        return True

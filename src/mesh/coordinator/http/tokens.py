@@ -1,0 +1,100 @@
+"""Join links: make, list, withdraw. One kind of token for people, devices and relays.
+
+Touches: database (through the desk).
+"""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from mesh.coordinator.acts import tokens as acts
+from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.acts.tokens import Terms
+from mesh.coordinator.http.access import caller_of, needs
+from mesh.coordinator.http.desk import answer, desk_of
+from mesh.coordinator.store import tokens
+from mesh.coordinator.store.connection import Store
+from mesh.ids import NetworkId, TokenId
+from mesh.networks.membership import allows, require
+from mesh.networks.tokens import LIFE_S_DEFAULT, JoinToken
+from mesh.protocol.links import secret_hash
+from mesh.protocol.values import Role
+from mesh.sdk.answers import Done, Minted, Token, Tokens
+
+router = APIRouter()
+
+
+class TokenBody(BaseModel):
+    """What a new link allows."""
+
+    purpose: Literal["member", "device", "relay"]
+    role: Role = "member"
+    name: str = Field(default="", max_length=200)
+    uses: int = 1
+    expires_s: float = LIFE_S_DEFAULT
+    approve: bool = False
+
+
+@router.post("/v1/networks/{network}/tokens", dependencies=[needs("devices.invite")])
+async def mint(network: str, body: TokenBody, request: Request) -> Response:
+    """Make a link. Devices become their maker's; people and relays are for admins to invite."""
+    desk, caller = desk_of(request), caller_of(request)
+    if body.purpose != "device":
+        require(caller.role, "members.invite" if body.purpose == "member" else "network.change")
+    link = desk.parts.new_link()
+    terms = Terms(body.purpose, body.role, body.name, body.uses, body.expires_s, body.approve)
+
+    def act(store: Store, moment: Moment) -> tuple[Minted, None]:
+        token = acts.make(
+            store,
+            terms,
+            network=NetworkId(network),
+            maker=caller.member,
+            secret_hash=secret_hash(link.secret),
+            moment=moment,
+        )
+        return Minted(token.id, link.text()), None
+
+    response, _ = await desk.act(request, act)
+    return response
+
+
+@router.get("/v1/networks/{network}/tokens", dependencies=[needs("devices.invite")])
+async def listing(network: str, request: Request) -> Response:
+    """The links of a network, newest first; members see their own."""
+    desk, caller = desk_of(request), caller_of(request)
+    everything = caller.role is not None and allows(caller.role, "members.invite")
+    known = await desk.parts.database.read(tokens.of_network, NetworkId(network))
+    now_ms = desk.parts.now_ms()
+    shown = [_shown(token, now_ms) for token in known if everything or token.maker == caller.member]
+    return answer(Tokens(tuple(shown)))
+
+
+@router.delete("/v1/networks/{network}/tokens/{token}", dependencies=[needs("devices.invite")])
+async def withdraw(network: str, token: str, request: Request) -> Response:
+    """Withdraw a link: one's own, or any as an admin."""
+    desk, caller = desk_of(request), caller_of(request)
+
+    def act(store: Store, moment: Moment) -> tuple[Done, None]:
+        mine = any(
+            known.id == token and known.maker == caller.member for known in tokens.of_network(store, NetworkId(network))
+        )
+        if not mine:
+            require(caller.role, "members.invite")
+        acts.withdraw(store, NetworkId(network), TokenId(token), moment)
+        return Done(), None
+
+    response, _ = await desk.act(request, act)
+    return response
+
+
+def _shown(token: JoinToken, now_ms: int) -> Token:
+    state = "open"
+    if token.revoked:
+        state = "revoked"
+    elif token.uses >= token.uses_max:
+        state = "used"
+    elif now_ms >= token.expires_ms:
+        state = "expired"
+    return Token(token.id, token.purpose, state, token.uses_max, token.uses, token.expires_ms, token.name)

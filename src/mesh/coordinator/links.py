@@ -1,0 +1,252 @@
+"""The WebSocket end of the links: prove both ways, then pass messages between a device and what answers it.
+
+Before the proof a stranger may say one message of 4 KiB within 5 s, and only so many strangers are heard at once. After
+it a device that is silent for 20 s is gone.
+
+Touches: sockets (through ASGI), clock and randomness (through ``parts``).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import structlog
+
+from mesh.coordinator.conversation import Conversations
+from mesh.coordinator.live import Ended, Link, LiveLinks
+from mesh.coordinator.parts import Parts
+from mesh.coordinator.snapshot import Seen
+from mesh.coordinator.store import devices
+from mesh.devices.presence import OFFLINE_AFTER_S
+from mesh.errors import MeshError
+from mesh.ids import DeviceId, DeviceKey, NetworkId
+from mesh.protocol import link, signed
+from mesh.protocol.link import HANDSHAKE_BYTES_MAX, HANDSHAKE_S, NONCE_BYTES, Challenge, Problem, Prove, Welcome
+from mesh.protocol.papers import LinkProof
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+STRANGERS_MAX = 256
+"""Handshakes at once; 10,000 devices that come back within 30 s need about 2."""
+WORKING_MAX = 32
+"""Messages of one device that are worked on at once; further ones wait in its socket."""
+POLICY_VIOLATION, GOING_AWAY = 1008, 1001
+
+log = structlog.get_logger()
+
+
+class UnknownDevice(MeshError):
+    """This coordinator does not know that device. Let it join with a new invite."""
+
+    code = "link.unknown_device"
+    kind = "forbidden"
+
+
+class DeviceRemoved(MeshError):
+    """This device was removed from the network. Ask an admin for a new invite."""
+
+    code = "device.removed"
+    kind = "gone"
+
+
+class ProofRefused(MeshError):
+    """The proof does not fit this coordinator, this device and this connection. Join again if it keeps failing."""
+
+    code = "link.proof_refused"
+    kind = "forbidden"
+
+
+class TooManyStrangers(MeshError):
+    """The coordinator is busy with others that connect. The device tries again by itself."""
+
+    code = "link.busy"
+    kind = "unavailable"
+
+
+class Replaced(MeshError):
+    """This device has connected again elsewhere. If that is a copy of its folder, let one of the two join anew."""
+
+    code = "link.replaced"
+    kind = "conflict"
+
+
+class _Known(NamedTuple):
+    device: DeviceId
+    key: DeviceKey
+    network: NetworkId
+    seen: Seen | None
+
+
+class Links:
+    """An ASGI application for ``/v1/link``."""
+
+    def __init__(self, parts: Parts, live: LiveLinks, conversations: Conversations) -> None:
+        self._parts = parts
+        self._live = live
+        self._conversations = conversations
+        self._strangers = 0
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one connection to its end."""
+        await receive()  # websocket.connect
+        await send({"type": "websocket.accept"})
+        try:
+            fresh, known = await self._handshake(scope, receive, send)
+        except MeshError as error:
+            log.info("link.refused", code=error.wire_code)
+            await _last_word(send, error)
+            return
+        except (TimeoutError, Ended):
+            await _close(send, POLICY_VIOLATION)
+            return
+        await self._serve(fresh, known, receive, send)
+
+    async def _handshake(self, scope: dict[str, Any], receive: Receive, send: Send) -> tuple[Link, _Known]:
+        """Challenge, proof, welcome. Raises MeshError with the reason for the device, TimeoutError, Ended."""
+        if self._strangers >= STRANGERS_MAX:
+            raise TooManyStrangers
+        self._strangers += 1
+        try:
+            async with asyncio.timeout(HANDSHAKE_S):
+                nonce = self._parts.random_bytes(NONCE_BYTES).hex()
+                await _write(send, link.encode(Challenge(self._parts.keys.public, nonce)))
+                raw = await _read(receive)
+                if len(raw) > HANDSHAKE_BYTES_MAX:
+                    raise link.LinkError(bytes=len(raw))
+                prove = link.decode_from_device(raw)
+                if not isinstance(prove, Prove):
+                    raise link.LinkError(reason="order")
+                known, answer = await self._check(prove, nonce)
+                client = scope.get("client")
+                fresh = Link(known.device, known.network, seen_from=client[0] if client else None)
+                await _write(send, link.encode(await self._welcome(known, answer)))
+                return fresh, known
+        finally:
+            self._strangers -= 1
+
+    async def _check(self, prove: Prove, nonce: str) -> tuple[_Known, LinkProof]:
+        """Who this is, and the proof to sign in return. Raises UnknownDevice, DeviceRemoved, ProofRefused."""
+        known, removed = await self._find(prove.device)
+        expected = LinkProof(
+            network="",
+            side="device",
+            device=known.device,
+            coordinator=self._parts.keys.public,
+            coordinator_nonce=nonce,
+            device_nonce=prove.nonce,
+            binding=self._parts.site.binding,
+        )
+        try:
+            proof = signed.verify(prove.proof, LinkProof, known.key, "")
+        except signed.BadToken as error:
+            raise ProofRefused(reason="signature") from error
+        if proof != expected or len(prove.nonce) != 2 * NONCE_BYTES:
+            raise ProofRefused(reason="content")
+        if removed:
+            raise DeviceRemoved
+        mine = LinkProof(
+            network="",
+            side="coordinator",
+            device=expected.device,
+            coordinator=expected.coordinator,
+            coordinator_nonce=nonce,
+            device_nonce=prove.nonce,
+            binding=expected.binding,
+        )
+        return known, mine
+
+    async def _find(self, device: DeviceId) -> tuple[_Known, bool]:
+        """The key to check against, and whether its device was removed: only the device itself is told that."""
+        seen = self._parts.snapshot.device(device)
+        if seen is not None:
+            return _Known(device, seen.kept.key, seen.kept.network, seen), False
+        relay = self._conversations.relay_key(device)
+        if relay is not None:
+            return _Known(device, relay, NetworkId(""), None), False
+        kept = await self._parts.database.read(devices.get, device)
+        if kept is None:
+            raise UnknownDevice
+        return _Known(device, kept.key, kept.network, None), True
+
+    async def _welcome(self, known: _Known, mine: LinkProof) -> Welcome:
+        proof = signed.sign(mine, self._parts.keys.seed)
+        if known.seen is None:
+            return Welcome(proof, self._parts.now_ms(), known.network)
+        if known.seen.kept.standing != "active":
+            return Welcome(proof, self._parts.now_ms(), known.network, device_state="pending")
+        certificate = known.seen.certificate
+        return Welcome(
+            proof,
+            self._parts.now_ms(),
+            known.network,
+            state=await self._conversations.news.state(known.network),
+            certificate=None if certificate is None else certificate.signed,
+        )
+
+    async def _serve(self, fresh: Link, known: _Known, receive: Receive, send: Send) -> None:
+        """Both directions until one ends."""
+        before = self._live.add(fresh)
+        if before is not None:
+            before.say(Problem(Replaced().wire()))
+            before.end()
+        log.info("link.up", device=known.device)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fresh.write_out(lambda raw: _write(send, raw)))
+                self._conversations.opened(fresh, known.seen)
+                group.create_task(self._listen(fresh, group, receive))
+        except* (Ended, TimeoutError, OSError):
+            pass  # every ordinary way for a link to end; anything else is a bug and is logged by the server
+        finally:
+            newest = self._live.drop(fresh)
+            self._conversations.closed(fresh, known.seen, newest=newest)
+            log.info("link.down", device=known.device)
+            await _close(send, GOING_AWAY)
+
+    async def _listen(self, fresh: Link, group: asyncio.TaskGroup, receive: Receive) -> None:
+        """Take messages in; what needs the database runs beside, so that one batch can hold many."""
+        working = asyncio.Semaphore(WORKING_MAX)
+
+        async def work(message: link.FromDevice) -> None:
+            try:
+                await self._conversations.answer(fresh, message)
+            finally:
+                working.release()
+
+        while True:
+            async with asyncio.timeout(OFFLINE_AFTER_S):
+                raw = await _read(receive)
+            try:
+                message = link.decode_from_device(raw)
+            except link.LinkError as error:
+                fresh.say(Problem(error.wire()))
+                continue
+            if not self._conversations.hear(fresh, message):
+                await working.acquire()
+                group.create_task(work(message))
+
+
+async def _read(receive: Receive) -> bytes | str:
+    event = await receive()
+    if event["type"] != "websocket.receive":
+        raise Ended
+    text: str | None = event.get("text")
+    return text if text is not None else bytes(event["bytes"])
+
+
+async def _write(send: Send, raw: bytes) -> None:
+    await send({"type": "websocket.send", "text": raw.decode()})
+
+
+async def _last_word(send: Send, error: MeshError) -> None:
+    await _write(send, link.encode(Problem(error.wire())))
+    await _close(send, POLICY_VIOLATION)
+
+
+async def _close(send: Send, code: int) -> None:
+    try:
+        async with asyncio.timeout(1.0):
+            await send({"type": "websocket.close", "code": code})
+    except (RuntimeError, OSError, TimeoutError):
+        pass  # it was closed from the other side, or nobody takes the last word

@@ -1,0 +1,232 @@
+"""The coordinator as a program: one TaskGroup around its server, its relay and its upkeep.
+
+Touches: files, the database, sockets, clock, randomness, signals, processes (the relay).
+"""
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from mesh.coordinator import config as configuring
+from mesh.coordinator import serving, tls
+from mesh.coordinator.acts import claim
+from mesh.coordinator.acts.claim import SignedIn, SignIn
+from mesh.coordinator.acts.networks import new_epoch
+from mesh.coordinator.admissions import RelayAdmissions
+from mesh.coordinator.config import Config, Site
+from mesh.coordinator.conversation import Conversations
+from mesh.coordinator.http.app import Application, api
+from mesh.coordinator.http.desk import Desk
+from mesh.coordinator.keys import Keys
+from mesh.coordinator.links import Links
+from mesh.coordinator.live import LiveLinks
+from mesh.coordinator.news import News
+from mesh.coordinator.parts import Parts
+from mesh.coordinator.placing import Placing
+from mesh.coordinator.relay_child import RelayChild, RelayPlace
+from mesh.coordinator.reports import Reports
+from mesh.coordinator.snapshot import Snapshot
+from mesh.coordinator.store import devices, networks
+from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.database import Database
+from mesh.coordinator.upkeep import Upkeep
+from mesh.protocol.links import secret_hash
+from mesh.protocol.papers import RelayInfo
+
+READY_S = 20.0
+"""The relay has 15 s to start; without it the coordinator says so and goes on."""
+STARTED_S = 10.0
+"""A bound socket needs milliseconds to listen."""
+STOPPED_S = 5.0
+"""Open requests have 1 s; closing sockets is quick."""
+
+log = structlog.get_logger()
+
+
+class Ready(NamedTuple):
+    """What the world needs to know: where it listens, the claim link while nobody owns it, the relay's URL."""
+
+    url: str
+    claim: str | None
+    relay: str | None
+
+
+class Coordinator:
+    """A coordinator made of its parts, not yet serving. Tests serve its ``app`` themselves."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.live = LiveLinks()
+        self.admissions = RelayAdmissions(parts.snapshot)
+        self.news = News(parts, self.live, self.admissions)
+        self.desk = Desk(parts, self.live, self.news)
+        self.upkeep = Upkeep(parts, self.news, Reports(parts, self.live))
+        conversations = Conversations(parts, self.live, self.news, Placing(parts, self.live))
+        self.app = Application(api(self.desk), Links(parts, self.live, conversations))
+
+    async def start(self) -> str | None:
+        """Fill the snapshot from the store; returns the claim link, None once the installation is claimed."""
+        parts = self.parts
+        claimed = await parts.database.write(claim.start, parts.keys.public, parts.moment())
+        rows = await parts.database.read(_everything)
+        parts.snapshot.load(rows.networks, rows.memberships, rows.devices)
+        for device, issued in rows.certificates:
+            parts.snapshot.put_device(device, issued)
+        if claimed:
+            return None
+        link = parts.new_link()
+        await parts.database.write(claim.offer_claim, secret_hash(link.secret), parts.moment())
+        return link.text()
+
+    async def claim_for_local_user(self, name: str) -> tuple[str, SignedIn]:
+        """The person who runs this very process claims it without a link; returns their session's token.
+
+        Raises AlreadyClaimed.
+        """
+        token, kept = self.desk.new_token()
+        asked = SignIn("", kept, name)
+        return token, await self.parts.database.write(claim.claim_directly, asked, self.parts.moment())
+
+    async def relay_ready(self, url: str) -> None:
+        """The relay beside us listens; where that is news, every network's State changes."""
+        if self.news.relays == (RelayInfo(url),):
+            return
+        self.news.relays = (RelayInfo(url),)
+        for network in list(self.parts.snapshot.networks):
+            changed = await self.parts.database.write(new_epoch, network)
+            if changed is not None:
+                await self.news.network_changed(changed)
+
+
+class _Rows(NamedTuple):
+    networks: list[networks.Network]
+    memberships: list[networks.Membership]
+    devices: list[devices.Device]
+    certificates: list[tuple[devices.Device, devices.Issued]]
+
+
+def _everything(store: Store) -> _Rows:
+    live = devices.live(store)
+    issued = [(device, devices.certificate(store, device.id)) for device in live]
+    return _Rows(
+        networks.every(store),
+        networks.everybody(store),
+        live,
+        [(device, certificate) for device, certificate in issued if certificate is not None],
+    )
+
+
+def wall_ms() -> int:
+    """The coordinator's clock."""
+    return time.time_ns() // 1_000_000
+
+
+@contextlib.asynccontextmanager
+async def opened(config: Config, site: Site, keys: Keys) -> AsyncIterator[Coordinator]:
+    """A coordinator on its database, closed at the end."""
+    database = await asyncio.to_thread(Database.open, database_path(config))
+    try:
+        parts = Parts(database, keys, site, Snapshot(wall_ms()), wall_ms, secrets.token_bytes)
+        yield Coordinator(parts)
+    finally:
+        await asyncio.shield(asyncio.to_thread(database.close))
+
+
+def database_path(config: Config) -> Path:
+    """The file of the database."""
+    if config.database is not None:
+        return Path(config.database.removeprefix("sqlite:").removeprefix("//"))
+    return config.data / "coordinator.db"
+
+
+async def serve(
+    config: Config, ready: Callable[[Ready], None], begun: Callable[[Coordinator], None] = lambda coordinator: None
+) -> None:
+    """Serve until cancelled. ``ready`` hears when devices may come; ``begun`` gets the coordinator just before."""
+    with_tls = configuring.speaks_tls(config)
+    config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keys = await asyncio.to_thread(Keys, config.data / "keys")
+    identity = await asyncio.to_thread(tls.identity, config.data / "keys") if with_tls else None
+    listening = serving.bind(config.host, config.port)
+    try:
+        site = configuring.site(config, listening.getsockname()[1], identity.sha256 if identity else None)
+        async with opened(config, site, keys) as coordinator:
+            claim_link = await coordinator.start()
+            begun(coordinator)
+            server = serving.server(coordinator.app, tls.server_context(identity.path) if identity else None)
+            async with asyncio.TaskGroup() as group:
+                serving_task = group.create_task(server.serve(sockets=[listening]))
+                aside = [group.create_task(coordinator.upkeep.run())]
+                try:
+                    relay = await _start_relay(coordinator, config, group, aside)
+                    async with asyncio.timeout(STARTED_S):
+                        await server.listening.wait()
+                    ready(Ready(site.url, claim_link, relay))
+                    await asyncio.shield(serving_task)
+                finally:
+                    server.should_exit = True
+                    for task in aside:
+                        task.cancel()
+                    async with asyncio.timeout(STOPPED_S):
+                        await asyncio.shield(serving_task)
+            with contextlib.suppress(Exception):
+                await coordinator.upkeep.write_seen()
+    finally:
+        listening.close()
+
+
+async def _start_relay(
+    coordinator: Coordinator, config: Config, group: asyncio.TaskGroup, aside: list[asyncio.Task[None]]
+) -> str | None:
+    """Start the relay child and wait for it a while; it may also come later."""
+    if not config.relay:
+        return None
+    heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def relay_ready(url: str) -> None:
+        await coordinator.relay_ready(url)
+        if not heard.done():
+            heard.set_result(url)
+
+    place = RelayPlace(config.data / "relay", config.host, config.relay_port, None)
+    child = RelayChild(place, coordinator.admissions)
+    aside.append(group.create_task(child.run(relay_ready)))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(READY_S):
+            return await heard
+    log.warning("relay.late")
+    return None
+
+
+def run(config: Config, ready: Callable[[Ready], None]) -> None:
+    """Serve in this process until SIGTERM or Ctrl-C."""
+    asyncio.run(_until_signal(config, ready))
+
+
+async def _until_signal(config: Config, ready: Callable[[Ready], None]) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    with _stopping(task), contextlib.suppress(asyncio.CancelledError):
+        await serve(config, ready)
+
+
+@contextlib.contextmanager
+def _stopping(task: "asyncio.Task[None]") -> Iterator[None]:
+    """SIGTERM and SIGINT cancel the task; where loops have no signal handlers, Ctrl-C does by itself."""
+    loop, caught = asyncio.get_running_loop(), []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, task.cancel)
+            caught.append(number)
+    try:
+        yield
+    finally:
+        for number in caught:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,165 @@
+"""What happens after a commit: the snapshot follows, devices and relays are told.
+
+Nothing here decides, and nothing here can fail an act: what it did is committed. A device that is not connected gets
+the whole when it connects.
+
+Touches: database (reads revoked keys, through ``parts``).
+"""
+
+from mesh.coordinator import issuing
+from mesh.coordinator.acts.join import Joined
+from mesh.coordinator.admissions import RelayAdmissions
+from mesh.coordinator.live import Link, LiveLinks
+from mesh.coordinator.parts import Parts
+from mesh.coordinator.snapshot import Seen
+from mesh.coordinator.store.devices import Device, Issued
+from mesh.coordinator.store.networks import Membership, Network
+from mesh.ids import NetworkId
+from mesh.protocol.link import CertificateUpdate, OwnDevice, Peers, Removed, StateUpdate
+from mesh.protocol.papers import PeerCertificate, RelayInfo
+
+REMOVED = "device.removed"
+"""The code that a removed device is told."""
+
+
+class News:
+    """Tells devices and relays; keeps the signed State of every network."""
+
+    def __init__(self, parts: Parts, live: LiveLinks, admissions: RelayAdmissions) -> None:
+        self._parts = parts
+        self._live = live
+        self._admissions = admissions
+        self._states: dict[NetworkId, tuple[int, str]] = {}
+        self.relays: tuple[RelayInfo, ...] = ()
+
+    async def network_changed(self, network: Network, membership: Membership | None = None) -> None:
+        """A network is new, or what its State says has changed."""
+        self._parts.snapshot.put_network(network)
+        if membership is not None:
+            self._parts.snapshot.put_role(membership)
+        await self._new_state(network)
+
+    def person_joined(self, membership: Membership) -> None:
+        """A person came into a network."""
+        self._parts.snapshot.put_role(membership)
+
+    async def device_joined(self, joined: Joined) -> None:
+        """A device came in, or was approved: others learn its certificate, relays its key, itself that it is in."""
+        snapshot, device = self._parts.snapshot, joined.device
+        known = snapshot.networks.get(device.network)
+        snapshot.put_network(joined.network)
+        seen = snapshot.put_device(device, joined.certificate)
+        if joined.certificate is None:
+            return
+        self._admissions.changed(device.key)
+        if known is None or known.epoch != joined.network.epoch:
+            await self._new_state(joined.network)
+        self._tell_certificate(seen, joined.certificate)
+        own = self._live.of(device.id)
+        if own is not None:
+            own.say(StateUpdate(await self.state(device.network)))
+            own.say(CertificateUpdate(joined.certificate.signed))
+            own.say(self.peers_for(seen))
+
+    async def device_removed(self, device: Device, network: Network) -> None:
+        """A device is out: its link ends, relays drop its key, all others get the new State."""
+        self._parts.snapshot.drop_device(device.id)
+        self._parts.snapshot.put_network(network)
+        own = self._live.of(device.id)
+        if own is not None:
+            own.say(Removed(REMOVED))
+            own.end()
+        self._admissions.changed(device.key)
+        await self._new_state(network)
+        for link in self._members(network.id):
+            if link.device != device.id:
+                link.say(Peers(gone=(device.id,)))
+
+    def certificate_renewed(self, device: Device, issued: Issued) -> None:
+        """A device got its next certificate."""
+        seen = self._parts.snapshot.device(device.id)
+        if seen is None:
+            return
+        seen.certificate = issued
+        own = self._live.of(device.id)
+        if own is not None:
+            own.say(CertificateUpdate(issued.signed))
+        self._tell_certificate(seen, issued)
+
+    def own_device_changed(self, seen: Seen) -> None:
+        """Presence or capability changed: the owner's other devices place among themselves by it."""
+        news = Peers(own=(self._own_facts(seen),))
+        for other in self._parts.snapshot.devices(seen.kept.network):
+            if other.kept.owner == seen.kept.owner and other is not seen:
+                link = self._live.of(other.kept.id)
+                if link is not None:
+                    link.say(news)
+
+    async def state(self, network: NetworkId) -> str:
+        """The signed State of a network."""
+        known = self._states.get(network)
+        found = self._parts.snapshot.networks[network]
+        if known is None or known[0] < found.epoch:
+            await self._sign(found)
+        return self._states[network][1]
+
+    def peers_for(self, reader: Seen) -> Peers:
+        """All that a device may know of its network: certificates of all, and facts of its owner's devices.
+
+        The default policy lets everybody use every contributing device for some data, so that nobody's list is shorter.
+        """
+        snapshot = self._parts.snapshot
+        devices = [seen for seen in snapshot.devices(reader.kept.network) if seen.kept.standing == "active"]
+        return Peers(
+            certificates=tuple(
+                PeerCertificate(seen.certificate.signed, snapshot.role(seen.kept.network, seen.kept.owner) or "guest")
+                for seen in devices
+                if seen.certificate is not None
+            ),
+            own=tuple(self._own_facts(seen) for seen in devices if seen.kept.owner == reader.kept.owner),
+            full=True,
+        )
+
+    def _members(self, network: NetworkId) -> list[Link]:
+        """The links of a network's devices, without those that wait for approval."""
+        snapshot, links = self._parts.snapshot, []
+        for link in self._live.in_network(network):
+            seen = snapshot.device(link.device)
+            if seen is not None and seen.kept.standing == "active":
+                links.append(link)
+        return links
+
+    def _own_facts(self, seen: Seen) -> OwnDevice:
+        state = self._parts.snapshot.state(seen, self._parts.now_ms())
+        return OwnDevice(seen.kept.id, seen.capability, seen.condition, online=state not in ("offline", "pending"))
+
+    def _tell_certificate(self, seen: Seen, issued: Issued) -> None:
+        role = self._parts.snapshot.role(seen.kept.network, seen.kept.owner) or "guest"
+        news = Peers(certificates=(PeerCertificate(issued.signed, role),))
+        for link in self._members(seen.kept.network):
+            if link.device != seen.kept.id:
+                link.say(news)
+
+    async def _new_state(self, network: Network) -> None:
+        await self._sign(network)
+        epoch, token = self._states[network.id]
+        if epoch == network.epoch:
+            for link in self._members(network.id):
+                link.say(StateUpdate(token))
+
+    async def _sign(self, network: Network) -> None:
+        """Sign the State, unless a newer one was signed meanwhile."""
+        parts, now_ms = self._parts, self._parts.now_ms()
+        revoked = await parts.database.read(issuing.revoked_keys, network, now_ms=now_ms)
+        known = self._states.get(network.id)
+        if known is not None and known[0] > network.epoch:
+            return
+        token = issuing.state(
+            network,
+            parts.keys.network(network.id),
+            coordinator=parts.keys.public,
+            revoked=revoked,
+            relays=self.relays,
+            now_ms=now_ms,
+        )
+        self._states[network.id] = (network.epoch, token)

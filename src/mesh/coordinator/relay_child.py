@@ -1,0 +1,171 @@
+"""The relay beside the coordinator: a child process, told whom to admit over its stdin, started again if it dies.
+
+Touches: processes, files, clock.
+"""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from mesh.coordinator.admissions import RelayAdmissions
+from mesh.errors import MeshError
+from mesh.protocol import link
+from mesh.protocol.link import Admissions
+
+START_S = 15.0
+"""A Python process that imports little, on a slow and busy machine."""
+STOP_S = 2.0
+"""It has nothing to save; after this it is killed."""
+AGAIN_S = 1.0
+AGAIN_S_MAX = 30.0
+LINE_BYTES_MAX = 64 * 1024
+
+log = structlog.get_logger()
+
+
+class RelayFailed(MeshError):
+    """The relay beside the coordinator does not start. Look at the log above; `mesh doctor` checks ports and files."""
+
+    code = "coordinator.relay_failed"
+    kind = "unavailable"
+
+
+class RelayPlace(NamedTuple):
+    """Where the relay keeps its state and listens; ``port`` 0 takes the one of the last run, or a free one."""
+
+    folder: Path
+    host: str
+    port: int
+    public_url: str | None
+
+
+Ready = Callable[[str], Awaitable[None]]
+
+
+class RelayChild:
+    """Keeps one relay process running for as long as ``run`` runs."""
+
+    def __init__(self, place: RelayPlace, admissions: RelayAdmissions) -> None:
+        self._place = place
+        self._admissions = admissions
+        self._failures = 0
+
+    async def run(self, ready: Ready) -> None:
+        """Start, feed and restart the relay; ``ready`` hears its URL at each start. Ends only by cancellation."""
+        while True:
+            started = asyncio.get_running_loop().time()
+            try:
+                await self._once(ready)
+            except RelayFailed as error:
+                log.warning("relay.failed", **error.facts)
+            if asyncio.get_running_loop().time() - started > AGAIN_S_MAX:
+                self._failures = 0
+            await asyncio.sleep(min(AGAIN_S_MAX, AGAIN_S * 2**self._failures))
+            self._failures = min(self._failures + 1, 10)
+
+    async def _once(self, ready: Ready) -> None:
+        """One process from start to end; it never outlives this call."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "mesh.relay.main",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=LINE_BYTES_MAX,
+            start_new_session=True,  # Ctrl-C goes to the coordinator, which ends its child in order
+        )
+        try:
+            await self._feed(process, ready)
+        finally:
+            await asyncio.shield(_stop(process))
+
+    async def _feed(self, process: asyncio.subprocess.Process, ready: Ready) -> None:
+        assert process.stdin is not None and process.stdout is not None
+        stdin, told = process.stdin, asyncio.Event()
+        waiting: list[bytes] = [self._config()]
+
+        def tell(news: Admissions) -> None:
+            if news.full:
+                del waiting[1:]  # before the relay is up the whole list is enough; the first line is its config
+            waiting.append(link.encode(news) + b"\n")
+            told.set()
+
+        self._admissions.join(tell)
+        try:
+            async with asyncio.TaskGroup() as group:
+                feeding = group.create_task(_pour(stdin, waiting, told))
+                url = await _ready_url(process.stdout)
+                log.info("relay.ready", url=url)
+                self._keep_port(url)
+                await ready(url)
+                rest = await process.stdout.read()  # it says no more; this ends with the process
+                feeding.cancel()
+        except* (OSError, ConnectionError):
+            rest = b""
+        finally:
+            self._admissions.leave(tell)
+        code = await process.wait()
+        raise RelayFailed(code=code, rest=len(rest))
+
+    def _config(self) -> bytes:
+        place, port = self._place, self._place.port
+        if port == 0 and self._failures == 0:
+            with contextlib.suppress(OSError, ValueError):
+                port = int(self._port_file.read_text("ascii"))
+        config: dict[str, object] = {"folder": str(place.folder), "host": place.host, "port": port}
+        if place.public_url is not None:
+            config["public_url"] = place.public_url
+        return msgspec.json.encode(config) + b"\n"
+
+    @property
+    def _port_file(self) -> Path:
+        return self._place.folder / "port"
+
+    def _keep_port(self, url: str) -> None:
+        """The next start takes the same port, so that devices that know the URL find the relay again."""
+        port = url.rpartition(":")[2].rstrip("/")
+        if port.isdigit():
+            self._place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._port_file.write_text(port, "ascii")
+
+
+async def _ready_url(stdout: asyncio.StreamReader) -> str:
+    """The URL in the child's first line. Raises RelayFailed."""
+    try:
+        async with asyncio.timeout(START_S):
+            line = await stdout.readline()
+        said = msgspec.json.decode(line)
+        if said.get("event") != "ready":
+            raise RelayFailed(said=str(said.get("error", {}).get("code", ""))[:64])
+        return str(said["url"])
+    except (TimeoutError, msgspec.DecodeError, UnicodeDecodeError, KeyError, AttributeError) as error:
+        raise RelayFailed(reason=type(error).__name__) from error
+
+
+async def _pour(stdin: asyncio.StreamWriter, waiting: list[bytes], told: asyncio.Event) -> None:
+    """Write lines as they come; a relay that reads slowly holds nobody up."""
+    while True:
+        told.clear()
+        while waiting:
+            stdin.write(waiting.pop(0))
+            await stdin.drain()
+        await told.wait()
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+    await process.wait()
