@@ -73,7 +73,7 @@ class Prepared:
     def rendered(self) -> tuple[str, dict[str, Any], Callable[[Iterable[Any]], Any]]:
         """The SQL, the values that are part of it, and what makes a named row of a result's tuple."""
         compiled: Any = self._statement.compile(dialect=_DIALECT, column_keys=self._columns)
-        constants = {bind.key: bind.effective_value for bind in compiled.binds.values() if not bind.required}
+        constants = {name: bind.effective_value for bind, name in compiled.bind_names.items() if not bind.required}
         columns = [column.keyname for column in compiled._result_columns or ()]
         row: Any = namedtuple
         return str(compiled), constants, row("Found", columns, rename=True)._make
