@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mesh import __version__
-from mesh.cli import auth, device, job, ledger, members, models, net, run, running, serve, up
+from mesh.cli import auth, device, invite, job, ledger, members, models, net, run, running, serve
 from mesh.cli.output import INTERRUPTED, exit_code, show_error
 from mesh.errors import MeshError
 
@@ -48,13 +48,13 @@ def start(
         raise typer.Exit
 
 
-up.add_to(app)
 serve.add_to(app)
 running.add_to(app)
 app.add_typer(auth.app, name="auth")
 app.add_typer(net.app, name="net")
 app.add_typer(device.app, name="device")
 app.add_typer(members.app, name="members")
+app.add_typer(invite.app, name="invite")
 app.add_typer(run.app, name="run")
 app.add_typer(job.app, name="job")
 app.add_typer(ledger.app, name="ledger")

@@ -101,7 +101,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str =
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         shown.add_column(column.lstrip("#"), justify="right" if column.startswith("#") else "left")
     for row in listed:

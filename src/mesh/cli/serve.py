@@ -1,8 +1,12 @@
 """`mesh serve`: the coordinator of an installation, with a relay beside it.
 
-Touches: files (its data), sockets, the database, processes (the relay): all through the coordinator.
+Touches: files (its data), sockets, the database, processes (the relay), all through the coordinator; stdin.
 """
 
+import os
+import signal
+import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -25,9 +29,11 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")] = 8400,
     public_url: Annotated[str | None, typer.Option("--public-url", help="How others reach it.")] = None,
     database: Annotated[str | None, typer.Option("--database", help="Another database than SQLite in --data.")] = None,
+    tied: Annotated[bool, typer.Option("--tied", hidden=True, help="Leave when stdin closes.")] = False,
     json: Json = False,
 ) -> None:
     """Run a coordinator and a relay in the foreground, until Ctrl-C."""
+    from mesh.cli import logs
     from mesh.coordinator.config import Config
     from mesh.coordinator.main import Ready, run
 
@@ -41,5 +47,15 @@ def serve(
         value = {"event": "ready", "url": now.url, "claim": now.claim, "relay": now.relay}
         out.result(value, people)
 
+    logs.to_stderr()
+    if tied:
+        threading.Thread(target=_leave_with_stdin, daemon=True).start()
     folder = (data or here.home().coordinator_data).absolute()
     run(Config(data=folder, host=host, port=port, public_url=public_url, database=database), ready)
+
+
+def _leave_with_stdin() -> None:
+    """Whoever started this holds the other end of stdin: when they are gone, however, this leaves too."""
+    while sys.stdin.buffer.read(1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

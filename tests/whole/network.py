@@ -1,0 +1,122 @@
+"""Real networks for whole-system tests: processes, sockets and files as people have them.
+
+Touches: processes, files, sockets (all through the `mesh` command).
+"""
+
+import fcntl
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mesh.cli.programs import Program
+from mesh.cli.stage import Player, Stage
+
+T = TypeVar("T")
+CACHE = Path(__file__).resolve().parents[2] / ".dev" / "models"
+"""Models are fetched once per checkout, by Mesh's own catalogue, and linked into each test's homes."""
+WAIT_S = 30.0
+
+
+def eventually(probe: Callable[[], T | None], what: str, timeout_s: float = WAIT_S) -> T:
+    """Ask until there is an answer that counts; fail with ``what`` after the limit."""
+    end = time.monotonic() + timeout_s
+    while True:
+        answer = probe()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"it did not happen within {timeout_s:.0f} s: {what}")
+        time.sleep(0.05)  # between two looks at another process; what is waited for is the answer
+
+
+def give_model(player: Player) -> None:
+    """Put the embedding model into a player's home, fetching it the first time in this checkout."""
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    with (CACHE.parent / "models.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (CACHE.parent / "home").mkdir(exist_ok=True)
+        if not CACHE.exists():
+            player.mesh("models", "pull")
+            shutil.copytree(player.home / "models", CACHE)
+            return
+    shutil.copytree(CACHE, player.home / "models", dirs_exist_ok=True)
+
+
+class Network:
+    """A coordinator with its relay, Ada who owns it, and whoever else is asked in."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.ada = stage.player("ada")
+        self.served = self.serve()
+        self.claim_link = str(self.served.ready["claim"])
+        self.ada.mesh("auth", "claim", "-", "--name", "Ada", stdin=self.claim_link)
+        self.id = self.ada.mesh("net", "create", "friends")["network"]
+        self.devices: dict[str, str] = {}
+        self.agents: dict[str, Program] = {}
+
+    def serve(self, port: str = "0") -> Program:
+        """Start the coordinator (again)."""
+        return self.ada.start("serve", "--data", str(self.stage.folder / "coordinator"), "--port", port)
+
+    @property
+    def port(self) -> str:
+        """The port that the coordinator listens on."""
+        return str(self.served.ready["url"]).rpartition(":")[2]
+
+    def person(self, name: str, role: str = "member") -> Player:
+        """Ask somebody in: they have their own home and are signed in."""
+        player = self.stage.player(name)
+        link = self.ada.mesh("members", "invite", "--role", role)["link"]
+        player.mesh("auth", "claim", "-", "--name", name.capitalize(), stdin=link)
+        return player
+
+    def join(self, player: Player, name: str | None = None) -> str:
+        """Make a player's home a device of theirs; returns its id."""
+        name = name or f"{player.name}-laptop"
+        link = player.mesh("device", "invite")["link"]
+        joined = player.mesh("device", "join", "-", "--name", name, stdin=link)
+        self.devices[player.name] = joined["device"]
+        return str(joined["device"])
+
+    def up(self, player: Player, *options: str) -> Program:
+        """Start a player's agent; its home has the model."""
+        if not (player.home / "models").exists():
+            give_model(player)
+        self.agents[player.name] = player.start("up", *options)
+        return self.agents[player.name]
+
+    def second_home(self, player: Player, name: str) -> Player:
+        """Another machine of the same person: it joins as their device."""
+        other = self.stage.player(name)
+        link = player.mesh("device", "invite")["link"]
+        joined = other.mesh("device", "join", "-", "--name", name, stdin=link)
+        self.devices[name] = joined["device"]
+        return other
+
+    def ready(self, *names: str) -> None:
+        """Wait until the coordinator sees these players' devices ready."""
+        for name in names:
+            device = self.devices[name]
+
+            def seen(device: str = device) -> bool:
+                listed = self.ada.mesh("device", "list")["devices"]
+                return any(one["device"] == device and one["state"] == "ready" for one in listed)
+
+            eventually(seen, f"{name}'s device is ready")
+
+    def embed(self, player: Player, *texts: str, on: str | None = None) -> dict[str, Any]:
+        """Embed texts from a player's device, on somebody's device if that is said."""
+        arguments = [part for text in texts for part in ("--text", text)]
+        where = ("--device", self.devices[on]) if on else ()
+        return player.mesh("run", "embeddings", *arguments, *where)
+
+
+@contextmanager
+def a_network(folder: Path) -> Iterator[Network]:
+    """A fresh network; everything is stopped at the end."""
+    with Stage(folder) as stage:
+        yield Network(stage)

@@ -1,0 +1,104 @@
+"""Whoever should not get in does not, and learns why."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from mesh.cli.stage import Outcome
+from whole.network import Network, a_network, eventually
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with a_network(tmp_path_factory.mktemp("invites")) as made:
+        yield made
+
+
+def refused(outcome: Outcome, code: str, exit_code: int) -> None:
+    assert outcome.value["error"]["code"] == code
+    assert outcome.exit_code == exit_code
+    assert code in outcome.said, "people see the code too"
+
+
+def test_the_installation_is_claimed_once(network: Network) -> None:
+    late = network.stage.player("late")
+    refused(late.attempt("auth", "claim", "-", "--name", "Late", stdin=network.claim_link), "installation.claimed", 1)
+    assert not (late.home / "home.json").exists(), "a failed claim leaves no trace"
+
+
+def test_a_link_with_another_secret_is_unknown(network: Network) -> None:
+    link = network.ada.mesh("device", "invite")["link"]
+    head, _, fragment = link.partition("#v1.")
+    forged = f"{head}#v1.{'A' * 43}{fragment[43:]}"
+    refused(network.stage.player("m1").attempt("device", "join", forged, "--name", "m1"), "token.unknown", 1)
+    refused(network.stage.player("m1").attempt("device", "join", link[:-10], "--name", "m1"), "link.invalid", 2)
+
+
+def test_a_link_for_another_coordinator_key_is_refused(network: Network) -> None:
+    link = network.ada.mesh("device", "invite")["link"]
+    key = link.rpartition("#")[2].split(".")[2]
+    other = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"  # a sound key, nobody's here
+    outcome = network.stage.player("m2").attempt("device", "join", link.replace(key, other), "--name", "m2")
+    assert outcome.exit_code != 0 and not (network.stage.folder / "m2" / "home.json").exists()
+
+
+def test_an_invite_ends(network: Network) -> None:
+    minted = network.ada.mesh("device", "invite", "--expires", "1s")
+
+    def ended() -> bool:
+        tokens = network.ada.mesh("invite", "list")["tokens"]
+        return any(one["token_id"] == minted["token"] and one["state"] == "expired" for one in tokens)
+
+    eventually(ended, "the invite expires")
+    outcome = network.stage.player("m3").attempt("device", "join", minted["link"], "--name", "m3")
+    refused(outcome, "token.expired", 1)
+
+
+def test_an_invite_is_used_as_often_as_it_says(network: Network) -> None:
+    link = network.ada.mesh("device", "invite", "--uses", "2")["link"]
+    for name in ("m4", "m5"):
+        assert network.stage.player(name).mesh("device", "join", link, "--name", name)["device"]
+    refused(network.stage.player("m6").attempt("device", "join", link, "--name", "m6"), "token.used", 1)
+
+
+def test_a_revoked_invite_lets_nobody_in(network: Network) -> None:
+    minted = network.ada.mesh("members", "invite", "--name", "Eve")
+    network.ada.mesh("invite", "revoke", minted["token"])
+    outcome = network.stage.player("eve").attempt("auth", "claim", minted["link"], "--name", "Eve")
+    refused(outcome, "token.revoked", 1)
+
+
+def test_a_persons_link_is_no_devices_link(network: Network) -> None:
+    link = network.ada.mesh("members", "invite")["link"]
+    outcome = network.stage.player("m7").attempt("device", "join", link, "--name", "m7")
+    refused(outcome, "token.wrong_purpose", 2)
+
+
+def test_an_invite_may_ask_for_approval(network: Network) -> None:
+    link = network.ada.mesh("device", "invite", "--approve")["link"]
+    joined = network.stage.player("m8").mesh("device", "join", link, "--name", "m8")
+    assert joined["state"] == "pending"
+    network.ada.mesh("device", "approve", joined["device"])
+    states = {one["device"]: one["state"] for one in network.ada.mesh("device", "list")["devices"]}
+    assert states[joined["device"]] == "offline"
+
+
+def test_a_removed_device_is_gone_and_an_unknown_one_is_said_to_be(network: Network) -> None:
+    link = network.ada.mesh("device", "invite")["link"]
+    joined = network.stage.player("m9").mesh("device", "join", link, "--name", "m9")
+    network.ada.mesh("device", "remove", joined["device"])
+    refused(network.ada.attempt("device", "remove", "nobody"), "device.unknown", 1)
+
+
+def test_a_member_may_not_do_what_admins_do(network: Network) -> None:
+    ben = network.person("ben")
+    refused(ben.attempt("members", "invite", "--role", "admin"), "members.not_allowed", 3)
+
+
+def test_names_that_steer_terminals_are_refused_or_shown_plainly(network: Network) -> None:
+    link = network.ada.mesh("device", "invite")["link"]
+    outcome = network.stage.player("m10").attempt("device", "join", link, "--name", "[link=http://x]a")
+    refused(outcome, "usage.name", 2)
+    invite = network.ada.mesh("members", "invite")["link"]
+    outcome = network.stage.player("esc").attempt("auth", "claim", invite, "--name", "a\x1b]0;b\x07")
+    assert outcome.exit_code == 2 and "\x1b" not in outcome.said
