@@ -25,6 +25,7 @@ pytestmark = pytest.mark.anyio
 
 A, B = a_key("a"), a_key("b")
 LIMIT_S = 20.0
+NOT_A_KEY = b'{"heard_at_ms":9000000000000,"admissions":[{"key":"zz","networks":[1]}]}'
 
 
 def named(*keys: SigningKey, networks: tuple[int, ...] = (1,)) -> tuple[Admission, ...]:
@@ -155,7 +156,7 @@ def test_the_list_serves_a_day_and_no_longer(tmp_path: Path) -> None:
     assert AdmittedKeys(path, wall=lambda: now[0]).load() == []
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xff", b'{"heard_at_ms":1,"admissions":[1]}'])
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xff", b'{"heard_at_ms":1,"admissions":[1]}', NOT_A_KEY])
 def test_an_unreadable_list_is_an_empty_one(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "admissions.json").write_bytes(content)
     assert AdmittedKeys(tmp_path / "admissions.json").load() == []

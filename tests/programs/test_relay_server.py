@@ -13,6 +13,7 @@ from mesh.ids import DeviceKey
 from mesh.protocol import relayed
 from mesh.relay.door import ESTABLISH_S, HALF_OPEN_PER_SOURCE_MAX, source_of
 from mesh.relay.server import BACKLOG_BYTES_MAX, CannotListen, Relay
+from mesh.units import MIB
 from relay_client import Denied, a_key, a_relay, connected, derive_key, public, upgraded
 
 pytestmark = pytest.mark.anyio
@@ -344,6 +345,20 @@ async def test_a_receiver_that_does_not_read_costs_its_sender_nothing() -> None:
         assert await a.heard() == []
         b.socket.transport.resume_reading()
         assert await b.ended() == 1006
+
+
+async def test_receivers_that_do_not_read_share_a_bound() -> None:
+    relay = Relay(backlog_total=1 * MIB)
+    async with a_relay({A: (1,), B: (1,), C: (1,)}, relay) as (_, url), connected(url, A) as a:
+        async with connected(url, B) as b, connected(url, C) as c:
+            b.socket.transport.pause_reading()
+            c.socket.transport.pause_reading()
+            async with asyncio.timeout(LIMIT_S):
+                while relay.backlog_max != MIB // 2:
+                    await a.send(to(B, bytes(60_000)))
+                    await a.send(to(C, bytes(60_000)))
+                    await a.heard()
+        await until(lambda: relay.backlog_max == BACKLOG_BYTES_MAX)  # they have gone: all is as before
 
 
 async def silent_connections(url: str, count: int) -> list[socket.socket]:

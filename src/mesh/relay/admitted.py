@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
-from mesh.ids import DeviceKey
+from mesh.ids import DeviceKey, is_device_key
 from mesh.protocol.link import Admission, Admissions
 
 SERVES_ALONE_S: Final = 24 * 3600.0
@@ -65,6 +65,8 @@ class AdmittedKeys:
         except FileNotFoundError:
             return []
         except (msgspec.DecodeError, UnicodeDecodeError):
+            kept = None
+        if kept is None or not all(is_device_key(admission.key) for admission in kept.admissions):
             structlog.get_logger().warning("relay.admissions_unreadable", path=str(self._path))
             return []
         self._heard_at = kept.heard_at_ms / 1000

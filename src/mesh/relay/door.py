@@ -8,6 +8,7 @@ Touches: sockets.
 """
 
 import ipaddress
+import os
 import socket
 from collections.abc import Callable
 from typing import Any, Final
@@ -71,6 +72,11 @@ class Door:
                 return  # the rest is younger
             self._cut(descriptor)
 
+    def cut_all(self) -> None:
+        """The relay stops."""
+        for descriptor in list(self._half_open):
+            self._cut(descriptor)
+
     def _cut(self, descriptor: int) -> None:
         held = self._half_open[descriptor][0]
         self.left(descriptor)
@@ -125,7 +131,8 @@ def bind(host: str, port: int) -> socket.socket:
     family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     bound = socket.socket(family, kind, proto)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # elsewhere it would let another program take the port
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except OSError:
         bound.close()

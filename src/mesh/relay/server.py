@@ -33,6 +33,9 @@ BYTES_PER_S_MAX: Final = 256 * MIB
 """What one client may send each second: about half of what one core forwards, so that no client takes it all."""
 BACKLOG_BYTES_MAX: Final = 8 * MIB
 """What may wait for one receiver; above it frames to it are dropped. Measured: more only adds delay."""
+BACKLOG_BYTES_TOTAL: Final = 128 * MIB
+"""What may wait for all receivers together; above it each gets an equal share, so that a crowd of slow (or hostile)
+receivers cannot take the machine's memory. Looked at each tick."""
 READ_BUFFER_BYTES: Final = 64 * KIB
 """First size of a connection's read buffer: measured 81 KiB per idle client in all, and room for the longest frame."""
 WRITE_STALLED_S: Final = 2.0
@@ -55,11 +58,21 @@ class CannotListen(MeshError):
 class Relay:
     """One relay: ``start``, feed it ``admissions``, ``run`` its clock, ``stop``."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic, bytes_per_s: float = BYTES_PER_S_MAX) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        bytes_per_s: float = BYTES_PER_S_MAX,
+        backlog_total: int = BACKLOG_BYTES_TOTAL,
+    ) -> None:
+        """The limits are arguments so that tests and benchmarks can reach or lift them."""
         self.pairing = Pairing(randomness=os.urandom, bytes_per_s=bytes_per_s)
         self.door = Door()
         self.clock = clock
         self.handshakes: dict[str, int] = {"accepted": 0, "denied": 0}
+        self.backlog_max = BACKLOG_BYTES_MAX
+        """What may wait for one receiver now."""
+        self._backlog_total = backlog_total
         self._links: dict[int, _Link] = {}
         self._servers: list[asyncio.Server] = []
         self._next_conn = 0
@@ -94,9 +107,7 @@ class Relay:
             await asyncio.sleep(TICK_S)
             now = self.clock()
             self.door.tick(now)
-            for link in [link for link in self._links.values() if link.stalled(now)]:
-                self.pairing.counters.closed["stalled"] += 1
-                link.end(graceful=False)
+            self._look_at_backlogs(now)
             self.perform(self.pairing.tick(now))
 
     async def stop(self) -> None:
@@ -106,6 +117,7 @@ class Relay:
             server.close()
         for link in list(self._links.values()):
             link.end(graceful=False)
+        self.door.cut_all()
         await asyncio.sleep(0)  # the loop closes what was cut
 
     def admissions(self, changes: Iterable[tuple[DeviceKey, Iterable[int]]], *, full: bool) -> None:
@@ -169,6 +181,14 @@ class Relay:
         if self._links.pop(conn, None) is not None:
             self.perform(self.pairing.closed(conn))
 
+    def _look_at_backlogs(self, now: float) -> None:
+        waiting = [link.waiting for link in self._links.values() if link.waiting]
+        crowded = sum(waiting) > self._backlog_total
+        self.backlog_max = min(BACKLOG_BYTES_MAX, self._backlog_total // len(waiting) if crowded else BACKLOG_BYTES_MAX)
+        for link in [link for link in self._links.values() if link.stalled(now)]:
+            self.pairing.counters.closed["stalled"] += 1
+            link.end(graceful=False)
+
     def _send(self, link: "_Link", effect: Send) -> None:
         counters = self.pairing.counters
         if not link.send(effect.head, effect.body):
@@ -198,7 +218,7 @@ class _Link(WSListener):
         self._resuming: asyncio.TimerHandle | None = None
         self._ended = False
         self._sent = 0
-        self._taken = 0
+        self._taken = -1
         self._taken_at = 0.0
 
     # --- called by picows ---------------------------------------------------------------------------------------------
@@ -237,9 +257,14 @@ class _Link(WSListener):
 
     # --- called by the relay ------------------------------------------------------------------------------------------
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that this client has not taken yet (beyond what the kernel holds)."""
+        return self._socket.get_write_buffer_size()
+
     def send(self, head: bytes, body: Buffer = b"") -> bool:
         """Hand a message to the socket; False where too much waits already and it was dropped."""
-        if self._ended or self._socket.get_write_buffer_size() > BACKLOG_BYTES_MAX:
+        if self._ended or self.waiting > self._relay.backlog_max:
             return False
         message = _join((_HEADER_ROOM, head, body))
         self._sent += len(message)
@@ -248,7 +273,7 @@ class _Link(WSListener):
 
     def stalled(self, now: float) -> bool:
         """Whether bytes wait and none was taken for ``WRITE_STALLED_S``."""
-        waiting = self._socket.get_write_buffer_size()
+        waiting = self.waiting
         taken = self._sent - waiting
         if waiting == 0 or taken != self._taken:
             self._taken = taken
@@ -293,7 +318,7 @@ class _Link(WSListener):
         if kind == WSMsgType.CLOSE:
             self.end(graceful=True, code=WSCloseCode.OK)
         elif kind == WSMsgType.PING:
-            if self._socket.get_write_buffer_size() <= BACKLOG_BYTES_MAX:
+            if self.waiting <= self._relay.backlog_max:
                 self._transport.send_pong(frame.get_payload_as_bytes())
         elif self._challenge is not None:
             self.end(graceful=False, code=WSCloseCode.PROTOCOL_ERROR)  # a handshake has no other frames
