@@ -41,16 +41,16 @@ class Parts(NamedTuple):
 class Coordination:
     """Turns link messages into calls, and calls into link messages."""
 
-    def __init__(self, client: LinkClient, hello: Callable[[], link.Hello]) -> None:
-        """``hello``: what this device is and runs now. ``parts`` must be set before ``run``."""
+    def __init__(self, client: LinkClient) -> None:
         self.parts: Parts
+        """Set by the wiring before ``run``, as ``hello`` is: what this device is and runs now."""
+        self.hello: Callable[[], link.Hello]
         self.on_drain: Callable[[bool], None] = lambda resume: None
         self.welcomed = asyncio.Event()
         """Set once the coordinator has welcomed this device with a State and a certificate, and its peers are known."""
         self.removed: str | None = None
         self.last_down = ""
         self._client = client
-        self._hello = hello
         self._asked: dict[RequestId, asyncio.Future[link.Placed | link.Refused]] = {}
         self._closing: asyncio.Queue[PermitId] = asyncio.Queue()
         self._remember = asyncio.Event()
@@ -79,7 +79,7 @@ class Coordination:
 
     async def say_hello(self) -> None:
         """Tell what this device is and runs: after every Welcome, and when it changes."""
-        await self._client.send(self._hello())
+        await self._client.send(self.hello())
 
     async def started(self, job: JobId, attempt: int, requester: DeviceId) -> None:
         """Tell people who watch that a job began here."""

@@ -65,6 +65,7 @@ class Membership:
         """``record``: which device of whom this is, as the join wrote it down."""
         self.network = record.network
         self.me = record.id
+        self.name = record.name
         self.member = record.member
         self.key = key
         self.clock = clock

@@ -39,13 +39,14 @@ class Models(Protocol):
 class Myself:
     """This device's account of itself."""
 
-    def __init__(self, device: DeviceId, probe: Probe, models: Models, load: Callable[[], Load]) -> None:
+    def __init__(self, device: DeviceId, probe: Probe, models: Models) -> None:
         self.device = device
         self.wanted: Wanted = "ready"
+        self.load: Callable[[], Load] = Load
+        """The worker's queue; set by the wiring."""
         self.on_change: Callable[[], None] = lambda: None
         self._probe = probe
         self._models = models
-        self._load = load
         self._read = self._measure()
 
     def condition(self) -> Condition:
@@ -56,7 +57,7 @@ class Myself:
     def own_facts(self) -> OwnDevice:
         """What this device is and how it is now, by the last reading of its sensors."""
         now = msgspec.structs.replace(
-            self._read, state=self.wanted, load=self._load(), warm=self._models.warm(), contributes=self.contributes
+            self._read, state=self.wanted, load=self.load(), warm=self._models.warm(), contributes=self.contributes
         )
         return OwnDevice(self.device, self.capability(), now, online=True)
 
@@ -86,4 +87,4 @@ class Myself:
             self.wanted = "ready" if wanted == "draining" else wanted
 
     def _measure(self) -> Condition:
-        return self._probe.condition(self.wanted, self._load(), self._models.warm())
+        return self._probe.condition(self.wanted, self.load(), self._models.warm())

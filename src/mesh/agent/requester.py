@@ -79,6 +79,8 @@ class Requester:
         self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
         self._waiting: dict[Key, _Waiting] = {}
         self._running: dict[JobId, asyncio.Task[Any]] = {}
+        self._answering: set[asyncio.Task[None]] = set()
+        self._beats: dict[SessionStream, list[asyncio.Future[None]]] = {}
 
     @property
     def running(self) -> int:
@@ -89,6 +91,24 @@ class Requester:
         """Cancel a job of this device; False if it is not under way."""
         task = self._running.get(job)
         return task is not None and task.cancel()
+
+    async def stop(self) -> None:
+        """Cancel what is under way and write its answers down."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._answering)
+
+    async def beat(self, stream: SessionStream) -> None:
+        """Send a beat and wait for its answer: one round trip to the worker."""
+        answered = asyncio.get_running_loop().create_future()
+        self._beats.setdefault(stream, []).append(answered)
+        stream.send(frames.Beat())
+        try:
+            await answered
+        finally:
+            self._beats.pop(stream, None)
 
     async def run(self, ask: Ask, on_progress: OnProgress | None = None) -> Result:
         """Do a job somewhere. Raises BadInput, NowhereToRun, AllBusy, JobFailed, JobTimedOut and planning's errors."""
@@ -113,7 +133,9 @@ class Requester:
             raise
         finally:
             del self._running[job.id]
-            self.spawn(self._answer(job, won, "" if won else error.wire_code))
+            answering = self.spawn(self._answer(job, won, "" if won else error.wire_code))
+            self._answering.add(answering)
+            answering.add_done_callback(self._answering.discard)
 
     async def _until_done(self, job: Job, on_progress: OnProgress | None) -> Won:
         """Try device after device. Raises what the caller should see when there is no result."""
@@ -235,7 +257,12 @@ class Requester:
 
     def frame(self, peer: PeerConnection, stream: SessionStream, frame: AnyFrame) -> None:
         """Act on an answer of an admitted peer."""
-        if isinstance(frame, frames.Beat | frames.Hello | frames.Blob):
+        if isinstance(frame, frames.Beat):
+            for answered in self._beats.pop(stream, []):
+                if not answered.done():
+                    answered.set_result(None)
+            return
+        if isinstance(frame, frames.Hello | frames.Blob):
             return
         waiting = self._waiting.get((frame.job, frame.attempt))
         if waiting is None:

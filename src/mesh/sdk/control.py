@@ -7,8 +7,10 @@ agent). A request is answered by any number of ``Ping`` or ``Progress`` lines an
 Touches: the agent's Unix socket.
 """
 
+import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +22,8 @@ from mesh.protocol.values import Capability, Condition, DeviceState, Explanation
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """10,000 embeddings in base64 are 20 MB; three times that bounds what either side keeps of a line."""
+NAME_BYTES_MAX = 100
+"""Socket names are at most 107 bytes on Linux, 103 on macOS."""
 CONNECT_S = 2.0
 """A local socket answers at once or nobody listens."""
 
@@ -227,7 +231,8 @@ def stream(path: Path, request: Request, timeout_s: float) -> Iterator[AnyAnswer
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(CONNECT_S)
         try:
-            connection.connect(str(path))
+            with reachable(path) as name:
+                connection.connect(name)
         except OSError as error:
             raise AgentAway from error
         connection.settimeout(timeout_s)
@@ -239,6 +244,19 @@ def stream(path: Path, request: Request, timeout_s: float) -> Iterator[AnyAnswer
             raise ControlBroken("The agent of this home does not answer. Look at agent.log in MESH_HOME.") from error
         except OSError as error:
             raise AgentAway("The agent of this home stopped. Start it with `mesh up`.") from error
+
+
+@contextmanager
+def reachable(path: Path) -> Iterator[str]:
+    """A name of the socket that fits into an address: deep homes go through a handle on their folder (Linux)."""
+    if len(os.fsencode(path)) <= NAME_BYTES_MAX:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 def ask(path: Path, request: Request, timeout_s: float) -> AnyAnswer:

@@ -1,0 +1,174 @@
+"""What the command line may ask of the agent, answered: status, run, ping, peers, models, pause, cancel, stop.
+
+Touches: the clock (ping).
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mesh import __version__
+from mesh.agent.asked import Ask
+from mesh.agent.coordination import Coordination
+from mesh.agent.membership import Membership, Peer
+from mesh.agent.myself import Myself
+from mesh.agent.outbox import Outbox
+from mesh.agent.planning import Planner
+from mesh.agent.requester import Requester
+from mesh.agent.sessions import Sessions
+from mesh.agent.store import Store
+from mesh.agent.worker import Worker
+from mesh.errors import MeshError
+from mesh.ids import JobId
+from mesh.sdk import control
+from mesh.transport.interface import TransportTimeout
+from mesh.workloads.contract import Payload
+from mesh.workloads.known import workload_named
+
+PINGS_MAX = 1000
+PING_S = 5.0
+
+
+class UnknownDevice(MeshError):
+    """This network has no such device, or its name is ambiguous. `mesh device list` shows all."""
+
+    code = "device.unknown"
+    kind = "not_found"
+
+
+class UnknownJob(MeshError):
+    """No such job is running here. `mesh job list` shows all."""
+
+    code = "job.unknown"
+    kind = "not_found"
+
+
+class Parts(NamedTuple):
+    """The running agent."""
+
+    membership: Membership
+    myself: Myself
+    coordination: Coordination
+    sessions: Sessions
+    planner: Planner
+    requester: Requester
+    worker: Worker
+    outbox: Outbox
+    store: Store
+
+
+class Desk:
+    """Answers one request at a time per connection."""
+
+    def __init__(self, parts: Parts, *, started_ms: int, stop: Callable[[], None]) -> None:
+        self._parts = parts
+        self._started_ms = started_ms
+        self._stop = stop
+        self.gateway: str | None = None
+
+    async def answer(self, request: control.AnyRequest, say: Callable[[control.Answer], None]) -> control.Answer:
+        """Do what is asked. Raises MeshErrors for the asker."""
+        if isinstance(request, control.GetStatus):
+            return await self._status()
+        if isinstance(request, control.Run):
+            return await self._run(request, say)
+        if isinstance(request, control.PingDevice):
+            return await self._ping(request, say)
+        if isinstance(request, control.GetPeers):
+            return self._peers()
+        if isinstance(request, control.GetModels):
+            return control.Models(self._parts.myself.capability())
+        if isinstance(request, control.SetState):
+            self._parts.myself.want(request.state)
+            await self._parts.myself.remember(self._parts.store)
+            return await self._status()
+        if isinstance(request, control.Cancel):
+            return self._cancel(request.job)
+        self._stop()
+        return control.Ok()
+
+    async def _status(self) -> control.Status:
+        parts = self._parts
+        return control.Status(
+            device=parts.membership.me,
+            name=parts.membership.name,
+            network=parts.membership.network,
+            member=parts.membership.member,
+            software=__version__,
+            link="up" if parts.coordination.up else "down",
+            condition=parts.myself.condition(),
+            capability=parts.myself.capability(),
+            gateway=self.gateway,
+            epoch=parts.membership.epoch,
+            peers=len(parts.membership.peers),
+            jobs_running=parts.requester.running + parts.worker.busy,
+            outbox=await parts.outbox.size(),
+            started_ms=self._started_ms,
+        )
+
+    async def _run(self, request: control.Run, say: Callable[[control.Answer], None]) -> control.Ran:
+        ask = Ask(
+            workload_named(request.workload),
+            Payload(request.manifest, request.blobs),
+            request.model,
+            request.sensitivity,
+            request.routing,
+            request.max_cost,
+            request.limit_s,
+        )
+        result = await self._parts.requester.run(
+            ask, lambda job, stage, fraction: say(control.Progress(job, stage, fraction))
+        )
+        return control.Ran(
+            job=result.job,
+            device=result.device,
+            path=result.path,
+            charge=result.charge,
+            units=result.units,
+            model=result.model,
+            manifest=result.payload.manifest,
+            blobs=result.payload.blobs,
+            attempts=tuple(control.AttemptLine(one.device, one.attempt, one.path, one.code) for one in result.attempts),
+            explanation=result.explanation,
+        )
+
+    async def _ping(self, request: control.PingDevice, say: Callable[[control.Answer], None]) -> control.Ok:
+        found = self._parts.membership.find(request.device)
+        if found is None:
+            raise UnknownDevice
+        loop = asyncio.get_running_loop()
+        for number in range(1, min(max(1, request.count), PINGS_MAX) + 1):
+            peer = await self._parts.sessions.reach(self._parts.planner.address(found.certificate.device))
+            stream = await peer.asking()
+            started = loop.time()
+            try:
+                async with asyncio.timeout(PING_S):
+                    await self._parts.requester.beat(stream)
+            except TimeoutError as error:
+                raise TransportTimeout from error
+            rtt_ms = (loop.time() - started) * 1000
+            say(control.Ping(number, found.certificate.device, peer.path().kind, round(rtt_ms, 3)))
+            if number < request.count:
+                await asyncio.sleep(min(max(request.interval_s, 0.0), 60.0))
+        return control.Ok()
+
+    def _peers(self) -> control.Peers:
+        return control.Peers(tuple(self._peer(peer) for peer in self._parts.membership.peers))
+
+    def _peer(self, peer: Peer) -> control.Peer:
+        certificate, membership = peer.certificate, self._parts.membership
+        own = membership.own.get(certificate.device)
+        connected = self._parts.sessions.connected(certificate.key)
+        return control.Peer(
+            device=certificate.device,
+            name=certificate.name,
+            owner=certificate.owner,
+            own=membership.is_own(certificate.device),
+            state=None if own is None else own.condition.state,
+            path=None if connected is None else connected.path().kind,
+        )
+
+    def _cancel(self, job: JobId) -> control.Ok:
+        if not self._parts.requester.cancel(job):
+            raise UnknownJob(job=job)
+        return control.Ok()

@@ -1,0 +1,122 @@
+"""Serving the gateway: the port and key of this home, chosen at its first start and kept.
+
+Touches: a loopback socket, gateway.json in the home, the system's randomness.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import msgspec
+import uvicorn
+
+from mesh.agent.gateway.app import Gateway, Run
+from mesh.agent.gateway.door import GatewayDoor
+from mesh.errors import MeshError
+from mesh.sdk.home import Home, HomeUnreadable, write_secret
+
+HOST = "127.0.0.1"
+PORT_WANTED = 8411
+"""Tried first by a home that has no port yet; any free one is as good."""
+KEY_BYTES = 32
+START_S = 10.0
+
+
+class PortTaken(MeshError):
+    """The gateway's port is in use by another program. Stop that program, or delete gateway.json for a new port."""
+
+    code = "gateway.port_taken"
+    kind = "conflict"
+
+
+class Address(NamedTuple):
+    """Where the gateway listens, and the key that opens it."""
+
+    url: str
+    key: str
+
+    def __repr__(self) -> str:
+        return f"Address({self.url})"
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    port: int
+    key: str
+
+
+@asynccontextmanager
+async def served(home: Home, run: Run) -> AsyncIterator[Address]:
+    """Serve the gateway inside the block. Raises PortTaken, HomeUnreadable."""
+    listener, kept = _listen(home)
+    door = GatewayDoor(Gateway(run), kept.port, kept.key)
+    config = uvicorn.Config(
+        door, log_config=None, access_log=False, lifespan="off", ws="none", http="httptools", loop="asyncio",
+        timeout_graceful_shutdown=2, server_header=False, date_header=False, proxy_headers=False,
+    )  # fmt: skip
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        async with asyncio.timeout(START_S):
+            await server.ready.wait()
+        yield Address(f"http://{HOST}:{kept.port}", kept.key)
+    finally:
+        server.should_exit = True
+        await asyncio.shield(serving)
+        listener.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn inside a program that has its own signals."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the agent."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell that it is done."""
+        await super().startup(sockets)
+        self.ready.set()
+
+
+def _listen(home: Home) -> tuple[socket.socket, _Kept]:
+    """Bind the home's port; the first time choose one and keep it with a new key."""
+    try:
+        kept = msgspec.json.decode(home.gateway_file.read_bytes(), type=_Kept)
+    except FileNotFoundError:
+        listener = _bind(PORT_WANTED) or _bind(0)
+        assert listener is not None
+        kept = _Kept(listener.getsockname()[1], secrets.token_urlsafe(KEY_BYTES))
+        write_secret(home.gateway_file, msgspec.json.encode(kept))
+        return listener, kept
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise HomeUnreadable(f"{home.gateway_file} is damaged. Delete it; a new port and key are made.") from error
+    bound = _bind(kept.port)
+    if bound is None:
+        raise PortTaken(
+            f"Port {kept.port} of the gateway is in use by another program. Stop that program, or delete "
+            f"{home.gateway_file} for a new port.",
+            port=kept.port,
+        )
+    return bound, kept
+
+
+def _bind(port: int) -> socket.socket | None:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        return None
+    listener.setblocking(False)
+    return listener
