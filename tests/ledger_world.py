@@ -178,7 +178,7 @@ class World:
         found = self.rows(f"select attempt, state from attempts where job = '{permit.job}'")
         return {row.attempt: row.state for row in found}
 
-    # --- what the devices sign -----------------------------------------------------------------------------------------
+    # --- what the devices sign ----------------------------------------------------------------------------------------
 
     def submit(self, permit: Permit, worker: Party, attempt: int = 1, maximum: int | None = None) -> str:
         at = self._at(permit, worker, attempt)

@@ -123,7 +123,7 @@ def settle_job(
     device of its own delivered the result, so that other attempts were rightly superseded.
     """
     work = _Working(attempts, shares, free)
-    for _ in range(3 * len(attempts) + 1):
+    for _ in range(3 * len(attempts) + len(shares) + 2):  # each attempt is paid, lowered and paid again at most
         if not work.decide_once():
             break
     else:
@@ -178,8 +178,11 @@ class _Working:
         self.any_used = any(attempt.used is not None for attempt in self.attempts)
 
     def decide_once(self) -> bool:
-        """Go through all attempts: acknowledged ones first, then denied, superseded, silent. True: decide again."""
-        reversals = sum(isinstance(decision, Lower) for decision in self.decisions)
+        """Go through all attempts: acknowledged ones first, then denied, superseded, silent.
+
+        True if money moved or a share ended: that may decide about an attempt that was looked at before.
+        """
+        before = len(self.decisions)
         for attempt in self.attempts:
             if attempt.used is not None:
                 attempt.state = self._used(attempt)
@@ -192,7 +195,7 @@ class _Working:
         for attempt in self.attempts:
             if attempt.used is None and not attempt.facts.failed and not attempt.facts.superseded:
                 attempt.state = self._silent(attempt)
-        return reversals != sum(isinstance(decision, Lower) for decision in self.decisions)
+        return len(self.decisions) != before
 
     def close_shares(self) -> None:
         for share in list(self.shares.values()):
@@ -218,6 +221,8 @@ class _Working:
     # --- the rows, by the requester's answer --------------------------------------------------------------------------
 
     def _used(self, attempt: _Attempt) -> AttemptState:
+        if attempt.state in ("paid", "paid_second") or attempt.owed_by("used", "second"):
+            return attempt.state
         if attempt.facts.outcome == "failed":
             return "failed"
         assert attempt.used is not None
@@ -226,8 +231,6 @@ class _Working:
                 return "final"
             self._lower(attempt, attempt.worth(attempt.used, attempt.claimed)[0], "used")
             return "paid"
-        if attempt.state in ("paid", "paid_second") or attempt.owed_by("used", "second"):
-            return attempt.state
         standing = self._standing_beside(attempt)
         if any(other.how in ("used", "second") for other in standing):
             if attempt.claimed is None:

@@ -30,8 +30,9 @@ ATTEMPT: Mapping[str, frozenset[str]] = {
     # Without a payment that stands, a later fact may still bring one: a Used counts up to the permit's horizon.
     "owed": frozenset({"paid", "paid_second", "superseded", "failed", "reversed"}),
     "reversed": frozenset({"paid", "paid_second", "owed", "superseded"}),
-    "superseded": frozenset({"paid", "paid_second", "owed", "one_sided", "failed"}),
-    "failed": frozenset({"paid", "paid_second", "owed", "one_sided", "superseded"}),
+    # Another answer to the same attempt may follow, and weighs more: Used, then Failed.
+    "superseded": _ANSWERED | {"submitted", "claimed", "one_sided", "unknown"},
+    "failed": frozenset({"paid", "paid_second", "owed", "one_sided", "superseded", "unknown"}),
     "unknown": _ANSWERED | {"one_sided"},
 }
 """State → the states it may become. ``settlement.settle_job`` decides; whoever stores a state checks it here."""
