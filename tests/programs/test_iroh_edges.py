@@ -18,7 +18,7 @@ import pytest
 from mesh.protocol.signed import public_key
 from mesh.transport import iroh_patch
 from mesh.transport.interface import Address, ConnectionLost, DialTimeout, TransportError, TransportTimeout
-from mesh.transport.iroh import ALPN, IrohTransport, Options
+from mesh.transport.iroh import ALPN, EndpointFailed, IrohTransport, Options
 from mesh.units import MIB
 from transport_ends import LIMIT_S, SEED_A, SEED_B, Ends, a_stream, connect, iroh_end, read_exactly, read_to_end, within
 
@@ -210,7 +210,7 @@ async def test_errors_say_what_happened(ends: Ends) -> None:
         await ends.near.dial(Address(public_key(b"\x06" * 32)), 1.0)
     assert refused.value.wire_code == "transport.failed"
     assert refused.value.facts["cause"] == "connect"
-    assert "ConnectError" in refused.value.facts["detail"]
+    assert "No addressing information available" in refused.value.facts["detail"]
     assert isinstance(refused.value.__cause__, iroh.IrohError)
 
     with pytest.raises(TransportError) as refused:
@@ -223,6 +223,31 @@ async def test_errors_say_what_happened(ends: Ends) -> None:
     with pytest.raises(ConnectionLost) as lost:
         await here.read(LIMIT_S)
     assert "job.done" in lost.value.facts["detail"]
+
+
+async def test_what_cannot_be_an_address_is_said_or_left_out(ends: Ends) -> None:
+    spoilt = Address(ends.far.key, ("nowhere", "1.2.3.4", "127.0.0.1:99999", *ends.address.direct))
+    await a_stream(*await connect(ends._replace(address=spoilt)))
+
+    for options in ({"bind": "nowhere"}, {"relays": ("nowhere",)}):
+        with pytest.raises(EndpointFailed) as refused:
+            await iroh_end(b"\x07" * 32, **options)
+        assert refused.value.facts["detail"]
+    with pytest.raises(EndpointFailed):
+        await iroh_end(b"short")
+    with pytest.raises(EndpointFailed):
+        await ends.near.publish(["nowhere"])  # type: ignore[attr-defined]
+    await a_stream(*await connect(ends))  # the refused ones have left nothing behind
+
+
+async def test_published_addresses_replace_earlier_ones(ends: Ends) -> None:
+    near: IrohTransport = ends.near  # type: ignore[assignment]
+    before = set(near.addresses())
+    await near.publish(["203.0.113.7:99"])
+    await near.publish(["203.0.113.8:99"])
+    async with asyncio.timeout(LIMIT_S):
+        while set(near.addresses()) - before != {"203.0.113.8:99"}:
+            await asyncio.sleep(0.01)  # the binding takes them in by itself
 
 
 # 7. Close in order, or the process aborts at exit.

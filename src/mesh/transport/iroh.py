@@ -8,6 +8,8 @@ Touches: sockets (UDP, and TCP to the relay), threads of the binding, the event 
 
 import asyncio
 import contextlib
+import ipaddress
+import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar, cast
 
@@ -43,20 +45,32 @@ HANDSHAKE_LIMIT_S = 10.0
 """A peer that takes longer is dropped: three retransmissions at most fit in, whatever the distance."""
 
 CLOSE_LIMIT_S = 1.0
-"""The most that closing waits for the other side to confirm: it took 1 ms with it there, and 3 s after a dial that nobody
-answered. The news itself is sent at once."""
+"""The most that closing waits for the other side to confirm: it took 1 ms with it there, and 3 s after a dial that
+nobody answered. The news itself is sent at once."""
 
 CODE_DONE, CODE_NOT_ADMITTED, CODE_BUSY = 0, 1, 2
 """Application error codes that a peer is told when a connection ends."""
 
+DETAIL_LENGTH_MAX = 200
+"""Of the binding's words, which may hold words of the peer."""
+
+_SOURCE_PLACE = re.compile(r"\s*\(/\S+\)")
+
 T = TypeVar("T")
+
+
+class EndpointFailed(TransportError):
+    """This device could not open or change its network endpoint. Check the addresses in the facts and try again."""
+
+    code = "transport.endpoint"
 
 
 class Options(NamedTuple):
     """How this end is reached.
 
     ``relays`` are ``http://host:port`` URLs. ``bind`` is the IPv4 ``ip:port`` to listen on; an IPv6 socket is bound
-    beside it. With ``direct`` off nothing is received but through the relay.
+    beside it. With ``direct`` off nothing is received but through the relay; meant for trials, as the
+    binding may bind anew when the system's network changes.
     """
 
     relays: Sequence[str] = ()
@@ -78,8 +92,21 @@ async def _called(call: Awaitable[T], kind: type[TransportError] = ConnectionLos
 
 
 def translated(error: iroh.IrohError, kind: type[TransportError] = ConnectionLost) -> TransportError:
-    """Put the binding's error in our words; its own first line goes along as a fact."""
-    return kind(cause=error.kind().name.lower(), detail=error.message().partition("\n")[0][:200])
+    """Put the binding's error in our words; its own go along as facts, without the places in its source."""
+    detail = " ".join(_SOURCE_PLACE.sub("", error.message()).split())
+    return kind(cause=error.kind().name.lower(), detail=detail[:DETAIL_LENGTH_MAX])
+
+
+def _parsable(addresses: Iterable[str]) -> list[str]:
+    """Leave out what is not ``ip:port``: one bad hint must not spoil the others."""
+    found = []
+    for text in addresses:
+        ip, _, port = text.rpartition(":")
+        with contextlib.suppress(ValueError):
+            ipaddress.ip_address(ip.removeprefix("[").removesuffix("]"))
+            if 0 < int(port) < 65536:
+                found.append(text)
+    return found
 
 
 class IrohConnection:
@@ -196,7 +223,7 @@ class IrohTransport:
         """Bind an endpoint whose id is the public key of the device's Ed25519 ``seed`` (32 bytes).
 
         ``admits`` is asked for each incoming peer, key proven, before anything that it sent on a stream is looked at.
-        Raises BindingUnsuitable, TransportError.
+        Raises BindingUnsuitable, EndpointFailed.
         """
         patch_writes(iroh)
         _LOOP.enter()
@@ -217,7 +244,7 @@ class IrohTransport:
                 deafen(endpoint.bound_sockets())
         except iroh.IrohError as error:
             _LOOP.leave()
-            raise translated(error, TransportError) from error
+            raise translated(error, EndpointFailed) from error
         except BaseException:
             _LOOP.leave()
             raise
@@ -230,7 +257,7 @@ class IrohTransport:
 
     async def dial(self, address: Address, timeout_s: float) -> IrohConnection:
         """Connect to another device. An absent one is silence, so the limit is what ends it."""
-        direct = list(address.direct) if self._options.direct else []
+        direct = _parsable(address.direct) if self._options.direct else []
         try:
             target = iroh.EndpointAddr(iroh.EndpointId.from_string(address.key), address.relay, direct)
             async with asyncio.timeout(timeout_s):
@@ -265,18 +292,18 @@ class IrohTransport:
         """Use these relays from now on; connections that live stay up."""
         wanted = set(urls)
         for url in self._relays - wanted:
-            await _called(self._endpoint.remove_relay(url), TransportError)
+            await _called(self._endpoint.remove_relay(url), EndpointFailed)
         for url in wanted - self._relays:
-            await _called(self._endpoint.insert_relay(iroh.RelayConfig(url=url)), TransportError)
+            await _called(self._endpoint.insert_relay(iroh.RelayConfig(url=url)), EndpointFailed)
         self._relays = wanted
 
     async def publish(self, addresses: Iterable[str]) -> None:
         """Let peers try these ``ip:port`` texts too: our addresses as observed from outside. Replaces earlier ones."""
         wanted = set(addresses) if self._options.direct else set()
         for address in self._published - wanted:
-            await _called(self._endpoint.remove_external_addr(address), TransportError)
+            await _called(self._endpoint.remove_external_addr(address), EndpointFailed)
         for address in wanted - self._published:
-            await _called(self._endpoint.add_external_addr(address), TransportError)
+            await _called(self._endpoint.add_external_addr(address), EndpointFailed)
         self._published = wanted
 
     async def close(self) -> None:

@@ -89,11 +89,14 @@ class _Flow:
         self.taken.set()
         return content
 
-    def lose(self, error: TransportError) -> None:
-        """End both sides of this direction now; what was not read is gone."""
+    def end_sending(self, error: TransportError) -> None:
+        """Let its writer write no more."""
         self.over = self.over or error
-        self.arrived.end(error, drop=True)
         self.taken.set()
+
+    def end_receiving(self, error: TransportError) -> None:
+        """Let its reader read no more; what was not read is gone."""
+        self.arrived.end(error, drop=True)
 
 
 class PairStream:
@@ -158,22 +161,17 @@ class PairStream:
             return
         self._reset = True
         self._show()
-        self._inward.lose(ConnectionLost("The stream was reset here."))
-        self._outward.over = self._outward.over or ConnectionLost("The stream was reset here.")
-        self._outward.taken.set()
+        here = ConnectionLost("The stream was reset here.")
+        self._outward.end_sending(here)
+        self._inward.end_receiving(here)
         gone = ConnectionLost("The other device dropped the stream.")
-        self._outward.gate.carry(functools.partial(self._outward.lose, gone))
-        self._outward.gate.carry(functools.partial(_stop_sending, self._inward, gone))
+        self._outward.gate.carry(functools.partial(self._outward.end_receiving, gone))
+        self._outward.gate.carry(functools.partial(self._inward.end_sending, gone))
 
     def __del__(self) -> None:
         if not self._reset and not (self._finished and self._read_all):
             with contextlib.suppress(RuntimeError):  # the loop of a waiter is closed
                 self._drop()
-
-
-def _stop_sending(flow: _Flow, error: TransportError) -> None:
-    flow.over = error
-    flow.taken.set()
 
 
 class PairConnection:
@@ -187,7 +185,8 @@ class PairConnection:
         self._inward = inward
         self._other: PairConnection | None = None
         self._streams: Inbox[PairStream] = Inbox(UNBOUNDED)
-        self._flows: weakref.WeakSet[_Flow] = weakref.WeakSet()
+        self._sending: weakref.WeakSet[_Flow] = weakref.WeakSet()
+        self._receiving: weakref.WeakSet[_Flow] = weakref.WeakSet()
         self._ended = asyncio.Event()
 
     @property
@@ -207,10 +206,11 @@ class PairConnection:
     async def open_stream(self, timeout_s: float) -> PairStream:
         """Open a stream; it never waits."""
         if self._other is None:
-            raise ConnectionLost
+            raise ConnectionLost("The connection has ended.")
         outward, inward = _Flow(self._outward), _Flow(self._inward)
-        for end in (self, self._other):
-            end._flows.update((outward, inward))
+        for end, sends, receives in ((self, outward, inward), (self._other, inward, outward)):
+            end._sending.add(sends)
+            end._receiving.add(receives)
         # The far end is made when it is announced: before, nobody holds it.
         announce = functools.partial(_announce, self._other._streams, inward, outward)
         return PairStream(outward, inward, announce)
@@ -231,14 +231,16 @@ class PairConnection:
             self._outward.carry(functools.partial(other.lose, reason))
 
     def lose(self, reason: str) -> None:
-        """End this side: every stream, every waiter."""
+        """End this side now: every stream, every waiter."""
         if self._ended.is_set():
             return
         error = ConnectionLost(reason=reason) if reason else ConnectionLost()
         self._other = None
         self._streams.end(error, drop=True)
-        for flow in list(self._flows):
-            flow.lose(error)
+        for flow in list(self._sending):
+            flow.end_sending(error)
+        for flow in list(self._receiving):
+            flow.end_receiving(error)
         self._ended.set()
 
 
