@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mesh import __version__
-from mesh.cli import auth, device, invite, job, ledger, members, models, net, run, running, serve
+from mesh.cli import auth, device, invite, job, ledger, members, models, net, run, running, serve, up
 from mesh.cli.output import INTERRUPTED, exit_code, show_error
 from mesh.errors import MeshError
 
@@ -48,6 +48,7 @@ def start(
         raise typer.Exit
 
 
+up.add_to(app)
 serve.add_to(app)
 running.add_to(app)
 app.add_typer(auth.app, name="auth")
