@@ -86,3 +86,10 @@ async def read_to_end(stream: Stream) -> bytes:
     while part := await stream.read(LIMIT_S):
         content += part
     return bytes(content)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that the binding does by itself and tells nobody."""
+    async with asyncio.timeout(LIMIT_S):
+        while not condition():
+            await asyncio.sleep(0.005)

@@ -100,7 +100,10 @@ class Connection(Protocol):
         ...
 
     async def open_stream(self, timeout_s: float) -> Stream:
-        """Open a stream to the peer. The peer sees it with the first write."""
+        """Open a stream to the peer. The peer sees it with the first write.
+
+        Over iroh 100 streams may be unfinished at a time; the next waits, up to the limit.
+        """
         ...
 
     async def accept_stream(self) -> Stream:
