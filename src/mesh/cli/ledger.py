@@ -5,6 +5,7 @@ Touches: files of the home, sockets (through the client).
 
 from typing import Annotated
 
+import msgspec
 import typer
 
 from mesh.cli import here
@@ -35,15 +36,26 @@ def show(
     with here.coordinator(place) as client:
         meant = here.network_of(place, client, network)
         balance, page = client.do(calls.balance(meant)), client.do(calls.ledger(meant, limit))
-    value = {"balance": balance.balance, "pending": balance.pending, "held": balance.held, "lines": page.lines}
-    rows = [(clock(one.time_ms), one.kind, one.account, credits_text(one.amount), one.job or "") for one in page.lines]
+        names = {one.member: one.name for one in client.do(calls.members(meant)).members}
+    value = {**msgspec.structs.asdict(balance), "lines": page.lines, "cursor": page.cursor}
+    rows = [
+        (
+            clock(one.time_ms),
+            one.kind,
+            f"{names.get(one.member, one.member)}, {one.account}" if one.member else one.account,
+            credits_text(one.amount),
+            credits_text(one.balance),
+            one.job or "",
+        )
+        for one in page.lines
+    ]
 
     def people() -> None:
         print(
-            f"Balance {credits_text(balance.balance)} credits, "
-            f"{credits_text(balance.pending)} pending, {credits_text(balance.held)} held"
+            f"Your balance: {credits_text(balance.balance)} credits, "
+            f"{credits_text(balance.pending)} pending, {credits_text(balance.held)} held."
         )
-        table(("when", "what", "account", "#credits", "job"), rows, empty="No lines yet.")
+        table(("when", "what", "account", "#credits", "#then", "job"), rows, empty="No lines yet.")
 
     Out(json).result(value, people)
 
@@ -58,4 +70,5 @@ def verify(network: here.Network = None, json: Json = False) -> None:
         found = client.do(calls.verify(here.network_of(place, client, network)))
     if not found.ok:
         raise LedgerWrong(problems=list(found.problems))
-    Out(json).result(found, "verify: ok")
+    people = f"verify: ok ({found.postings} postings, {found.entries} entries, sum {found.total})"
+    Out(json).result(found, people)

@@ -119,17 +119,43 @@ class Members(Answer, frozen=True):
     members: tuple[Member, ...]
 
 
+class JobAttempt(Answer, frozen=True):
+    """One attempt of a job: how it ended (``code`` empty: used), what was paid, and on which evidence."""
+
+    attempt: int
+    worker: DeviceId
+    state: str
+    pay: int = 0
+    owed: int = 0
+    units: int = 0
+    how: str | None = None
+    code: str = ""
+    path: str = ""
+    started_ms: int | None = None
+    finished_ms: int | None = None
+
+
 class Job(Answer, frozen=True):
-    """A job's record: never its payload. Amounts in micro-credits, times in milliseconds since 1970 UTC."""
+    """A job's record: never its payload. Amounts in micro-credits, times in milliseconds since 1970 UTC.
+
+    ``own``: it ran on a device of the same owner, at price 0. ``code`` is empty unless it failed.
+    """
 
     job: JobId
     state: str
     workload: str
     model: str
     created_ms: int
+    requester: DeviceId
+    member: MemberId
+    sensitivity: str
     device: DeviceId | None = None
-    charge: int | None = None
-    units: int | None = None
+    own: bool = False
+    units: int = 0
+    charge: int = 0
+    code: str = ""
+    finished_ms: int | None = None
+    attempts: tuple[JobAttempt, ...] = ()
 
 
 class Jobs(Answer, frozen=True):
@@ -140,22 +166,37 @@ class Jobs(Answer, frozen=True):
 
 
 class Balance(Answer, frozen=True):
-    """One's credits in a network, in micro-credits."""
+    """One's credits in a network, in micro-credits. ``free``: what may still be spent; None without a limit."""
 
     balance: int
     pending: int = 0
     held: int = 0
+    lowest: int | None = None
+    free: int | None = None
 
 
 class LedgerLine(Answer, frozen=True):
-    """One entry of the ledger that concerns me."""
+    """One entry of the ledger. Amounts in micro-credits; ``balance`` is its account's after it.
+
+    The price was ``price_micro`` for every ``price_per`` units, by that version of the tariff.
+    """
 
     posting: str
     time_ms: int
     kind: str
     account: str
+    member: MemberId | None
     amount: int
+    balance: int
+    counterparty: MemberId | None = None
     job: JobId | None = None
+    attempt: int | None = None
+    requester: DeviceId | None = None
+    worker: DeviceId | None = None
+    tariff_version: int | None = None
+    units: int | None = None
+    price_micro: int | None = None
+    price_per: int | None = None
 
 
 class Ledger(Answer, frozen=True):
@@ -166,7 +207,12 @@ class Ledger(Answer, frozen=True):
 
 
 class Verified(Answer, frozen=True):
-    """What the check of the whole ledger found."""
+    """What the check of the whole ledger found. ``total`` is the sum of all entries: 0, or something is wrong."""
 
     ok: bool
+    total: int = 0
+    postings: int = 0
+    entries: int = 0
+    sealed: int = 0
+    invariants: tuple[str, ...] = ()
     problems: tuple[Any, ...] = ()
