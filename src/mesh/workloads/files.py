@@ -63,7 +63,7 @@ class ModelFiles:
         allowed.setdefault("PATH", os.defpath)
         self._folder = folder
         self._index = PipIndex(allowed, index_url)
-        self._fetching = asyncio.Lock()
+        self._fetching: dict[str, asyncio.Lock] = {}
 
     def path(self, file: ModelFile) -> Path:
         """Where ``file`` is or will be."""
@@ -79,11 +79,17 @@ class ModelFiles:
         ``say`` is called with ``checking``, ``downloading`` or ``copying`` and bytes, also from other threads. Raises
         NoSource, WrongHash, PipMissing, BadEntry or DiskRefused.
         """
-        async with self._fetching:
-            for file in entry.files:
+        for file in entry.files:
+            async with self._fetching.setdefault(file.sha256, asyncio.Lock()):
                 say("checking", 0, file.size_bytes)
-                if not await asyncio.to_thread(self._good, file):
-                    await self._fetch(file, say)
+                try:
+                    if not await asyncio.to_thread(self._good, file):
+                        await self._fetch(file, say)
+                except OSError as error:
+                    raise DiskRefused(
+                        f"{file.name} could not be read or written: {error.strerror}. Make room or correct the rights.",
+                        file=file.name,
+                    ) from error
         return {file.name: self.path(file) for file in entry.files}
 
     def _good(self, file: ModelFile) -> bool:
@@ -103,8 +109,6 @@ class ModelFiles:
                 return
             except (SourceFailed, WrongHash) as error:
                 reasons.append(error)
-            except OSError as error:
-                raise DiskRefused(f"{file.name} could not be written: {error.strerror}.", file=file.name) from error
         if len(reasons) == 1:
             raise reasons[0]
         texts = " ".join(reason.message for reason in reasons) or "It has no source."

