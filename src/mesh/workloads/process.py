@@ -68,7 +68,7 @@ class EngineOutOfMemory(MeshError):
 
 
 class EngineNotLoaded(MeshError):
-    """The engine could not be started on this device. Install Mesh there with its `embeddings` extra, then try again."""
+    """The engine did not start on this device. Install Mesh there with its `embeddings` extra, then try again."""
 
     code = "engine.not_loaded"
     kind = "unavailable"
