@@ -103,10 +103,10 @@ def explain(found: dict[str, Any], names: Any) -> None:
     chosen = found.get("chosen")
     print(f"Chosen: {named(chosen)}" if chosen else "Chosen: nobody could do it.")
     for attempt in found.get("attempts", ()):
-        how = attempt.get("code") or "done"
-        print(f"Attempt {attempt['attempt']} on {named(attempt['device'])} {attempt.get('path', '')}: {foreign(how)}")
+        how = attempt["code"] or f"{attempt['state']}, {credits_text(attempt['pay'])} credits"
+        print(f"Attempt {attempt['attempt']} on {named(attempt['worker'])} {attempt['path']}: {foreign(how)}")
     for change in found.get("would_change", ()):
-        print(f"It would have changed if: {named(change)}")
+        print(f"What would change it: {named(change)}")
 
 
 def clock(time_ms: int) -> str:

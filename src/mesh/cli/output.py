@@ -21,6 +21,10 @@ INTERRUPTED = 130
 """The shell's status for a command that the person stopped with Ctrl-C (128 + SIGINT)."""
 
 
+TABLE_WIDTH = 400
+"""Columns for a table that no terminal bounds."""
+
+
 def foreign(text: str) -> str:
     """Text from others, fit for a terminal: control, bidirectional and other invisible characters become ``?``."""
     return "".join("?" if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") else letter for letter in text)
@@ -106,7 +110,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str =
         shown.add_column(column.lstrip("#"), justify="right" if column.startswith("#") else "left")
     for row in listed:
         shown.add_row(*(Text(cell) for cell in row))
-    Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 200).print(shown)
+    if sys.stdout.isatty():
+        Console().print(shown)
+        return
+    console = Console(width=TABLE_WIDTH)  # for files and pipes: no cell is cut, no line ends in blanks
+    with console.capture() as captured:
+        console.print(shown)
+    print("\n".join(row.rstrip() for row in captured.get().splitlines()))
 
 
 def show_error(error: MeshError, as_json: bool) -> None:
