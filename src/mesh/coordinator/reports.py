@@ -5,13 +5,14 @@ Touches: database (through the acts it calls), clock (through ``parts``).
 
 from mesh.coordinator import evidence
 from mesh.coordinator.acts import settle
+from mesh.coordinator.acts.jobs import cancel, record_jobs
 from mesh.coordinator.acts.settle import Effect, SendClose
 from mesh.coordinator.live import LiveLinks
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.snapshot import Seen
 from mesh.errors import MeshError
 from mesh.ids import JobId
-from mesh.protocol.link import REPORT_FACTS_MAX, Cancel, Close, Report, ReportAck, Reported
+from mesh.protocol.link import REPORT_FACTS_MAX, Close, Report, ReportAck, Reported
 
 
 class ReportTooLong(MeshError):
@@ -35,6 +36,8 @@ class Reports:
         refused: tuple[tuple[int, str], ...] = ()
         if report.facts:
             refused = await self._facts(seen, report.facts)
+        if report.jobs:
+            refused += await self._jobs(seen, report)
         return ReportAck(report.batch, tuple(Reported(index, code) for index, code in sorted(refused)))
 
     async def _facts(self, seen: Seen, tokens: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
@@ -47,6 +50,12 @@ class Reports:
         self.perform(recorded.effects)
         return opened.refused + recorded.refused
 
+    async def _jobs(self, seen: Seen, report: Report) -> tuple[tuple[int, str], ...]:
+        """Keep job records; in the answer their places count on from the facts'."""
+        parts, kept = self._parts, seen.kept
+        refused, _ = await parts.database.write(record_jobs, kept.network, kept.id, report.jobs, parts.moment())
+        return tuple((len(report.facts) + index, code) for index, code in refused)
+
     def perform(self, effects: tuple[Effect, ...]) -> None:
         """Tell devices what follows from what was committed; who is away is told when it comes back."""
         for effect in effects:
@@ -56,7 +65,5 @@ class Reports:
                     link.say(Close(effect.permit))
 
     async def cancelled(self, seen: Seen, job: JobId) -> None:
-        """The requester gave up a job. Its attempts are answered by facts; here the device itself is told to stop."""
-        link = self._live.of(seen.kept.id)
-        if link is not None:
-            link.say(Cancel(job))
+        """The requester gave up a job. Its money follows from the answers to its attempts."""
+        await self._parts.database.write(cancel, seen.kept.network, seen.kept.id, job, self._parts.moment())

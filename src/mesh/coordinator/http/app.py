@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from mesh.coordinator.http import about, claim, devices, join, members, networks, sessions, tokens
+from mesh.coordinator.http import about, claim, devices, jobs, join, ledger, members, networks, sessions, tokens
 from mesh.coordinator.http.desk import Desk, answer
 from mesh.errors import KINDS, MeshError
 from mesh.protocol.link import LINK_PATH
@@ -62,8 +62,8 @@ def api(desk: Desk) -> FastAPI:
     app = FastAPI(title="Mesh coordinator", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.desk = desk
     app.state.nonces = sessions.Nonces()
-    for noun in (about, claim, networks, tokens, join, devices, members, sessions):
-        app.include_router(noun.router)
+    for noun in (about, claim, networks, tokens, join, devices, members, jobs, ledger, sessions):
+        app.router.routes.extend(noun.router.routes)
     app.add_exception_handler(MeshError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _not_found)
@@ -133,7 +133,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    return _error(NoSuchAddress())
+    assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, MeshError):  # raised while the body was read, and wrapped by the framework
+        return _error(error.__cause__)
+    return _error(NoSuchAddress() if error.status_code in (404, 405) else BadRequest())
 
 
 async def _broken(request: Request, error: Exception) -> Response:

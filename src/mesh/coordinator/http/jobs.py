@@ -1,0 +1,107 @@
+"""Jobs: list, look at one, ask why it went where it went, cancel. Records only: payloads never come here.
+
+Touches: database (through the desk).
+"""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from mesh.coordinator.acts import jobs as acts
+from mesh.coordinator.acts.jobs import JobLine
+from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.http.access import Caller, caller_of, needs
+from mesh.coordinator.http.desk import answer, desk_of
+from mesh.coordinator.store.connection import Store
+from mesh.errors import MeshError
+from mesh.ids import JobId, MemberId, NetworkId
+from mesh.networks.membership import allows
+from mesh.protocol.link import Cancel
+from mesh.protocol.values import Explanation
+from mesh.sdk.answers import Done
+
+router = APIRouter()
+LIMIT_DEFAULT = 20
+
+
+class JobUnknown(MeshError):
+    """There is no such job, or it is not yours. `mesh job list` shows those that are."""
+
+    code = "job.not_found"
+    kind = "not_found"
+
+
+@router.get("/v1/networks/{network}/jobs", dependencies=[needs("jobs.read_own")])
+async def listing(network: str, request: Request, limit: int = LIMIT_DEFAULT, cursor: str | None = None) -> Response:
+    """Records newest first: one's own, for admins everybody's."""
+    page = await desk_of(request).parts.database.read(
+        acts.list_jobs, NetworkId(network), _whose(caller_of(request)), cursor=cursor, limit=limit
+    )
+    return answer({"jobs": [_shown(line) for line in page.jobs], "cursor": page.cursor})
+
+
+@router.get("/v1/networks/{network}/jobs/{job}", dependencies=[needs("jobs.read_own")])
+async def one(network: str, job: str, request: Request) -> Response:
+    """One record."""
+    return answer(_shown(await _find(network, job, request)))
+
+
+@router.get("/v1/networks/{network}/jobs/{job}/why", dependencies=[needs("jobs.read_own")])
+async def why(network: str, job: str, request: Request) -> Response:
+    """Gates, scores, the choice, the attempts, and what would have changed it."""
+    line = await _find(network, job, request)
+    explanation = await desk_of(request).parts.database.read(acts.why, NetworkId(network), line)
+    return answer({"job": line.job, **_explained(explanation), "attempts": _shown(line)["attempts"]})
+
+
+@router.post("/v1/networks/{network}/jobs/{job}/cancel", dependencies=[needs("jobs.run")])
+async def cancel(network: str, job: str, request: Request) -> Response:
+    """Give up one's own job: its requester's device is told to stop it."""
+    desk, caller = desk_of(request), caller_of(request)
+
+    def act(store: Store, moment: Moment) -> tuple[Done, JobLine]:
+        line = acts.show(store, NetworkId(network), JobId(job), caller.member)
+        if line is None:
+            raise JobUnknown
+        acts.cancel(store, NetworkId(network), line.requester, line.job, moment)
+        return Done(), line
+
+    response, line = await desk.act(request, act)
+    if line is not None:
+        link = desk.live.of(line.requester)
+        if link is not None:
+            link.say(Cancel(line.job))
+    return response
+
+
+def _whose(caller: Caller) -> MemberId | None:
+    assert caller.role is not None
+    return None if allows(caller.role, "jobs.read_all") else caller.member
+
+
+async def _find(network: str, job: str, request: Request) -> JobLine:
+    line = await desk_of(request).parts.database.read(
+        acts.show, NetworkId(network), JobId(job), _whose(caller_of(request))
+    )
+    if line is None:
+        raise JobUnknown
+    return line
+
+
+def _shown(line: JobLine) -> dict[str, Any]:
+    return {**line._asdict(), "attempts": [attempt._asdict() for attempt in line.attempts]}
+
+
+def _explained(explanation: Explanation) -> dict[str, Any]:
+    """Every field, also those that hold their default: readers count on them."""
+    return {
+        "gates": [
+            {"device": gate.device, "gate": gate.gate, "passed": gate.passed, "reason": gate.reason}
+            for gate in explanation.gates
+        ],
+        "scores": [
+            {"device": score.device, "terms": score.terms, "total": score.total} for score in explanation.scores
+        ],
+        "chosen": explanation.chosen,
+        "would_change": list(explanation.would_change),
+    }

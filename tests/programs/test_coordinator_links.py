@@ -1,0 +1,378 @@
+"""The links: who may speak, what presence means, and where a permit request leads."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from coordinators import LAPTOP, NO_MODEL, START_MS, Clock, a_coordinator, a_job, an_id
+from mesh.coordinator.store import devices
+from mesh.protocol import link, signed
+from mesh.protocol.papers import Certificate, LinkProof, State
+from mesh.protocol.permit import START_WITHIN_S, Permit
+from mesh.protocol.receipt import Claim, Failed, Submit, Used
+from mesh.protocol.values import Condition, Load, Need, Routing
+
+pytestmark = pytest.mark.anyio
+
+
+async def two_people(bench, **second):
+    """Ann asks with a laptop that has no model; Bob's server has one. Both are linked."""
+    ann = await bench.claim()
+    network = await bench.network(ann)
+    bob = await bench.sign_in(await bench.invite(network, ann, "member", **second), "Bob")
+    laptop = await bench.device(network, ann, "laptop", NO_MODEL)
+    server = await bench.device(network, bob, "server")
+    return ann, bob, network, laptop, server
+
+
+def gates_failed(answer):
+    return {(gate.device, gate.gate) for gate in answer.explanation.gates if not gate.passed}
+
+
+async def test_the_handshake_proves_both_sides_and_brings_all_that_a_device_must_hold(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        _, _, network, laptop, server = await two_people(bench)
+        wire = bench.connect()
+        challenge = await wire.hear()
+        prove = bench.prove(challenge, laptop.id, laptop.seed)
+        wire.say(prove)
+        welcome = await wire.hear()
+        proof = signed.verify(welcome.proof, LinkProof, bench.claim_link.coordinator, "")
+        assert (proof.side, proof.device, proof.device_nonce) == ("coordinator", laptop.id, prove.nonce)
+        assert (proof.coordinator_nonce, proof.binding) == (challenge.nonce, "http://mesh.test")
+        state = signed.verify(welcome.state, State, laptop.answer["network_key"], network)
+        assert (state.name, state.revoked) == ("home", ())
+        assert (welcome.network, welcome.time_ms) == (network, bench.clock.now_ms)
+        assert signed.verify(welcome.certificate, Certificate, state.network_keys[0].key, network).device == laptop.id
+        peers = await wire.hear()
+        assert peers.full and {signed.peek(one.certificate, Certificate).device for one in peers.certificates} == {
+            laptop.id,
+            server.id,
+        }
+        assert [own.device for own in peers.own] == [laptop.id]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"binding": "http://evil.test"},
+        {"coordinator_nonce": "00" * 32},
+        {"device_nonce": "00" * 32},
+        {"side": "coordinator"},
+        {"network": "N"},
+        {"coordinator": "00" * 32},
+        {"device": "01M00000000000000000000000"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+async def test_a_proof_of_anything_else_is_refused(tmp_path, changes):
+    async with a_coordinator(tmp_path) as bench:
+        _, _, _, laptop, _ = await two_people(bench)
+        wire = bench.connect()
+        wire.say(bench.prove(await wire.hear(), laptop.id, laptop.seed, **changes))
+        problem = await wire.hear()
+        assert problem.error["code"] == "link.proof_refused"
+        assert await wire.hear() is None
+
+
+async def test_a_challenge_passed_on_from_another_connection_is_worth_nothing(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        _, _, _, laptop, _ = await two_people(bench)
+        first, second = bench.connect(), bench.connect()
+        challenge = await first.hear()
+        await second.hear()
+        prove = bench.prove(challenge, laptop.id, laptop.seed)
+        second.say(prove)
+        assert (await second.hear()).error["code"] == "link.proof_refused"
+        first.say(prove)
+        assert isinstance(await first.hear(), link.Welcome)
+        third = bench.connect()
+        await third.hear()
+        third.say(prove)
+        assert (await third.hear()).error["code"] == "link.proof_refused"
+
+
+async def test_another_key_and_an_unknown_device_are_refused(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        _, _, _, laptop, server = await two_people(bench)
+        for device, seed, code in (
+            (laptop.id, server.seed, "link.proof_refused"),
+            (an_id(), laptop.seed, "link.unknown_device"),
+        ):
+            wire = bench.connect()
+            wire.say(bench.prove(await wire.hear(), device, seed))
+            assert (await wire.hear()).error["code"] == code
+            assert await wire.hear() is None
+
+
+@pytest.mark.parametrize("word", [b"{}", b"[]", b'{"t":"beat","number":1,"condition":{}}', b" " * 5000])
+async def test_whoever_does_not_begin_with_a_proof_is_not_heard(tmp_path, word):
+    async with a_coordinator(tmp_path) as bench:
+        wire = bench.connect()
+        await wire.hear()
+        wire.say(word)
+        assert (await wire.hear()).error["code"] == "link.protocol"
+        assert await wire.hear() is None
+
+
+async def test_an_odd_message_later_is_answered_and_the_link_goes_on(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        _, _, _, laptop, _ = await two_people(bench)
+        wire = await bench.linked(laptop)
+        wire.say(b'{"t":"sing"}')
+        assert (await wire.hear_a(link.Problem)).error["code"] == "link.protocol"
+        assert (await bench.beat(wire)).time_ms == bench.clock.now_ms
+
+
+async def test_a_beat_is_answered_with_the_time_and_silence_makes_offline(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        ann, _, network, laptop, _ = await two_people(bench)
+        path = f"/v1/networks/{network}/devices"
+
+        async def state():
+            return (await bench.get(path, ann)).json()["devices"][0]["state"]
+
+        assert await state() == "offline"
+        wire = await bench.linked(laptop)
+        assert await state() == "ready"
+        bench.clock.forward(20)
+        assert await state() == "ready"
+        bench.clock.forward(0.001)
+        assert await state() == "offline"
+        await bench.beat(wire, Condition(state="paused"))
+        assert await state() == "paused"
+        wire.hang_up()
+        await until(lambda: bench.coordinator.live.of(laptop.id) is None)
+        assert await state() == "offline"
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - a condition of another task that tells nobody
+            await asyncio.sleep(0.001)
+
+
+async def test_another_persons_device_needs_a_permit_which_says_all_that_it_must(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        ann, bob, network, laptop, server = await two_people(bench)
+        asking, _ = await bench.linked(laptop), await bench.linked(server)
+        request, job = an_id(), an_id()
+        placed = await bench.ask(asking, a_job(300), request=request, job=job)
+        permit = signed.verify(placed.permit, Permit, bench.claim_link.coordinator, network)
+        assert (permit.request, permit.job, permit.payer, permit.requester) == (request, job, ann.member, laptop.id)
+        assert (permit.requester_key, permit.role, permit.share) == (laptop.key, "admin", "one")
+        assert [(c.device, c.key, c.owner, c.cap) for c in permit.candidates] == [
+            (server.id, server.key, bob.member, 1110)
+        ]
+        assert permit.maximum == 1110 and (permit.price.micro, permit.price.per) == (3700, 1000)
+        assert permit.start_by_ms == bench.clock.now_ms + START_WITHIN_S * 1000
+        assert permit.finish_by_ms == permit.start_by_ms + 600_000
+        assert [hint.device for hint in placed.hints] == [server.id]
+        assert placed.explanation.chosen == server.id
+        assert gates_failed(placed) == {(laptop.id, "model")}
+        assert await bench.ask(asking, a_job(300), request=request, job=job) == placed
+        held = (await bench.get(f"/v1/networks/{network}/balance", ann)).json()["held"]
+        assert held == 1110
+
+
+async def test_ones_own_device_needs_no_permit_and_holds_nothing(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        ann, _, network, laptop, server = await two_people(bench)
+        desktop = await bench.device(network, ann, "desktop")
+        asking, _, _ = await bench.linked(laptop), await bench.linked(server), await bench.linked(desktop)
+        placed = await bench.ask(asking)
+        assert placed.permit is None and [hint.device for hint in placed.hints] == [desktop.id]
+        assert (await bench.get(f"/v1/networks/{network}/balance", ann)).json()["held"] == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "gate"),
+    [
+        (a_job(model="other"), "model"),
+        (a_job(sensitivity="sensitive"), "policy"),
+        (a_job(max_cost=1), "cost"),
+        (a_job(need=Need(gpu=True)), "gpu"),
+        (a_job(routing=Routing("tier", tier=4)), "routing"),
+    ],
+)
+async def test_who_is_refused_is_told_the_gates_and_when_to_try_again(tmp_path, spec, gate):
+    async with a_coordinator(tmp_path) as bench:
+        _, _, _, laptop, server = await two_people(bench)
+        asking, _ = await bench.linked(laptop), await bench.linked(server)
+        refused = await bench.ask(asking, spec)
+        assert refused.error["code"] == "placement.nowhere" and refused.retry_after_s
+        assert (server.id, gate) in gates_failed(refused)
+
+
+async def test_devices_that_are_away_or_failed_this_job_are_passed_over(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        _, _, _, laptop, server = await two_people(bench)
+        asking = await bench.linked(laptop)
+        assert (server.id, "state") in gates_failed(await bench.ask(asking))
+        await bench.linked(server)
+        assert isinstance(await bench.ask(asking, exclude=(server.id,)), link.Refused)
+        assert isinstance(await bench.ask(asking), link.Placed)
+
+
+async def test_under_a_strict_line_nobody_spends_what_they_have_not(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        ann, _, network, laptop, server = await two_people(bench)
+        asking, _ = await bench.linked(laptop), await bench.linked(server)
+        strict = {"credit_line": "strict"}
+        changed = await bench.http.put(f"/v1/networks/{network}/settings", json=strict, headers=ann.headers)
+        assert changed.status_code == 200
+        refused = await bench.ask(asking)
+        assert (server.id, "credit") in gates_failed(refused)
+
+
+async def test_a_pending_device_is_linked_but_runs_nothing_until_it_is_let_in(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        ann, _, network, _, server = await two_people(bench)
+        await bench.linked(server)
+        waiting = await bench.join(await bench.invite(network, ann, approve=True), "tablet", NO_MODEL)
+        wire = bench.connect()
+        wire.say(bench.prove(await wire.hear(), waiting.id, waiting.seed))
+        welcome = await wire.hear()
+        assert (welcome.device_state, welcome.certificate, welcome.state) == ("pending", None, None)
+        assert (await bench.ask(wire)).error["code"] == "device.pending"
+        await bench.post(f"/v1/networks/{network}/devices/{waiting.id}/approve", {}, ann)
+        assert (await wire.hear_a(link.CertificateUpdate)).certificate
+        assert (await wire.hear_a(link.Peers)).full
+        assert isinstance(await bench.ask(wire), link.Placed)
+
+
+async def test_a_removed_device_is_told_cut_off_and_revoked_for_everybody(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        ann, _, network, laptop, server = await two_people(bench)
+        told = []
+        bench.coordinator.admissions.join(told.append)
+        staying, leaving = await bench.linked(laptop), await bench.linked(server)
+        assert (await bench.delete(f"/v1/networks/{network}/devices/{server.id}", ann)).status_code == 200
+        assert (await leaving.hear_a(link.Removed)).code == "device.removed"
+        assert await leaving.hear() is None
+        update = await staying.hear_a(link.StateUpdate)
+        state = signed.verify(update.state, State, laptop.answer["network_key"], network)
+        assert state.revoked == (server.key,)
+        assert (await staying.hear_a(link.Peers)).gone == (server.id,)
+        assert [(one.key, one.networks) for one in told[-1].admissions] == [(server.key, ())]
+        assert (server.id, "member") not in gates_failed(await bench.ask(staying))
+        wire = bench.connect()
+        wire.say(bench.prove(await wire.hear(), server.id, server.seed))
+        assert (await wire.hear()).error["code"] == "device.removed"
+
+
+async def test_relays_are_told_of_whoever_joins_and_networks_never_share_a_number(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        ann, _, _, laptop, server = await two_people(bench)
+        told = []
+        bench.coordinator.admissions.join(told.append)
+        numbers = {one.key: one.networks for one in told[0].admissions}
+        assert told[0].full and numbers[laptop.key] == numbers[server.key]
+        stranger = await bench.device(await bench.network(ann, "other"), ann, "d")
+        assert [one.key for one in told[-1].admissions] == [stranger.key]
+        assert told[-1].admissions[0].networks != numbers[laptop.key]
+
+
+async def test_the_same_device_again_replaces_its_older_link(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        ann, _, network, laptop, _ = await two_people(bench)
+        old = await bench.linked(laptop)
+        new = await bench.linked(laptop)
+        assert (await old.hear_a(link.Problem)).error["code"] == "link.replaced"
+        assert await old.hear() is None
+        assert (await bench.beat(new)).number == 1
+        assert (await bench.get(f"/v1/networks/{network}/devices", ann)).json()["devices"][0]["state"] == "ready"
+
+
+async def test_promised_work_sends_the_next_job_elsewhere_until_it_has_drained(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        _, bob, network, laptop, server = await two_people(bench)
+        second = await bench.device(network, bob, "second")
+        asking = await bench.linked(laptop)
+        await bench.linked(server, Condition(load=Load(1, 4, 30.0)))
+        await bench.linked(second)
+        assert (await bench.ask(asking)).explanation.chosen == second.id
+        await bench.ask(asking, a_job(27_000 * 60))  # a minute of work is promised to the second
+        assert (await bench.ask(asking)).explanation.chosen == server.id
+        bench.clock.forward(19)
+
+
+async def test_facts_are_settled_before_they_are_acknowledged(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        ann, bob, network, laptop, server = await two_people(bench)
+        asking, working = await bench.linked(laptop), await bench.linked(server)
+        job = an_id()
+        placed = await bench.ask(asking, a_job(300), job=job)
+        permit = signed.peek(placed.permit, Permit)
+        about = {
+            "network": network,
+            "permit": permit.permit,
+            "requester": laptop.id,
+            "worker": server.id,
+            "job": job,
+            "attempt": 1,
+        }
+        submit = signed.sign(Submit(**about, input_digest="", maximum=1110, time_ms=START_MS), laptop.seed)
+        claim = Claim(**about, units=300, outcome="done", output_digest="", started_ms=1, finished_ms=2, submit=submit)
+        claimed = signed.sign(claim, server.seed)
+        working.say(link.Report(7, (claimed,)))
+        assert await working.hear_a(link.ReportAck) == link.ReportAck(7)
+        used = signed.sign(Used(**about, units=300, claim=claimed), laptop.seed)
+        forged = signed.sign(Failed(**about, reason="x"), server.seed)
+        record = link.JobReport(job, a_job(300), (link.AttemptReport(server.id, 1, 1, 2, "direct"),), server.id, 300)
+        for _ in range(2):  # a lost acknowledgement: the same batch comes again
+            asking.say(link.Report(1, (used, forged), (record,)))
+            assert await asking.hear_a(link.ReportAck) == link.ReportAck(1, (link.Reported(1, "token.invalid"),))
+        assert (await bench.get(f"/v1/networks/{network}/balance", ann)).json()["balance"] == -1110
+        assert (await bench.get(f"/v1/networks/{network}/balance", bob)).json()["balance"] == 1110 - 55
+        assert (await bench.get(f"/v1/networks/{network}/ledger/verify", bob)).json()["ok"] is True
+        shown = (await bench.get(f"/v1/networks/{network}/jobs/{job}", ann)).json()
+        assert (shown["state"], shown["charge"], shown["device"]) == ("done", 1110, server.id)
+        assert [(attempt["worker"], attempt["path"]) for attempt in shown["attempts"]] == [(server.id, "direct")]
+        assert (await bench.get(f"/v1/networks/{network}/jobs/{job}", bob)).json()["error"]["code"] == "job.not_found"
+        why = (await bench.get(f"/v1/networks/{network}/jobs/{job}/why", ann)).json()
+        assert why["chosen"] == server.id and {"device": laptop.id, "gate": "model", "passed": False} in [
+            {key: gate[key] for key in ("device", "gate", "passed")} for gate in why["gates"]
+        ]
+        assert all(sum(score["terms"].values()) == score["total"] for score in why["scores"])
+        lines = (await bench.get(f"/v1/networks/{network}/ledger", bob)).json()["lines"]
+        assert [(line["amount"], line["job"]) for line in lines] == [(1055, job)]
+
+
+async def test_a_certificate_is_renewed_at_half_of_its_life(tmp_path):
+    clock = Clock()
+    async with a_coordinator(tmp_path, clock) as bench:
+        _, _, network, laptop, _ = await two_people(bench)
+        wire = await bench.linked(laptop)
+        await bench.coordinator.upkeep.once()
+        clock.forward(3.6 * 86400)
+        await bench.coordinator.upkeep.once()
+        update = await wire.hear_a(link.CertificateUpdate)
+        paper = signed.verify(update.certificate, Certificate, laptop.answer["network_key"], network)
+        assert paper.issued_ms == clock.now_ms
+
+
+async def test_what_a_device_says_of_itself_is_kept_over_a_restart(tmp_path):
+    clock = Clock()
+    faster = msgspec.structs.replace(LAPTOP, cores=64)
+    async with a_coordinator(tmp_path, clock) as bench:
+        _, _, _, _, server = await two_people(bench)
+        wire = await bench.linked(server)
+        wire.say(link.Hello("test", 1, faster))
+        async with asyncio.timeout(5):
+            while (await bench.coordinator.parts.database.read(devices.get, server.id)).capability != faster:
+                await bench.beat(wire)
+    async with a_coordinator(tmp_path, clock) as bench:
+        assert bench.coordinator.parts.snapshot.device(server.id).capability.cores == 64
+
+
+async def test_state_and_certificates_survive_a_restart_with_the_same_keys(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        _, _, network, laptop, _ = await two_people(bench)
+    async with a_coordinator(tmp_path) as bench:
+        wire = bench.connect()
+        wire.say(bench.prove(await wire.hear(), laptop.id, laptop.seed))
+        welcome = await wire.hear()
+        assert signed.verify(welcome.state, State, laptop.answer["network_key"], network).name == "home"
+        assert welcome.certificate == laptop.answer["certificate"]
