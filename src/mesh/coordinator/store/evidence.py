@@ -102,13 +102,6 @@ _CLOSE_PERMIT = Prepared(
     update(permits)
     .where(permits.c.id == bindparam("permit"))
     .where(permits.c.state == "open")
-    .where(
-        ~select(shares.c.id)
-        .where(shares.c.permit == bindparam("permit"))
-        .where(shares.c.state == "open")
-        .correlate(None)
-        .exists()
-    )
     .values(state="closed", closed_ms=bindparam("now"))
 )
 _MARK = adding_once(marks, "id", "network", "device", "kind", "job", "attempt", "other", "made_ms")
@@ -242,7 +235,7 @@ def save_attempt(store: Store, key: JobKey, attempt: int, standing: Standing, no
 
 
 def save_share(store: Store, before: Any, after: ShareRow) -> bool:
-    """Write what became of a share, if nobody changed it since; closes the permit with its last share."""
+    """Write what became of a share, if nobody changed it since. A one-job permit closes with its one share."""
     row = {
         "share": before.id,
         "was": before.state,
@@ -255,7 +248,7 @@ def save_share(store: Store, before: Any, after: ShareRow) -> bool:
     }
     if store.run(_SAVE_SHARE, row) != 1:
         return False
-    if before.state == "open" and after.state == "ended":
+    if before.state == "open" and after.state == "ended" and before.kind == "job":
         store.run(_CLOSE_PERMIT, {"permit": before.permit, "now": after.ended_ms})
     return True
 
