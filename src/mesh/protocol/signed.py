@@ -11,6 +11,7 @@ Touches: nothing (a signing key is an argument; Ed25519 signatures need no rando
 
 import base64
 import binascii
+from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
@@ -58,9 +59,10 @@ _headers: dict[type[Paper], bytes] = {}
 
 def public_key(seed: bytes) -> DeviceKey:
     """The public key that belongs to a 32-byte seed."""
-    return DeviceKey(bytes(SigningKey(seed).verify_key).hex())
+    return DeviceKey(bytes(_signing_key(seed).verify_key).hex())
 
 
+@lru_cache(maxsize=1024)  # a device speaks with few others, over and over: the check costs as much as a signature
 def parse_key(text: str) -> VerifyKey:
     """Read a public key; refuse what is malformed, of small order, or not on the curve. Raises BadKey."""
     if not is_device_key(text):
@@ -75,7 +77,7 @@ def parse_key(text: str) -> VerifyKey:
 def sign(paper: Paper, seed: bytes) -> str:
     """Sign a paper into a compact JWS: ``header.payload.signature`` in unpadded base64url."""
     signing_input = _header(type(paper)) + b"." + _b64(_encoder.encode(paper))
-    signature = SigningKey(seed).sign(signing_input).signature
+    signature = _signing_key(seed).sign(signing_input).signature
     return (signing_input + b"." + _b64(signature)).decode()
 
 
@@ -107,7 +109,7 @@ def peek(token: str, kind: type[PaperT]) -> PaperT:
 
 def sign_bytes(message: bytes, seed: bytes) -> bytes:
     """A bare 64-byte signature, for transcripts of handshakes whose bytes name their purpose."""
-    return SigningKey(seed).sign(message).signature
+    return _signing_key(seed).sign(message).signature
 
 
 def check_bytes(message: bytes, signature: bytes, key: DeviceKey) -> None:
@@ -116,6 +118,11 @@ def check_bytes(message: bytes, signature: bytes, key: DeviceKey) -> None:
         parse_key(key).verify(message, signature)
     except (BadSignatureError, ValueError) as error:
         raise BadToken("A signature does not match.", reason="signature") from error
+
+
+@lru_cache(maxsize=8)  # a program has one seed; deriving its key pair costs three times a signature
+def _signing_key(seed: bytes) -> SigningKey:
+    return SigningKey(seed)
 
 
 def _header(kind: type[Paper]) -> bytes:
