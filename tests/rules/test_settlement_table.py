@@ -28,9 +28,9 @@ from mesh.jobs.lifecycle import ATTEMPT, advance
 ONE = Rate(version=1, micro=1, per=1)  # a unit costs a micro-credit: amounts read as units
 
 
-def share(state: str = "open", *, left: int = 100, room: int | None = None, name: str = "s") -> ShareFacts:
+def share(state: str = "open", *, left: int = 100, name: str = "s") -> ShareFacts:
     held = 0 if state == "ended" else left
-    return ShareFacts(name, state, held, left if room is None else room, single=True, rate=ONE)  # type: ignore[arg-type]
+    return ShareFacts(name, state, held, single=True, rate=ONE)  # type: ignore[arg-type]
 
 
 def attempt(number: int = 1, *, maximum: int = 100, share: str = "s", **facts: Any) -> AttemptFacts:
@@ -320,16 +320,14 @@ class Book:
     def _do(self, decision: Decision) -> None:
         if isinstance(decision, Pay):
             self.payer -= decision.amount
-            room = self.share.room - decision.amount
             if decision.draws:
                 self.held -= decision.amount
-                self.share = self.share._replace(left=self.share.left - decision.amount, room=room)
+                self.share = self.share._replace(left=self.share.left - decision.amount)
             else:
                 assert self.free is None or decision.amount <= self.free
                 self.free = None if self.free is None else self.free - decision.amount
-                self.share = self.share._replace(room=room)
             assert self.share.left >= 0
-            assert self.share.room >= 0
+            assert decision.amount <= self.attempts[decision.attempt].maximum
             self._set(decision.attempt, pay=decision.amount, how=decision.how, deniable=decision.how == "one_sided")
         elif isinstance(decision, Lower):
             back = self.attempts[decision.attempt].pay - decision.to
@@ -337,7 +335,6 @@ class Book:
             assert self.attempts[decision.attempt].deniable
             self.payer += back
             self.free = None if self.free is None else self.free + back
-            self.share = self.share._replace(room=self.share.room + back)
             self._set(decision.attempt, pay=decision.to, how=decision.how, deniable=False)
         elif isinstance(decision, Owe):
             self._set(decision.attempt, owed=decision.amount, how=decision.how)

@@ -27,12 +27,11 @@ MarkKind = Literal["double_use", "denied", "unsupported"]
 
 
 class ShareFacts(NamedTuple):
-    """A share as it is. ``left`` is set aside, ``room`` what its size still allows; ``single``: of a one-job permit."""
+    """A share as it is: ``left`` is still set aside in it; ``single``: of a one-job permit."""
 
     share: str
     state: ShareState
     left: int
-    room: int
     single: bool
     rate: Rate
 
@@ -309,7 +308,7 @@ class _Working:
     def _pay(self, attempt: _Attempt, worth: tuple[int, int], how: How) -> AttemptState:
         share = self.shares[attempt.facts.share]
         draws = share.state != "ended"
-        amount = min(worth[0], share.left if draws else share.room)
+        amount = min(worth[0], share.left) if draws else worth[0]
         if not draws and self.free is not None:
             if amount > self.free:
                 self.decisions.append(Owe(attempt.facts.attempt, amount, how))
@@ -319,8 +318,8 @@ class _Working:
         if amount:
             self.decisions.append(Pay(attempt.facts.attempt, amount, worth[1], how, draws))
         attempt.pay, attempt.how, attempt.deniable = amount, how, how == "one_sided"
-        share = share._replace(left=share.left - amount if draws else share.left, room=share.room - amount)
-        self.shares[share.share] = share
+        if draws:
+            share = self.shares[share.share] = share._replace(left=share.left - amount)
         if draws and share.single and how in ("used", "second"):
             self._end(share)
         if how == "one_sided":
@@ -329,8 +328,6 @@ class _Working:
 
     def _lower(self, attempt: _Attempt, to: int, how: How | None) -> None:
         back = max(0, attempt.pay - to)
-        share = self.shares[attempt.facts.share]
-        self.shares[share.share] = share._replace(room=share.room + back)
         if self.free is not None:
             self.free += back
         attempt.pay, attempt.how, attempt.deniable = attempt.pay - back, how, False

@@ -237,7 +237,7 @@ def _by_attempt(facts: Sequence[Any], attempts: Mapping[int, Any]) -> dict[int, 
 def _share_facts(row: Any, ending: bool) -> ShareFacts:
     state: ShareState = "closing" if ending else row.state
     rate = Rate(row.tariff_version, row.price_micro, row.price_per)
-    return ShareFacts(row.id, state, row.left, row.amount - row.paid, row.kind == "job", rate)
+    return ShareFacts(row.id, state, row.left, row.kind == "job", rate)
 
 
 def _attempt_facts(

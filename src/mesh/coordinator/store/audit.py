@@ -115,12 +115,12 @@ def _held_by_none() -> Select[Any]:
 
 
 def _wrong_share() -> Select[Any]:
-    """A share that holds something after its end, or paid more than its size."""
+    """A share that holds something after its end, or more than its size allows beside what it paid."""
     return select(shares.c.id, shares.c.left, shares.c.amount - shares.c.paid).where(
         shares.c.network == _network,
         or_(
             and_(shares.c.state == "ended", shares.c.left != 0),
-            shares.c.paid + shares.c.left > shares.c.amount,
+            and_(shares.c.state == "open", shares.c.paid + shares.c.left > shares.c.amount),
             shares.c.paid < 0,
         ),
     )
