@@ -91,5 +91,5 @@ async def read_to_end(stream: Stream) -> bytes:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that the binding does by itself and tells nobody."""
     async with asyncio.timeout(LIMIT_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)

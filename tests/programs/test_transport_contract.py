@@ -1,6 +1,7 @@
 """What every transport promises, asked of each of them: in memory, in process, and iroh over loopback."""
 
 import asyncio
+import gc
 import hashlib
 import random
 from collections.abc import AsyncIterator
@@ -179,6 +180,16 @@ async def test_a_stream_that_is_dropped_unfinished_is_not_mistaken_for_complete(
         await there.read(LIMIT_S)
 
 
+async def test_a_stream_that_is_dropped_within_a_cycle_is_reset_too(pair: Pair) -> None:
+    """A cycle's finalizers run in any order: what the stream needs for its reset must not be freed before."""
+    here, there = await a_stream(*pair)
+    here.itself = here  # type: ignore[attr-defined]
+    del here
+    gc.collect()
+    with pytest.raises(ConnectionLost):
+        await there.read(LIMIT_S)
+
+
 async def test_after_finish_the_peer_reads_the_end_and_may_still_answer(pair: Pair) -> None:
     here, there = await a_stream(*pair)
     await here.write(b"question", LIMIT_S)
@@ -255,6 +266,19 @@ async def test_closing_ends_the_peers_reads_writes_and_accepts(pair: Pair) -> No
             await within(end.accept_stream())
         await within(end.close())  # again: nothing happens
     assert near.path().kind == far.path().kind  # the last one known
+
+
+async def test_a_read_or_accept_that_begins_as_the_connection_ends_does_not_hang(ends: Ends) -> None:
+    for wait in range(12):
+        near, far = await connect(ends)
+        here, _ = await a_stream(near, far)
+        await far.close("job.done")
+        for _ in range(wait):
+            await asyncio.sleep(0)
+        with pytest.raises(ConnectionLost):
+            await within(here.read(2.0))
+        with pytest.raises(ConnectionLost):
+            await within(near.accept_stream(), 2.0)
 
 
 async def test_many_streams_at_once_keep_to_themselves(pair: Pair) -> None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-from mesh.transport.interface import TransportError, TransportTimeout
+from mesh.transport.interface import ConnectionLost, TransportError, TransportTimeout
 
 T = TypeVar("T")
 
@@ -102,24 +102,6 @@ def again(error: TransportError) -> TransportError:
     return type(error)(error.message, **error.facts)
 
 
-async def pump(
-    fetch: Callable[[], Awaitable[T]], inbox: Inbox[T], is_last: Callable[[T], bool] = lambda item: False
-) -> None:
-    """Move what ``fetch`` returns into ``inbox``, one call at a time, until it raises a TransportError."""
-    error = TransportError("The connection was closed here.")
-    try:
-        while not inbox.ended:
-            await inbox.has_room()
-            item = await fetch()
-            inbox.put(item)
-            if is_last(item):
-                return
-    except TransportError as caught:
-        error = caught
-    finally:
-        inbox.end(error)
-
-
 class Tasks:
     """The background tasks of one object: kept alive, and ended together."""
 
@@ -137,6 +119,15 @@ class Tasks:
         task.add_done_callback(self._running.discard)
         return task
 
+    def pump(
+        self, fetch: Callable[[], Awaitable[T]], inbox: Inbox[T], is_last: Callable[[T], bool] = lambda item: False
+    ) -> "asyncio.Task[None]":
+        """Move what ``fetch`` returns into ``inbox``, one call at a time, until it raises a TransportError."""
+        task = self.start(_pump(fetch, inbox, is_last))
+        # Not in the coroutine: a task that is cancelled before its first step never enters it.
+        task.add_done_callback(lambda _: inbox.end(ConnectionLost("The connection was closed here.")))
+        return task
+
     def cancel(self) -> None:
         """Ask all but the current task to end."""
         for task in self._running - {asyncio.current_task()}:
@@ -148,3 +139,15 @@ class Tasks:
         others = self._running - {asyncio.current_task()}
         if others:
             await asyncio.wait(others)
+
+
+async def _pump(fetch: Callable[[], Awaitable[T]], inbox: Inbox[T], is_last: Callable[[T], bool]) -> None:
+    try:
+        while not inbox.ended:
+            await inbox.has_room()
+            item = await fetch()
+            inbox.put(item)
+            if is_last(item):
+                return
+    except TransportError as error:
+        inbox.end(error)

@@ -17,7 +17,7 @@ import iroh
 from iroh.iroh_ffi import uniffi_set_event_loop
 
 from mesh.ids import DeviceKey
-from mesh.transport.inbox import Inbox, Tasks, pump
+from mesh.transport.inbox import Inbox, Tasks
 from mesh.transport.interface import (
     Address,
     ConnectionLost,
@@ -162,7 +162,7 @@ class IrohConnection:
         """Wait for the peer's next stream."""
         if not self._accepting:
             self._accepting = True
-            self._tasks.start(pump(self._next_stream, self._streams))
+            self._tasks.pump(self._next_stream, self._streams)
         return await self._streams.take()
 
     async def wait_closed(self) -> None:
@@ -175,6 +175,7 @@ class IrohConnection:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_LIMIT_S):
                 await self._closed.wait()
+        self._closed.set()
         await self._tasks.stop()
 
     def abort(self, code: int, reason: str) -> None:

@@ -7,11 +7,11 @@ Touches: the event loop.
 
 import asyncio
 import contextlib
-import functools
+import weakref
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
-from mesh.transport.inbox import Inbox, Tasks, pump
+from mesh.transport.inbox import Inbox, Tasks
 from mesh.transport.interface import READ_BYTES_MAX, ConnectionLost, TransportError, TransportTimeout
 
 WRITE_BYTES_MAX = READ_BYTES_MAX
@@ -63,6 +63,7 @@ class _Halves:
         self.called = called
         self.sending = asyncio.Lock()
         self.reading: asyncio.Task[None] | None = None
+        self.read_all = self.finished = self.dropped = False
 
     async def read(self) -> bytes:
         content: bytes = await self.called(self.receive.read(READ_BYTES_MAX))
@@ -89,17 +90,19 @@ class IrohStream:
         self._loop = asyncio.get_running_loop()
         self._inbox: Inbox[bytes] = Inbox(UNREAD_BYTES_MAX, len)
         self._write_limit: asyncio.Timeout | None = None
-        self._read_all = self._finished = self._reset = False
+        # Not __del__: in a cycle the halves' own would run as well, and free in Rust what dropping still needs. This
+        # holds them until it is called.
+        weakref.finalize(self, _leave, self._loop, tasks, self._halves).atexit = False
 
     async def read(self, timeout_s: float | None = None) -> bytes:
         """Return what has arrived, ``b""`` at the peer's end."""
-        if self._read_all:
-            return b""
         halves = self._halves
-        if halves.reading is None and not self._reset:
-            halves.reading = self._tasks.start(pump(halves.read, self._inbox, is_last=_is_end))
+        if halves.read_all:
+            return b""
+        if halves.reading is None and not halves.dropped:
+            halves.reading = self._tasks.pump(halves.read, self._inbox, is_last=_is_end)
         content = await self._inbox.take(timeout_s)
-        self._read_all = not content
+        halves.read_all = not content
         return content
 
     async def write(self, content: bytes, timeout_s: float) -> None:
@@ -119,12 +122,12 @@ class IrohStream:
         """Say that nothing more will be written; reading goes on."""
         async with self._halves.sending:
             self._check_writable()
-            self._finished = True
+            self._halves.finished = True
             await self._halves.called(self._halves.send.finish())
 
     async def reset(self) -> None:
         """Drop both directions at once."""
-        if not self._reset:
+        if not self._halves.dropped:
             await asyncio.shield(self._start_reset())
 
     async def _write(self, content: bytes, limit: asyncio.Timeout) -> None:
@@ -138,27 +141,28 @@ class IrohStream:
             self._write_limit = None
 
     def _start_reset(self) -> "asyncio.Task[None]":
-        self._reset = True
+        self._halves.dropped = True
         self._inbox.end(ConnectionLost("The stream was reset here."), drop=True)
         if self._write_limit is not None:
             self._write_limit.reschedule(self._loop.time())
         return self._tasks.start(self._halves.drop())
 
     def _check_writable(self) -> None:
-        if self._reset:
+        if self._halves.dropped:
             raise ConnectionLost("The stream was reset here.")
-        if self._finished:
+        if self._halves.finished:
             raise ConnectionLost("The stream was finished before.")
 
-    def __del__(self) -> None:
-        # The binding would end such a stream as if all had been said.
-        if self._reset or (self._finished and self._read_all):
-            return
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and the connection with it
-            self._loop.call_soon_threadsafe(functools.partial(_abandon, self._tasks, self._halves))
+
+def _leave(loop: asyncio.AbstractEventLoop, tasks: Tasks, halves: _Halves) -> None:
+    """Nobody holds the stream any more. The binding would end it as if all had been said."""
+    if halves.dropped or (halves.finished and halves.read_all):
+        return
+    with contextlib.suppress(RuntimeError):  # the loop is closed, and the connection with it
+        loop.call_soon_threadsafe(_drop, tasks, halves)
 
 
-def _abandon(tasks: Tasks, halves: _Halves) -> None:
+def _drop(tasks: Tasks, halves: _Halves) -> None:
     tasks.start(halves.drop())
 
 

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 
 from mesh.ids import DeviceKey
-from mesh.transport.inbox import Inbox, Tasks, pump
+from mesh.transport.inbox import Inbox, Tasks
 from mesh.transport.interface import Address, Connection, DialTimeout, Path, Transport, TransportError
 from mesh.transport.pair import connected
 
@@ -51,7 +51,7 @@ class LocalTransport:
         """Wait for the next connection, from outside or from this device."""
         if not self._merging:
             self._merging = True
-            self._tasks.start(pump(self.inner.accept, self._incoming))
+            self._tasks.pump(self.inner.accept, self._incoming)
         return await self._incoming.take()
 
     def addresses(self) -> Sequence[str]:
