@@ -222,7 +222,9 @@ async def test_under_a_strict_line_nobody_spends_what_they_have_not(tmp_path):
         strict = {"credit_line": "strict"}
         changed = await bench.http.put(f"/v1/networks/{network}/settings", json=strict, headers=ann.headers)
         assert changed.status_code == 200
-        refused = await bench.ask(asking)
+        assert (await bench.get(f"/v1/networks/{network}/balance", ann)).json()["free"] == 600_000_000
+        assert isinstance(await bench.ask(asking), link.Placed)
+        refused = await bench.ask(asking, a_job(170_000_000))  # 629 credits; the allowance is 600
         assert (server.id, "credit") in gates_failed(refused)
 
 

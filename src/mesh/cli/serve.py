@@ -44,7 +44,7 @@ def serve(
         if now.claim:
             people += "\nNobody owns it yet. Who follows this within 15 minutes does:"
             people += f"\n  mesh auth claim '{now.claim}' --name NAME"
-        value = {"event": "ready", "url": now.url, "claim": now.claim, "relay": now.relay}
+        value = {"event": "ready", "url": now.url, "claim": now.claim, "relay": now.relay, "tls_sha256": now.tls_sha256}
         out.result(value, people)
 
     logs.to_stderr()

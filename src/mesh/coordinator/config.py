@@ -51,6 +51,29 @@ class Site(NamedTuple):
         return self.tls_sha256 or self.url
 
 
+class RelayPlace(NamedTuple):
+    """Where the relay beside the coordinator keeps its state and listens, and by which host devices reach it.
+
+    ``port`` 0 takes the one of the last run, or a free one.
+    """
+
+    folder: Path
+    host: str
+    port: int
+    reached_at: str
+
+
+def relay_place(config: Config) -> RelayPlace:
+    """The relay's place. Its packets are sealed, so that it may listen to the world where the coordinator hides
+    behind a proxy on this machine: a proxy for web pages forwards no relay.
+    """
+    public = public_url(config)
+    reached_at = reachable_host(config.host) if public is None else urlsplit(public).hostname or ""
+    outside = public is not None and not is_loopback(reached_at)
+    host = ("::" if ":" in config.host else "0.0.0.0") if outside else config.host  # noqa: S104 - meant for all
+    return RelayPlace(config.data / "relay", host, config.relay_port, reached_at)
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or address stays on this machine."""
     if host == "localhost":

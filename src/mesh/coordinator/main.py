@@ -17,7 +17,6 @@ import structlog
 from mesh.coordinator import config as configuring
 from mesh.coordinator import serving, tls
 from mesh.coordinator.acts import claim
-from mesh.coordinator.acts.claim import SignedIn, SignIn
 from mesh.coordinator.acts.networks import new_epoch
 from mesh.coordinator.admissions import RelayAdmissions
 from mesh.coordinator.config import Config, Site
@@ -30,7 +29,7 @@ from mesh.coordinator.live import LiveLinks
 from mesh.coordinator.news import News
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.placing import Placing
-from mesh.coordinator.relay_child import RelayChild, RelayPlace
+from mesh.coordinator.relay_child import RelayChild
 from mesh.coordinator.reports import Reports
 from mesh.coordinator.snapshot import Snapshot
 from mesh.coordinator.store import devices, networks
@@ -51,11 +50,12 @@ log = structlog.get_logger()
 
 
 class Ready(NamedTuple):
-    """What the world needs to know: where it listens, the claim link while nobody owns it, the relay's URL."""
+    """What the world needs to know: where it listens, the claim link while nobody owns it, the relay's URL, the pin."""
 
     url: str
     claim: str | None
     relay: str | None
+    tls_sha256: str | None
 
 
 class Coordinator:
@@ -84,15 +84,6 @@ class Coordinator:
         link = parts.new_link()
         await parts.database.write(claim.offer_claim, secret_hash(link.secret), parts.moment())
         return link.text()
-
-    async def claim_for_local_user(self, name: str) -> tuple[str, SignedIn]:
-        """The person who runs this very process claims it without a link; returns their session's token.
-
-        Raises AlreadyClaimed.
-        """
-        token, kept = self.desk.new_token()
-        asked = SignIn("", kept, name)
-        return token, await self.parts.database.write(claim.claim_directly, asked, self.parts.moment())
 
     async def relay_ready(self, url: str) -> None:
         """The relay beside us listens; where that is news, every network's State changes."""
@@ -146,10 +137,8 @@ def database_path(config: Config) -> Path:
     return config.data / "coordinator.db"
 
 
-async def serve(
-    config: Config, ready: Callable[[Ready], None], begun: Callable[[Coordinator], None] = lambda coordinator: None
-) -> None:
-    """Serve until cancelled. ``ready`` hears when devices may come; ``begun`` gets the coordinator just before."""
+async def serve(config: Config, ready: Callable[[Ready], None]) -> None:
+    """Serve until cancelled. ``ready`` hears when devices may come."""
     with_tls = configuring.speaks_tls(config)
     config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys = await asyncio.to_thread(Keys, config.data / "keys")
@@ -159,16 +148,16 @@ async def serve(
         site = configuring.site(config, listening.getsockname()[1], identity.sha256 if identity else None)
         async with opened(config, site, keys) as coordinator:
             claim_link = await coordinator.start()
-            begun(coordinator)
             server = serving.server(coordinator.app, tls.server_context(identity.path) if identity else None)
             async with asyncio.TaskGroup() as group:
-                serving_task = group.create_task(server.serve(sockets=[listening]))
                 aside = [group.create_task(coordinator.upkeep.run())]
+                # The relay first: a device that comes is told where it is.
+                relay = await _start_relay(coordinator, config, group, aside)
+                serving_task = group.create_task(server.serve(sockets=[listening]))
                 try:
-                    relay = await _start_relay(coordinator, config, group, aside)
                     async with asyncio.timeout(STARTED_S):
                         await server.listening.wait()
-                    ready(Ready(site.url, claim_link, relay))
+                    ready(Ready(site.url, claim_link, relay, site.tls_sha256))
                     await asyncio.shield(serving_task)
                 finally:
                     server.should_exit = True
@@ -176,8 +165,6 @@ async def serve(
                         task.cancel()
                     async with asyncio.timeout(STOPPED_S):
                         await asyncio.shield(serving_task)
-            with contextlib.suppress(Exception):
-                await coordinator.upkeep.write_seen()
     finally:
         listening.close()
 
@@ -195,8 +182,10 @@ async def _start_relay(
         if not heard.done():
             heard.set_result(url)
 
-    place = RelayPlace(config.data / "relay", config.host, config.relay_port, None)
-    child = RelayChild(place, coordinator.admissions)
+    child = RelayChild(configuring.relay_place(config), coordinator.admissions)
+    known = child.last_url()
+    if known is not None:
+        coordinator.news.relays = (RelayInfo(known),)
     aside.append(group.create_task(child.run(relay_ready)))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(READY_S):

@@ -8,12 +8,13 @@ import contextlib
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
 
 from mesh.coordinator.admissions import RelayAdmissions
+from mesh.coordinator.config import RelayPlace
 from mesh.errors import MeshError
 from mesh.protocol import link
 from mesh.protocol.link import Admissions
@@ -34,15 +35,6 @@ class RelayFailed(MeshError):
 
     code = "coordinator.relay_failed"
     kind = "unavailable"
-
-
-class RelayPlace(NamedTuple):
-    """Where the relay keeps its state and listens; ``port`` 0 takes the one of the last run, or a free one."""
-
-    folder: Path
-    host: str
-    port: int
-    public_url: str | None
 
 
 Ready = Callable[[str], Awaitable[None]]
@@ -100,9 +92,9 @@ class RelayChild:
         try:
             async with asyncio.TaskGroup() as group:
                 feeding = group.create_task(_pour(stdin, waiting, told))
-                url = await _ready_url(process.stdout)
+                url = self._reached(await _ready_url(process.stdout))
                 log.info("relay.ready", url=url)
-                self._keep_port(url)
+                await asyncio.to_thread(self._keep, url)
                 await ready(url)
                 rest = await process.stdout.read()  # it says no more; this ends with the process
                 feeding.cancel()
@@ -113,26 +105,31 @@ class RelayChild:
         code = await process.wait()
         raise RelayFailed(code=code, rest=len(rest))
 
+    def last_url(self) -> str | None:
+        """Where the relay was reached in the last run; devices still know it."""
+        try:
+            return self._url_file.read_text("ascii")
+        except (OSError, ValueError):
+            return None
+
     def _config(self) -> bytes:
-        place, port = self._place, self._place.port
-        if port == 0 and self._failures == 0:
-            with contextlib.suppress(OSError, ValueError):
-                port = int(self._port_file.read_text("ascii"))
-        config: dict[str, object] = {"folder": str(place.folder), "host": place.host, "port": port}
-        if place.public_url is not None:
-            config["public_url"] = place.public_url
-        return msgspec.json.encode(config) + b"\n"
+        place, port, last = self._place, self._place.port, self.last_url()
+        if port == 0 and last is not None and self._failures == 0:
+            port = urlsplit(last).port or 0  # devices that know the URL find the relay again
+        return msgspec.json.encode({"folder": str(place.folder), "host": place.host, "port": port}) + b"\n"
+
+    def _reached(self, listening: str) -> str:
+        """The URL by which devices reach the relay, from the one on which it says it listens."""
+        host, port = self._place.reached_at, urlsplit(listening).port
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     @property
-    def _port_file(self) -> Path:
-        return self._place.folder / "port"
+    def _url_file(self) -> Path:
+        return self._place.folder / "url"
 
-    def _keep_port(self, url: str) -> None:
-        """The next start takes the same port, so that devices that know the URL find the relay again."""
-        port = url.rpartition(":")[2].rstrip("/")
-        if port.isdigit():
-            self._place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._port_file.write_text(port, "ascii")
+    def _keep(self, url: str) -> None:
+        self._place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._url_file.write_text(url, "ascii")
 
 
 async def _ready_url(stdout: asyncio.StreamReader) -> str:

@@ -21,6 +21,8 @@ from mesh.ids import DeviceId
 
 SWEEP_EVERY_S = 5.0
 """Windows are minutes long; five seconds later nobody notices."""
+LAST_WORDS_S = 2.0
+"""Writing down when devices were last here, at the end; without it they only lose their grace after a restart."""
 
 log = structlog.get_logger()
 
@@ -37,13 +39,17 @@ class Upkeep:
     async def run(self) -> None:
         """Sweep every few seconds until cancelled; a database that refuses is tried again at the next round."""
         rounds = 0
-        while True:
-            try:
-                await self.once(write_seen=rounds % round(SEEN_EVERY_S / SWEEP_EVERY_S) == 0)
-            except MeshError as error:
-                log.warning("upkeep.failed", code=error.wire_code)
-            rounds += 1
-            await asyncio.sleep(SWEEP_EVERY_S)
+        try:
+            while True:
+                try:
+                    await self.once(write_seen=rounds % round(SEEN_EVERY_S / SWEEP_EVERY_S) == 0)
+                except MeshError as error:
+                    log.warning("upkeep.failed", code=error.wire_code)
+                rounds += 1
+                await asyncio.sleep(SWEEP_EVERY_S)
+        finally:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self.write_seen()
 
     async def once(self, *, write_seen: bool = True) -> None:
         """One round."""

@@ -28,9 +28,17 @@ Permission = Literal[
 ]
 
 GUEST: frozenset[Permission] = frozenset(
-    {"network.read", "devices.read", "devices.remove_own", "jobs.run", "jobs.read_own", "ledger.read_own"}
+    {
+        "network.read",
+        "devices.read",
+        "devices.remove_own",
+        "members.read",
+        "jobs.run",
+        "jobs.read_own",
+        "ledger.read_own",
+    }
 )
-MEMBER: frozenset[Permission] = GUEST | {"devices.invite", "members.read"}
+MEMBER: frozenset[Permission] = GUEST | {"devices.invite"}
 ADMIN: frozenset[Permission] = MEMBER | {
     "network.change",
     "devices.remove_any",

@@ -5,6 +5,7 @@ Touches: database (through the store it is given).
 
 from typing import NamedTuple
 
+from mesh.coordinator.acts import ledger
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import networks, people, tokens
 from mesh.coordinator.store.connection import Store
@@ -85,6 +86,8 @@ def sign_in(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
     networks.add_membership(
         store, token.network, signed_in.member, role=token.role, invited_by=token.maker, now_ms=moment.now_ms
     )
+    if token.role != "guest" and token.maker is not None:
+        ledger.welcome(store, token.network, signed_in.member, token.maker, moment)
     return signed_in._replace(membership=Membership(token.network, signed_in.member, token.role, token.maker))
 
 

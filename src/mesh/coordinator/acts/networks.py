@@ -3,6 +3,7 @@
 Touches: database (through the store it is given).
 """
 
+from mesh.coordinator.acts import ledger
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import networks
 from mesh.coordinator.store.connection import Store
@@ -38,14 +39,19 @@ def first_membership(network: Network) -> Membership:
     return Membership(network.id, network.created_by, "admin")
 
 
-def set_credit_line(store: Store, network: NetworkId, line: str) -> Network:
-    """Change the credit line; open shares stay as they are. Raises BadSetting, NotMember."""
+def set_credit_line(store: Store, network: NetworkId, line: str, *, by: MemberId, moment: Moment) -> Network:
+    """Change the credit line; open shares stay as they are. Under *strict* everybody but guests has the allowance,
+    once. Raises BadSetting, NotMember.
+    """
     if line not in CREDIT_LINES:
         raise BadSetting
     networks.set_credit_line(store, network, line)
     changed = networks.get(store, network)
     if changed is None:
         raise NotMember
+    for person in networks.people(store, network):
+        if person.role != "guest":
+            ledger.welcome(store, network, person.member, by, moment)
     return changed
 
 

@@ -65,12 +65,13 @@ async def mine(request: Request) -> Response:
 @router.put("/v1/networks/{network}/settings", dependencies=[needs("network.change")])
 async def settings(network: str, body: SettingsBody, request: Request) -> Response:
     """Change settings of a network."""
-    desk = desk_of(request)
+    desk, caller = desk_of(request), caller_of(request)
 
     def act(store: Store, moment: Moment) -> tuple[answers.Done, Network | None]:
         if body.credit_line is None:
             return answers.Done(), None
-        return answers.Done(), acts.set_credit_line(store, NetworkId(network), body.credit_line)
+        line = body.credit_line
+        return answers.Done(), acts.set_credit_line(store, NetworkId(network), line, by=caller.member, moment=moment)
 
     response, changed = await desk.act(request, act)
     if changed is not None:
