@@ -64,6 +64,10 @@ class Inbox:
                 await stream.reset()
                 raise FrameError("A blob is longer than was announced.", reason="size")
             content += piece
+        if await stream.read(PIECE_S):
+            await stream.reset()
+            raise FrameError("A blob is longer than was announced.", reason="size")
+        await stream.finish()
         return bytes(content)
 
     def forget(self, key: Key) -> None:
@@ -79,7 +83,7 @@ class Inbox:
 
 
 async def send(connection: Connection, key: Key, content: bytes) -> None:
-    """Send an attempt's blob on a stream of its own. Raises TransportError."""
+    """Send an attempt's blob on a stream of its own; returns once the peer has all of it. Raises TransportError."""
     stream = await connection.open_stream(OPEN_S)
     header = frames.encode(frames.Blob(key[0], key[1], len(content)))
     view = memoryview(content)
@@ -87,3 +91,4 @@ async def send(connection: Connection, key: Key, content: bytes) -> None:
     for start in range(frames.INLINE_BYTES_MAX, len(content), frames.INLINE_BYTES_MAX):
         await stream.write(bytes(view[start : start + frames.INLINE_BYTES_MAX]), PIECE_S)
     await stream.finish()
+    await stream.read(PIECE_S)  # its end says that it has all: a stream let go before takes back what is on its way
