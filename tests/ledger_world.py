@@ -51,7 +51,8 @@ class Party:
 class World:
     """One network with a payer ``ann`` and workers ``bob``, ``cyd``, ``dan``; a clock that only tests move."""
 
-    def __init__(self, path: Path, *, line: str = "friends", seed: int = 1) -> None:
+    def __init__(self, path: Path, *, line: str = "friends", seed: int = 1, fresh: bool = True) -> None:
+        """``fresh`` False: the file was made by a world with the same seed."""
         self.path, self.line = path, line
         self.ids = Ids(seed)
         self.network = self.ids()
@@ -61,7 +62,8 @@ class World:
         self.now_ms = START_MS + 1000
         self.ready_ms = START_MS
         self.database = Database.open(path)
-        self.database.write_and_wait(self._fill)
+        if fresh:
+            self.database.write_and_wait(self._fill)
 
     def _fill(self, store: Store) -> None:
         at = self.now_ms

@@ -1,0 +1,178 @@
+"""The ledger in bad weather: facts lost for a while, late, repeated, out of order, and a coordinator that restarts.
+
+Whatever happens, what each job ends with is what it would have ended with in good weather; and after every step the
+credits sum to zero, what is held is what open shares have left, and no job is paid twice. A failure names its seed.
+
+Touches: files (a database), threads.
+"""
+
+import random
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from ledger_world import Party, World
+from mesh.protocol.permit import Permit
+
+DAY_MS = 86_400_000
+NET, PAY = 3515, 3700  # 1000 units at 3,700 per 1000, less 5 %
+FRESH = pytest.param(None, id="fresh")  # drawn in the test: workers that run in parallel must agree on its name
+
+
+class Story(NamedTuple):
+    """A job: its permit, the tokens its devices send, and who must end up with what (worker → earned)."""
+
+    kind: str
+    permit: Permit
+    tokens: list[str]
+    earned: dict[str, int]
+
+
+def tell(world: World, kind: str) -> Story:
+    """Make up a job of some kind, and grant its permit."""
+    bob, cyd = world.bob, world.cyd
+    permit = world.grant(bob, cyd)
+    claim = {w.name: world.claim(permit, w, n) for n, w in ((1, bob), (2, cyd))}
+    stories: dict[str, tuple[list[str], dict[str, int]]] = {
+        "done": ([claim["bob"], world.used(permit, bob)], {"bob": NET}),
+        "done, wrapped": ([world.used(permit, bob, claim=claim["bob"])], {"bob": NET}),
+        "counted less": ([claim["bob"], world.used(permit, bob, units=500)], {"bob": 1850 - 92}),
+        "claim lost": ([world.submit(permit, bob), world.used(permit, bob)], {"bob": NET}),
+        "silent": ([claim["bob"]], {"bob": NET}),
+        "denied": ([claim["bob"], world.failed(permit, bob)], {}),
+        "denied after a count": (
+            [claim["bob"], world.count(permit, bob, units=200), world.count(permit, bob, units=500),
+             world.failed(permit, bob)],
+            {"bob": 1850 - 92},
+        ),
+        "retried": (
+            [world.submit(permit, bob), world.failed(permit, bob), claim["cyd"], world.used(permit, cyd, 2)],
+            {"cyd": NET},
+        ),
+        "hedged": (
+            [claim["bob"], world.superseded(permit, bob), claim["cyd"], world.used(permit, cyd, 2)],
+            {"cyd": NET},
+        ),
+        "failed by the worker": (
+            [world.claim(permit, bob, units=0, outcome="failed"), world.failed(permit, bob),
+             world.no_more(permit, world.ann, 1), world.no_more(permit, bob, 1), world.no_more(permit, cyd, 0)],
+            {},
+        ),
+        "never sent": ([world.no_more(permit, w, 0) for w in (world.ann, bob, cyd)], {}),
+        "never heard of": ([], {}),
+    }  # fmt: skip
+    tokens, earned = stories[kind]
+    return Story(kind, permit, tokens, earned)
+
+
+KINDS = (
+    "done", "done, wrapped", "counted less", "claim lost", "silent", "denied", "denied after a count", "retried",
+    "hedged", "failed by the worker", "never sent", "never heard of",
+)  # fmt: skip
+
+
+def drawn(seed: int | None) -> int:
+    return random.SystemRandom().randrange(10**9) if seed is None else seed
+
+
+def check(world: World, what: str) -> None:
+    proof = world.verify()
+    assert proof.ok, f"{what}: {proof.wrong}"
+    assert proof.total == 0, what
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5, FRESH])
+def test_the_end_is_the_same_as_in_good_weather(tmp_path: Path, seed: int | None) -> None:
+    seed = drawn(seed)
+    weather = random.Random(seed)
+    world = World(tmp_path / "mesh.db", seed=seed)
+    stories: list[Story] = []
+    flying: list[str] = []
+    todo = [kind for kind in KINDS for _ in range(2)]
+    weather.shuffle(todo)
+    for step in range(120):
+        what = f"seed {seed}, step {step}"
+        dice = weather.random()
+        if dice < 0.3 and todo:
+            story = tell(world, todo.pop())
+            stories.append(story)
+            flying += story.tokens
+        elif dice < 0.8 and flying:  # a batch in any order; some come again later, since their ReportAck was lost
+            batch = weather.sample(flying, weather.randint(1, min(6, len(flying))))
+            world.report(*batch)
+            if weather.random() < 0.6:
+                for token in batch:
+                    flying.remove(token)
+        elif dice < 0.86:
+            world.reopen()
+        elif dice < 0.93:
+            world.now_ms += weather.randint(1, 5_000)
+            world.sweep()
+        else:
+            continue
+        check(world, what)
+    while todo:
+        stories.append(tell(world, todo.pop()))
+        flying += stories[-1].tokens
+    tokens = [token for story in stories for token in story.tokens]
+    weather.shuffle(tokens)
+    for at in range(0, len(tokens), 16):  # before any window closes, everything has come at least once
+        world.report(*tokens[at : at + 16])
+    check(world, f"seed {seed}, all delivered")
+    settled(world, stories, f"seed {seed}")
+    world.database.close()
+
+
+def settled(world: World, stories: list[Story], seed: str) -> None:
+    """Let windows and days pass; then everybody has what they must have."""
+    world.now_ms = max(story.permit.finish_by_ms for story in stories) + 15 * 60_000
+    while world.sweep().more:
+        check(world, seed)
+    world.now_ms += DAY_MS
+    while world.sweep().more:
+        check(world, seed)
+    check(world, seed)
+    for story in stories:
+        paid = world.rows(
+            f"select worker, pay - fee as earned from attempts where job = '{story.permit.job}' and pay > 0"
+        )
+        names = {party.device: party.name for party in world.parties}
+        assert {names[row.worker]: row.earned for row in paid} == story.earned, f"{seed}: {story.kind}"
+    for party in (world.bob, world.cyd):
+        due = sum(story.earned.get(party.name, 0) for story in stories)
+        assert earned(world, party) == (due, 0), f"{seed}: {party.name}"
+    assert world.balance(world.ann).held == 0, seed
+
+
+def earned(world: World, party: Party) -> tuple[int, int]:
+    now = world.balance(party)
+    return now.balance, now.pending
+
+
+@pytest.mark.parametrize("seed", [11, 12, FRESH])
+def test_a_payer_at_the_floor_never_falls_below_it(tmp_path: Path, seed: int | None) -> None:
+    """Strict, windows that pass while facts are in the air, late reports, a payer that spends all it can."""
+    seed = drawn(seed)
+    weather = random.Random(seed)
+    world = World(tmp_path / "mesh.db", line="strict", seed=seed)
+    world.give(world.ann, 45_000)
+    flying: list[str] = []
+    for step in range(100):
+        dice = weather.random()
+        if dice < 0.35:
+            free = world.balance(world.ann).free or 0
+            if free >= 10_000:
+                flying += tell(world, weather.choice(KINDS)).tokens
+        elif dice < 0.75 and flying:
+            batch = weather.sample(flying, weather.randint(1, min(5, len(flying))))
+            world.report(*batch)
+        elif dice < 0.85:
+            world.reopen()
+        else:
+            world.now_ms += weather.choice((60_000, 15 * 60_000, 25 * 60_000, DAY_MS))
+            world.sweep()
+        check(world, f"seed {seed}, step {step}")
+        money = world.balance(world.ann)
+        assert money.balance - money.held >= 0, f"seed {seed}, step {step}"
+    world.database.close()
