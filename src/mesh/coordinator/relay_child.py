@@ -6,7 +6,7 @@ Touches: processes, files, clock.
 import asyncio
 import contextlib
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -47,6 +47,7 @@ class RelayChild:
         self._place = place
         self._admissions = admissions
         self._failures = 0
+        self._was_ready = True
 
     async def run(self, ready: Ready) -> None:
         """Start, feed and restart the relay; ``ready`` hears its URL at each start. Ends only by cancellation."""
@@ -75,12 +76,13 @@ class RelayChild:
         try:
             await self._feed(process, ready)
         finally:
-            await asyncio.shield(_stop(process))
+            await _to_its_end(_stop(process))
 
     async def _feed(self, process: asyncio.subprocess.Process, ready: Ready) -> None:
         assert process.stdin is not None and process.stdout is not None
         stdin, told = process.stdin, asyncio.Event()
         waiting: list[bytes] = [self._config()]
+        self._was_ready = False
 
         def tell(news: Admissions) -> None:
             if news.full:
@@ -93,6 +95,7 @@ class RelayChild:
             async with asyncio.TaskGroup() as group:
                 feeding = group.create_task(_pour(stdin, waiting, told))
                 url = self._reached(await _ready_url(process.stdout))
+                self._was_ready = True
                 log.info("relay.ready", url=url)
                 await asyncio.to_thread(self._keep, url)
                 await ready(url)
@@ -114,8 +117,8 @@ class RelayChild:
 
     def _config(self) -> bytes:
         place, port, last = self._place, self._place.port, self.last_url()
-        if port == 0 and last is not None and self._failures == 0:
-            port = urlsplit(last).port or 0  # devices that know the URL find the relay again
+        if port == 0 and last is not None and self._was_ready:
+            port = urlsplit(last).port or 0  # devices that know the URL find the relay again; unless it was taken
         return msgspec.json.encode({"folder": str(place.folder), "host": place.host, "port": port}) + b"\n"
 
     def _reached(self, listening: str) -> str:
@@ -153,6 +156,15 @@ async def _pour(stdin: asyncio.StreamWriter, waiting: list[bytes], told: asyncio
             stdin.write(waiting.pop(0))
             await stdin.drain()
         await told.wait()
+
+
+async def _to_its_end(work: Coroutine[None, None, None]) -> None:
+    """Finish something bounded however often we are cancelled meanwhile: no process may be left behind."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    task.result()
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
