@@ -75,6 +75,8 @@ class Planner:
         if isinstance(answer, link.Refused):
             error = from_wire(answer.error)
             error.facts.setdefault("retry_after_s", answer.retry_after_s)
+            error.facts.setdefault("job", job.id)
+            error.facts.setdefault("gates", _failed(answer.explanation.gates))
             raise error
         return self._from_coordinator(answer)
 
@@ -127,7 +129,7 @@ class Planner:
         placement = place(ask, own, draw=secrets.randbits(64))
         job.explanation = placement.explanation
         if not placement.ranked:
-            raise NowhereToRun(gates=_failed(placement.explanation.gates))
+            raise NowhereToRun(job=job.id, gates=_failed(placement.explanation.gates))
         targets = [Target(one.facts.device, self.address(one.facts.device), 0) for one in placement.ranked]
         return Plan(targets, None, None, placement.explanation, placed_here=True)
 

@@ -89,13 +89,31 @@ def perform(place: "Home", request: Any, out: Out, title: str) -> "Ran":
     """Have the agent run a job, showing its progress. Raises what the job failed with."""
     from mesh.sdk import control
 
-    with out.progress(title) as show:
-        for answer in control.stream(place.control_socket, request, SILENCE_S_MAX):
-            if isinstance(answer, control.Progress):
-                show(answer.stage, answer.fraction)
-            elif isinstance(answer, control.Ran):
-                return answer
+    try:
+        with out.progress(title) as show:
+            for answer in control.stream(place.control_socket, request, SILENCE_S_MAX):
+                if isinstance(answer, control.Progress):
+                    show(answer.stage, answer.fraction)
+                elif isinstance(answer, control.Ran):
+                    return answer
+    except MeshError as error:
+        _name_gates(place, error, out)
+        raise
     raise control.ControlBroken
+
+
+def _name_gates(place: "Home", error: MeshError, out: Out) -> None:
+    """Where a job had nowhere to run: say which gate each device failed, by name."""
+    from mesh.sdk import control
+
+    gates = error.facts.get("gates")
+    if not isinstance(gates, list) or not gates:
+        return
+    answer = control.ask(place.control_socket, control.GetPeers(), SILENCE_S_MAX)
+    names = {one.device: one.name for one in answer.peers} if isinstance(answer, control.Peers) else {}
+    for gate in gates:
+        device = names.get(gate["device"], gate["device"])
+        out.note(foreign(f"  {device}  {gate['gate']}: {gate.get('reason') or 'no'}"))
 
 
 def routing(place: "Home", device: str | None, route: str) -> "Routing":
