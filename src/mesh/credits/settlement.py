@@ -2,7 +2,7 @@
 
 A pure function of all that is known about a job. It is run on every arrival and once more when a share closes, and is
 the same for facts that come once, often, late or in another order. One function below per answer the requester can
-give; each line of theirs is a row of the decision table (docs/decisions has it with the traces that forced each row).
+give; each line of theirs is a row of the decision table, and named so in tests/rules/test_settlement_table.py.
 
 Never is more paid than the Submit allows, than its share has, or than is free; at most one payment stands per job (a
 second only against a requester that signed for two). What cannot be paid is shown as owed, and never collected by
