@@ -113,7 +113,7 @@ STATE = papers.State(
     network_keys=(papers.NetworkKey(NETWORK_KEY, NOW_MS, NOW_MS * 2),),
     coordinator_keys=(papers.NetworkKey(COORDINATOR_KEY, NOW_MS, NOW_MS * 2),),
     revoked=(DeviceKey("1f" * 32),),
-    relays=(papers.RelayInfo("http://127.0.0.1:8401"),),
+    relays=(papers.RelayInfo("http://127.0.0.1:8401", WORKER_KEY, "127.0.0.1:8401"),),
 )
 
 SIGNED: list[tuple[Paper, bytes]] = [
@@ -136,6 +136,10 @@ SIGNED: list[tuple[Paper, bytes]] = [
     (
         papers.SignInProof(network=NETWORK, device=ASKER, coordinator=COORDINATOR_KEY, nonce="0" * 64, time_ms=NOW_MS),
         ASKER_SEED,
+    ),
+    (
+        papers.Observed(network="", key=ASKER_KEY, address="198.51.100.7:40001", time_ms=NOW_MS),
+        WORKER_SEED,
     ),
     (
         papers.LinkProof(
@@ -191,7 +195,9 @@ WORKER_FRAMES: list[frames.Frame] = [
 ]
 LINK_FROM_DEVICE: list[link.Message] = [
     link.Prove(ASKER, "2" * 64, "p.p.p"),
-    link.Hello("mesh 0.1.0", 1, CAPABILITY, 3, "http://127.0.0.1:8401", ("192.0.2.1:4000",)),
+    link.Hello(
+        "mesh 0.1.0", 1, CAPABILITY, 3, "http://127.0.0.1:8401", ("192.0.2.1:4000",), ("o.o.o",), "127.0.0.1:8401"
+    ),
     link.Beat(7, Condition("busy", LOAD, ("all-minilm-l6-v2",), 0.5, 0.9, True, 0.8)),
     link.PermitRequest(REQUEST, JOB, SPEC, (WORKER,)),
     link.Started(JOB, 1, ASKER),

@@ -1,12 +1,14 @@
 """Golden vectors: what is on the wire today means the same tomorrow. Run this file as a script to rewrite them."""
 
+import base64
 import json
 from pathlib import Path
 
 import examples
+import msgspec
 import pytest
 
-from mesh.protocol import frames, link
+from mesh.protocol import frames, link, papers
 from mesh.protocol.signed import public_key, sign, verify
 
 VECTORS = Path(__file__).with_name("vectors.json")
@@ -49,6 +51,13 @@ def test_a_device_message_survives_the_wire(message):
 @pytest.mark.parametrize("message", examples.LINK_FROM_COORDINATOR, ids=lambda m: type(m).__name__)
 def test_a_coordinator_message_survives_the_wire(message):
     assert link.decode_from_coordinator(link.encode(message)) == message
+
+
+def test_a_state_from_before_relays_had_observers_still_reads():
+    plain = msgspec.structs.replace(examples.STATE, relays=(papers.RelayInfo("http://127.0.0.1:8401"),))
+    old = sign(plain, examples.NETWORK_SEED)
+    assert "observer" not in base64.urlsafe_b64decode(old.split(".")[1] + "==").decode()
+    assert verify(old, papers.State, examples.NETWORK_KEY, examples.NETWORK) == plain
 
 
 def test_every_message_and_frame_has_a_vector():

@@ -199,6 +199,11 @@ class Hello(Message, frozen=True):
     relay: str | None = None
     """The URL of the relay through which this device is reached; relays give their own URL."""
     addresses: tuple[str, ...] = ()
+    """What its own end listens on: told to nearby devices only."""
+    observed: tuple[str, ...] = ()
+    """Signed ``Observed`` papers, one per observer: only these make a public address one that others may try."""
+    observer: str | None = None
+    """Of a relay: where it observes addresses (UDP host:port)."""
 
 
 class Beat(Message, frozen=True):

@@ -40,11 +40,15 @@ class NetworkKey(msgspec.Struct, frozen=True):
     until_ms: int
 
 
-class RelayInfo(msgspec.Struct, frozen=True):
-    """A relay of the network: its URL and, once it observes addresses, its own key."""
+class RelayInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A relay of the network: its URL and, where it observes addresses, its own key and ``observer``, a UDP host:port.
+
+    A device that speaks to the observer learns under which address the world sees it.
+    """
 
     url: str
     key: DeviceKey | None = None
+    observer: str | None = None
 
 
 class State(Paper, frozen=True, kw_only=True):
@@ -62,6 +66,19 @@ class State(Paper, frozen=True, kw_only=True):
     relays: tuple[RelayInfo, ...] = ()
     catalogue_digest: str = ""
     ledger_head: str | None = None
+
+
+class Observed(Paper, frozen=True, kw_only=True):
+    """An observer says under which ``ip:port`` it saw a device, key proven, on a path that packets took both ways.
+
+    Signed by the relay's key; network is empty.
+    """
+
+    TYP: ClassVar[str] = "mesh-observed"
+
+    key: DeviceKey
+    address: str
+    time_ms: int
 
 
 class JoinProof(Paper, frozen=True, kw_only=True):

@@ -6,12 +6,12 @@ of completeness (frames carry their length). Every wait takes a limit in seconds
 Touches: nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey
-from mesh.protocol.values import PathKind
+from mesh.protocol.values import AddressKind, PathKind
 
 READ_BYTES_MAX = 256 * 1024
 """The most that one read returns. 256 KiB moved most bytes per second of 64 KiB, 256 KiB and 1 MiB."""
@@ -45,10 +45,17 @@ class TransportTimeout(TransportError):
 
 
 class Path(NamedTuple):
-    """How packets travel now. ``rtt_ms`` is None until measured."""
+    """How packets travel now. ``rtt_ms`` is None until measured.
+
+    ``address``: over a direct path, the kind of the peer's address. The bytes are those of whole packets in both
+    directions since the connection began, by the way they took.
+    """
 
     kind: PathKind
     rtt_ms: float | None = None
+    address: AddressKind | None = None
+    direct_bytes: int = 0
+    relayed_bytes: int = 0
 
 
 class Address(NamedTuple):
@@ -137,6 +144,22 @@ class Transport(Protocol):
 
     def addresses(self) -> Sequence[str]:
         """The ``ip:port`` texts that this end listens on."""
+        ...
+
+    def relay(self) -> str | None:
+        """The URL of the relay through which this end is reached now."""
+        ...
+
+    async def use_relays(self, urls: Iterable[str]) -> None:
+        """Use these relays from now on; connections that live stay up."""
+        ...
+
+    async def publish(self, addresses: Iterable[str]) -> None:
+        """Let peers try these ``ip:port`` texts too: our addresses as observed from outside. Replaces earlier ones."""
+        ...
+
+    async def network_changed(self) -> None:
+        """Wait until this machine's network is another: an interface or an address came or went."""
         ...
 
     async def close(self) -> None:

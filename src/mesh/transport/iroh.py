@@ -18,22 +18,12 @@ from iroh.iroh_ffi import uniffi_set_event_loop
 
 from mesh.ids import DeviceKey
 from mesh.transport.inbox import Inbox, Tasks
-from mesh.transport.interface import (
-    Address,
-    ConnectionLost,
-    DialTimeout,
-    Path,
-    TransportError,
-    TransportTimeout,
-)
+from mesh.transport.interface import Address, ConnectionLost, DialTimeout, TransportError, TransportTimeout
+from mesh.transport.iroh_connection import CLOSE_LIMIT_S, CODE_BUSY, CODE_NOT_ADMITTED, IrohConnection
 from mesh.transport.iroh_patch import deafen, patch_writes
-from mesh.transport.iroh_stream import IrohStream
 
 ALPN = b"mesh/1"
 """What this protocol is called in the handshake; a peer that speaks another one is refused there."""
-
-STREAMS_WAITING_MAX = 64
-"""Streams taken in but not yet accepted, per connection; after that the peer's next ones wait at the peer."""
 
 CONNECTIONS_WAITING_MAX = 64
 """Admitted connections not yet accepted; after that new ones are closed at once."""
@@ -43,13 +33,6 @@ HANDSHAKES_MAX = 64
 
 HANDSHAKE_LIMIT_S = 10.0
 """A peer that takes longer is dropped: three retransmissions at most fit in, whatever the distance."""
-
-CLOSE_LIMIT_S = 1.0
-"""The most that closing waits for the other side to confirm: it took 1 ms with it there, and 3 s after a dial that
-nobody answered. The news itself is sent at once."""
-
-CODE_DONE, CODE_NOT_ADMITTED, CODE_BUSY = 0, 1, 2
-"""Application error codes that a peer is told when a connection ends."""
 
 DETAIL_LENGTH_MAX = 200
 """Of the binding's words, which may hold words of the peer."""
@@ -109,97 +92,6 @@ def _parsable(addresses: Iterable[str]) -> list[str]:
     return found
 
 
-class IrohConnection:
-    """A connection to a device whose key is proven."""
-
-    def __init__(self, raw: iroh.Connection) -> None:
-        """Take over a connection; must run in the event loop."""
-        self._raw = raw
-        self._peer = DeviceKey(str(raw.remote_id()))
-        self._tasks = Tasks()
-        self._streams: Inbox[IrohStream] = Inbox(STREAMS_WAITING_MAX)
-        self._accepting = False
-        self._closed = asyncio.Event()
-        self._last_path = Path("relayed")
-        self._tasks.start(self._watch())
-
-    @property
-    def peer(self) -> DeviceKey:
-        """The key that the other side has proven."""
-        return self._peer
-
-    @property
-    def closed(self) -> bool:
-        """Whether the connection has ended."""
-        return self._closed.is_set() or self._raw.close_reason() is not None
-
-    @property
-    def close_reason(self) -> str | None:
-        """Why the connection ended, in the binding's words; None while it lives."""
-        return self._raw.close_reason()
-
-    def path(self) -> Path:
-        """The path in use now, or the last one; the binding measures in whole milliseconds."""
-        paths = self._raw.paths()
-        for path in sorted(paths, key=lambda path: not path.is_selected)[:1]:
-            self._last_path = Path("direct" if path.is_ip else "relayed", float(path.rtt_ms))
-        return self._last_path
-
-    async def open_stream(self, timeout_s: float) -> IrohStream:
-        """Open a stream; waits while the peer allows no more of them."""
-        opening = self._tasks.start(_called(self._raw.open_bi()))
-        try:
-            async with asyncio.timeout(timeout_s):
-                return self._stream(await asyncio.shield(opening))
-        except TimeoutError as error:
-            opening.add_done_callback(self._drop_late)
-            raise TransportTimeout(waited_s=timeout_s) from error
-        except asyncio.CancelledError:
-            opening.add_done_callback(self._drop_late)
-            raise
-
-    async def accept_stream(self) -> IrohStream:
-        """Wait for the peer's next stream."""
-        if not self._accepting:
-            self._accepting = True
-            self._tasks.pump(self._next_stream, self._streams)
-        return await self._streams.take()
-
-    async def wait_closed(self) -> None:
-        """Wait until the connection has ended."""
-        await self._closed.wait()
-
-    async def close(self, reason: str = "") -> None:
-        """End the connection and wait until its tasks are done."""
-        self.abort(CODE_DONE, reason)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_LIMIT_S):
-                await self._closed.wait()
-        self._closed.set()
-        await self._tasks.stop()
-
-    def abort(self, code: int, reason: str) -> None:
-        """Tell the peer that it is over, without waiting for anything."""
-        self._raw.close(code, reason.encode())
-
-    async def _next_stream(self) -> IrohStream:
-        return self._stream(await _called(self._raw.accept_bi()))
-
-    def _stream(self, raw: iroh.BiStream) -> IrohStream:
-        return IrohStream(raw.send(), raw.recv(), self._tasks, _called)
-
-    def _drop_late(self, opening: "asyncio.Task[iroh.BiStream]") -> None:
-        if not opening.cancelled() and opening.exception() is None:
-            self._stream(opening.result())  # nobody keeps it: that resets it
-
-    async def _watch(self) -> None:
-        try:
-            await self._raw.closed()
-        finally:
-            self._closed.set()
-            self._tasks.cancel()
-
-
 class IrohTransport:
     """This device's end. Make it with ``open``; all of a process's transports live in one event loop."""
 
@@ -215,6 +107,8 @@ class IrohTransport:
         self._incoming: Inbox[IrohConnection] = Inbox(CONNECTIONS_WAITING_MAX)
         self._connections: set[IrohConnection] = set()
         self._shaking = 0
+        self._network = _NetworkChange()
+        self._network_watch = endpoint.watch_network_change(self._network)
         self._tasks.start(self._take_in())
 
     @classmethod
@@ -307,11 +201,17 @@ class IrohTransport:
             await _called(self._endpoint.add_external_addr(address), EndpointFailed)
         self._published = wanted
 
+    async def network_changed(self) -> None:
+        """Wait until this machine's network is another."""
+        self._network.event.clear()
+        await self._network.event.wait()
+
     async def close(self) -> None:
-        """Close the connections, then the endpoint; only then may the loop end."""
+        """Close the watch and the connections, then the endpoint; only then may the loop end."""
         if self._incoming.ended:
             return
         self._incoming.end(TransportError("The transport was closed here."), drop=True)
+        await self._network_watch.stop()
         await asyncio.gather(*(connection.close("closing") for connection in tuple(self._connections)))
         try:
             # Past the limit the endpoint is dropped as it is: an unanswered dial would keep it for 3 s.
@@ -323,7 +223,7 @@ class IrohTransport:
             _LOOP.leave()
 
     def _adopt(self, raw: iroh.Connection) -> IrohConnection:
-        connection = IrohConnection(raw)
+        connection = IrohConnection(raw, _called)
         self._connections.add(connection)
         self._tasks.start(self._forget(connection))
         return connection
@@ -355,6 +255,17 @@ class IrohTransport:
             raw.close(CODE_BUSY, b"busy")
         else:
             self._incoming.put(self._adopt(raw))
+
+
+class _NetworkChange(iroh.NetworkChangeCallback):
+    """Called by the binding when interfaces or addresses of this machine changed."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    async def on_change(self) -> None:
+        """Remember it."""
+        self.event.set()
 
 
 class _Loop:

@@ -4,7 +4,7 @@ Touches: the event loop.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mesh.ids import DeviceKey
 from mesh.transport.inbox import Inbox, Tasks
@@ -57,6 +57,22 @@ class LocalTransport:
     def addresses(self) -> Sequence[str]:
         """The ``ip:port`` texts that ``inner`` listens on."""
         return self.inner.addresses()
+
+    def relay(self) -> str | None:
+        """The relay of ``inner``."""
+        return self.inner.relay()
+
+    async def use_relays(self, urls: Iterable[str]) -> None:
+        """Let ``inner`` use these relays."""
+        await self.inner.use_relays(urls)
+
+    async def publish(self, addresses: Iterable[str]) -> None:
+        """Let peers of ``inner`` try these addresses too."""
+        await self.inner.publish(addresses)
+
+    async def network_changed(self) -> None:
+        """Wait for a change that ``inner`` sees."""
+        await self.inner.network_changed()
 
     async def close(self) -> None:
         """Close the connections in process, then ``inner``."""

@@ -4,7 +4,7 @@ Touches: the event loop.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from mesh.ids import DeviceKey
@@ -132,6 +132,20 @@ class MemoryTransport:
     def addresses(self) -> Sequence[str]:
         """None: keys are enough here."""
         return ()
+
+    def relay(self) -> str | None:
+        """None, likewise."""
+        return None
+
+    async def use_relays(self, urls: Iterable[str]) -> None:
+        """There are none here."""
+
+    async def publish(self, addresses: Iterable[str]) -> None:
+        """Nobody needs addresses here."""
+
+    async def network_changed(self) -> None:
+        """Wait for good: the board stays."""
+        await asyncio.get_running_loop().create_future()
 
     async def close(self) -> None:
         """Close every connection and leave the board."""
