@@ -188,6 +188,7 @@ async def test_who_may_what(tmp_path):
         refused(await bench.get(f"{path}/devices", bob.__class__("Eve", "mesh_x", "")), 401, "auth.not_signed_in")
         refused(await bench.post("/v1/networks", {"name": "mine"}, bob), 403, "auth.not_operator")
         refused(await bench.post(f"{path}/tokens", {"purpose": "member"}, bob), 403, "members.not_allowed")
+        refused(await bench.post(f"{path}/tokens", {"purpose": "relay"}, bob), 403, "auth.not_operator")
         refused(await bench.post(f"{path}/tokens", {"purpose": "device"}, gil), 403, "members.not_allowed")
         people = (await bench.get(f"{path}/members", gil)).json()["members"]
         assert [person["name"] for person in people] == ["Ann", "Gil"]

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from coordinators import LAPTOP, NO_MODEL, START_MS, Clock, a_coordinator, a_job, an_id
+from coordinators import LAPTOP, NO_MODEL, START_MS, Clock, Joined, a_coordinator, a_job, an_id
 from mesh.coordinator.store import devices
 from mesh.protocol import link, signed
 from mesh.protocol.papers import Certificate, LinkProof, State
@@ -274,6 +274,36 @@ async def test_relays_are_told_of_whoever_joins_and_networks_never_share_a_numbe
         stranger = await bench.device(await bench.network(ann, "other"), ann, "d")
         assert [one.key for one in told[-1].admissions] == [stranger.key]
         assert told[-1].admissions[0].networks != numbers[laptop.key]
+
+
+async def test_a_relay_that_joins_hears_whom_to_admit_and_devices_hear_where_it_is(tmp_path):
+    clock = Clock()
+    async with a_coordinator(tmp_path, clock) as bench:
+        ann, _, network, laptop, server = await two_people(bench)
+        waiting = await bench.linked(laptop)
+        invite = await bench.invite(network, ann, "relay")
+        seed, answer = await bench.ask_to_join(invite, "relay-1")
+        relay = Joined(answer.json()["device"], seed, answer.json())
+        _, again = await bench.ask_to_join(invite, "relay-1", seed)
+        assert again.json() == answer.json()
+        wire = bench.connect()
+        wire.say(bench.prove(await wire.hear(), relay.id, relay.seed))
+        welcome = await wire.hear()
+        assert (welcome.network, welcome.state, welcome.certificate) == ("", None, None)
+        admissions = await wire.hear()
+        assert admissions.full and {one.key for one in admissions.admissions} == {laptop.key, server.key}
+        wire.say(link.Hello("test", 1, relay="http://192.0.2.7:3340"))
+        state = signed.peek((await waiting.hear_a(link.StateUpdate)).state, State)
+        assert [one.url for one in state.relays] == ["http://192.0.2.7:3340"]
+        wire.say(link.PermitRequest(an_id(), an_id(), a_job()))
+        assert (await wire.hear_a(link.Problem)).error["code"] == "link.not_a_device"
+        desktop = await bench.device(network, ann, "desktop")
+        assert [one.key for one in (await wire.hear_a(link.Admissions)).admissions] == [desktop.key]
+    async with a_coordinator(tmp_path, clock) as bench:
+        wire = bench.connect()
+        wire.say(bench.prove(await wire.hear(), laptop.id, laptop.seed))
+        state = signed.peek((await wire.hear()).state, State)
+        assert [one.url for one in state.relays] == ["http://192.0.2.7:3340"]
 
 
 async def test_the_same_device_again_replaces_its_older_link(tmp_path):

@@ -4,9 +4,9 @@ import pytest
 from mesh.ids import MemberId, NetworkId, TokenId
 from mesh.networks.tokens import (
     JoinToken,
+    TermsRefused,
     TokenExpired,
     TokenRevoked,
-    TokenTerms,
     TokenUnknown,
     TokenUsed,
     TokenWrongPurpose,
@@ -53,11 +53,11 @@ def test_a_device_link_signs_nobody_in():
     ("uses", "life_s"), [(0, 60), (-1, 60), (10_001, 60), (1, 0), (1, 91 * 86400), (1, float("nan"))]
 )
 def test_terms_outside_the_limits_are_refused(uses, life_s):
-    with pytest.raises(TokenTerms):
+    with pytest.raises(TermsRefused):
         check_terms(uses=uses, life_s=life_s)
 
 
 def test_every_refusal_has_its_own_code_and_a_next_step():
-    errors = [TokenUnknown, TokenExpired, TokenUsed, TokenRevoked, TokenWrongPurpose, TokenTerms]
+    errors = [TokenUnknown, TokenExpired, TokenUsed, TokenRevoked, TokenWrongPurpose, TermsRefused]
     assert len({error.code for error in errors}) == len(errors)
     assert all(len(str(error()).split(". ")) >= 2 for error in errors)

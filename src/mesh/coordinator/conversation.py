@@ -7,14 +7,16 @@ import structlog
 
 from mesh.coordinator.acts import devices as device_acts
 from mesh.coordinator.acts.permit import unanswered_closes
+from mesh.coordinator.admissions import RelayAdmissions
 from mesh.coordinator.live import Link, LiveLinks
 from mesh.coordinator.news import News
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.placing import Placing
+from mesh.coordinator.relays import Relays
 from mesh.coordinator.reports import Reports
 from mesh.coordinator.snapshot import Seen
 from mesh.errors import MeshError
-from mesh.ids import DeviceId, DeviceKey, PermitId
+from mesh.ids import PermitId
 from mesh.protocol import link
 from mesh.protocol.link import Beat, BeatAnswer, CancelJob, Close, Hello, PermitRequest, Problem, Prove, Report, Started
 
@@ -35,20 +37,18 @@ class NotHere(MeshError):
 class Conversations:
     """Answers devices; one object for all links."""
 
-    def __init__(self, parts: Parts, live: LiveLinks, news: News, placing: Placing) -> None:
+    def __init__(self, parts: Parts, live: LiveLinks, news: News, relays: Relays, admissions: RelayAdmissions) -> None:
         self._parts = parts
-        self._live = live
-        self._placing = placing
+        self._placing = Placing(parts, live)
         self._reports = Reports(parts, live)
+        self._admissions = admissions
+        self.relays = relays
         self.news = news
 
-    def relay_key(self, relay: DeviceId) -> DeviceKey | None:
-        """The key of a relay that joined."""
-        return None
-
     def opened(self, fresh: Link, seen: Seen | None) -> None:
-        """A link stands: its device is here, and gets what it must know."""
+        """A link stands: its device is here, and gets what it must know; a relay learns whom to admit."""
         if seen is None:
+            self._admissions.join(fresh.say)
             return
         seen.linked = True
         seen.last_beat_ms = self._parts.now_ms()
@@ -57,7 +57,10 @@ class Conversations:
 
     def closed(self, ended: Link, seen: Seen | None, *, newest: bool) -> None:
         """A link ended; ``newest`` unless its device has connected again already."""
-        if seen is None or not newest:
+        if seen is None:
+            self._admissions.leave(ended.say)
+            return
+        if not newest:
             return
         seen.linked = False
         self.news.own_device_changed(seen)
@@ -84,7 +87,8 @@ class Conversations:
         seen = self._parts.snapshot.device(fresh.device)
         try:
             if seen is None:
-                raise NotHere
+                await self._relay(fresh, message)
+                return
             if isinstance(message, PermitRequest):
                 fresh.say(await self._placing.answer(seen, message))
             elif isinstance(message, Report):
@@ -95,6 +99,12 @@ class Conversations:
                 await self._reports.cancelled(seen, message.job)
         except MeshError as error:
             fresh.say(Problem(error.wire()))
+
+    async def _relay(self, fresh: Link, message: link.FromDevice) -> None:
+        """A relay says where it is, and nothing else."""
+        if not isinstance(message, Hello):
+            raise NotHere
+        await self.relays.said(fresh.device, message.relay)
 
     async def _greeted(self, fresh: Link, seen: Seen, hello: Hello) -> None:
         """A device says what it is; with its first word it also hears which permits it must close."""

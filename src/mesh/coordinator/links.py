@@ -161,7 +161,7 @@ class Links:
         seen = self._parts.snapshot.device(device)
         if seen is not None:
             return _Known(device, seen.kept.key, seen.kept.network, seen), False
-        relay = self._conversations.relay_key(device)
+        relay = self._conversations.relays.key(device)
         if relay is not None:
             return _Known(device, relay, NetworkId(""), None), False
         kept = await self._parts.database.read(devices.get, device)

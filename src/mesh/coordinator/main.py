@@ -17,7 +17,6 @@ import structlog
 from mesh.coordinator import config as configuring
 from mesh.coordinator import serving, tls
 from mesh.coordinator.acts import claim
-from mesh.coordinator.acts.networks import new_epoch
 from mesh.coordinator.admissions import RelayAdmissions
 from mesh.coordinator.config import Config, Site
 from mesh.coordinator.conversation import Conversations
@@ -28,16 +27,15 @@ from mesh.coordinator.links import Links
 from mesh.coordinator.live import LiveLinks
 from mesh.coordinator.news import News
 from mesh.coordinator.parts import Parts
-from mesh.coordinator.placing import Placing
 from mesh.coordinator.relay_child import RelayChild
+from mesh.coordinator.relays import Relays
 from mesh.coordinator.reports import Reports
 from mesh.coordinator.snapshot import Snapshot
-from mesh.coordinator.store import devices, networks
+from mesh.coordinator.store import devices, networks, relays
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.database import Database
 from mesh.coordinator.upkeep import Upkeep
 from mesh.protocol.links import secret_hash
-from mesh.protocol.papers import RelayInfo
 
 READY_S = 20.0
 """The relay has 15 s to start; without it the coordinator says so and goes on."""
@@ -66,34 +64,29 @@ class Coordinator:
         self.live = LiveLinks()
         self.admissions = RelayAdmissions(parts.snapshot)
         self.news = News(parts, self.live, self.admissions)
-        self.desk = Desk(parts, self.live, self.news)
+        self.relays = Relays(parts, self.news)
+        self.desk = Desk(parts, self.live, self.news, self.relays)
         self.upkeep = Upkeep(parts, self.news, Reports(parts, self.live))
-        conversations = Conversations(parts, self.live, self.news, Placing(parts, self.live))
+        conversations = Conversations(parts, self.live, self.news, self.relays, self.admissions)
         self.app = Application(api(self.desk), Links(parts, self.live, conversations))
 
-    async def start(self) -> str | None:
-        """Fill the snapshot from the store; returns the claim link, None once the installation is claimed."""
+    async def start(self, relay: str | None = None) -> str | None:
+        """Fill the snapshot from the store; returns the claim link, None once the installation is claimed.
+
+        ``relay``: where the relay beside us was in the last run.
+        """
         parts = self.parts
         claimed = await parts.database.write(claim.start, parts.keys.public, parts.moment())
         rows = await parts.database.read(_everything)
         parts.snapshot.load(rows.networks, rows.memberships, rows.devices)
         for device, issued in rows.certificates:
             parts.snapshot.put_device(device, issued)
+        self.relays.load(relay, rows.relays)
         if claimed:
             return None
         link = parts.new_link()
         await parts.database.write(claim.offer_claim, secret_hash(link.secret), parts.moment())
         return link.text()
-
-    async def relay_ready(self, url: str) -> None:
-        """The relay beside us listens; where that is news, every network's State changes."""
-        if self.news.relays == (RelayInfo(url),):
-            return
-        self.news.relays = (RelayInfo(url),)
-        for network in list(self.parts.snapshot.networks):
-            changed = await self.parts.database.write(new_epoch, network)
-            if changed is not None:
-                await self.news.network_changed(changed)
 
 
 class _Rows(NamedTuple):
@@ -101,6 +94,7 @@ class _Rows(NamedTuple):
     memberships: list[networks.Membership]
     devices: list[devices.Device]
     certificates: list[tuple[devices.Device, devices.Issued]]
+    relays: list[relays.Relay]
 
 
 def _everything(store: Store) -> _Rows:
@@ -111,6 +105,7 @@ def _everything(store: Store) -> _Rows:
         networks.everybody(store),
         live,
         [(device, certificate) for device, certificate in issued if certificate is not None],
+        relays.live(store),
     )
 
 
@@ -147,12 +142,13 @@ async def serve(config: Config, ready: Callable[[Ready], None]) -> None:
     try:
         site = configuring.site(config, listening.getsockname()[1], identity.sha256 if identity else None)
         async with opened(config, site, keys) as coordinator:
-            claim_link = await coordinator.start()
+            child = RelayChild(configuring.relay_place(config), coordinator.admissions)
+            claim_link = await coordinator.start(child.last_url() if config.relay else None)
             server = serving.server(coordinator.app, tls.server_context(identity.path) if identity else None)
             async with asyncio.TaskGroup() as group:
                 aside = [group.create_task(coordinator.upkeep.run())]
                 # The relay first: a device that comes is told where it is.
-                relay = await _start_relay(coordinator, config, group, aside)
+                relay = await _start_relay(coordinator, child, group, aside) if config.relay else None
                 serving_task = group.create_task(server.serve(sockets=[listening]))
                 try:
                     async with asyncio.timeout(STARTED_S):
@@ -170,22 +166,16 @@ async def serve(config: Config, ready: Callable[[Ready], None]) -> None:
 
 
 async def _start_relay(
-    coordinator: Coordinator, config: Config, group: asyncio.TaskGroup, aside: list[asyncio.Task[None]]
+    coordinator: Coordinator, child: RelayChild, group: asyncio.TaskGroup, aside: list[asyncio.Task[None]]
 ) -> str | None:
     """Start the relay child and wait for it a while; it may also come later."""
-    if not config.relay:
-        return None
     heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def relay_ready(url: str) -> None:
-        await coordinator.relay_ready(url)
+        await coordinator.relays.beside_ready(url)
         if not heard.done():
             heard.set_result(url)
 
-    child = RelayChild(configuring.relay_place(config), coordinator.admissions)
-    known = child.last_url()
-    if known is not None:
-        coordinator.news.relays = (RelayInfo(known),)
     aside.append(group.create_task(child.run(relay_ready)))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(READY_S):

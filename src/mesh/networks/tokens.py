@@ -61,7 +61,7 @@ class TokenWrongPurpose(MeshError):
     kind = "invalid"
 
 
-class TokenTerms(MeshError):
+class TermsRefused(MeshError):
     """An invite needs 1 to 10000 uses and a life of 1 second to 90 days. Change what is outside of that."""
 
     code = "token.terms"
@@ -85,9 +85,9 @@ class JoinToken(msgspec.Struct, frozen=True):
 
 
 def check_terms(*, uses: int, life_s: float) -> None:
-    """Refuse terms of a new token outside of the limits. Raises TokenTerms."""
+    """Refuse terms of a new token outside of the limits. Raises TermsRefused."""
     if not (1 <= uses <= USES_MAX and 1 <= life_s <= LIFE_S_MAX):
-        raise TokenTerms(uses=uses, expires_s=life_s)
+        raise TermsRefused(uses=uses, expires_s=life_s)
 
 
 def redeem(token: JoinToken | None, *, purpose: Purpose, now_ms: int) -> JoinToken:

@@ -53,11 +53,3 @@ def set_credit_line(store: Store, network: NetworkId, line: str, *, by: MemberId
         if person.role != "guest":
             ledger.welcome(store, network, person.member, by, moment)
     return changed
-
-
-def new_epoch(store: Store, network: NetworkId) -> Network | None:
-    """What the State says has changed; None for a network that is gone."""
-    if networks.get(store, network) is None:
-        return None
-    networks.next_epoch(store, network)
-    return networks.get(store, network)

@@ -28,7 +28,7 @@ class Terms(NamedTuple):
 def make(
     store: Store, terms: Terms, *, network: NetworkId, maker: MemberId, secret_hash: str, moment: Moment
 ) -> JoinToken:
-    """A new link. Raises TokenTerms, BadName."""
+    """A new link. Raises TermsRefused, BadName."""
     check_terms(uses=terms.uses, life_s=terms.life_s)
     if terms.name:
         (person_name if terms.purpose == "member" else machine_name)(terms.name)

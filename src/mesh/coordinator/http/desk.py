@@ -19,6 +19,7 @@ from mesh.coordinator.acts.once import Outcome, Repeatable, Sealing, once
 from mesh.coordinator.live import LiveLinks
 from mesh.coordinator.news import News
 from mesh.coordinator.parts import Parts
+from mesh.coordinator.relays import Relays
 from mesh.coordinator.store.connection import Store
 from mesh.errors import MeshError
 
@@ -42,6 +43,7 @@ class Desk:
     parts: Parts
     live: LiveLinks
     news: News
+    relays: Relays
 
     def new_token(self) -> tuple[str, str]:
         """A session token, and the hash that is kept of it."""

@@ -10,12 +10,14 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from mesh.coordinator.acts import join as acts
+from mesh.coordinator.acts import relays as relay_acts
 from mesh.coordinator.acts.join import Asked, Joined
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import public
-from mesh.coordinator.http.desk import desk_of
+from mesh.coordinator.http.desk import Desk, desk_of
 from mesh.coordinator.store import tokens
 from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.relays import Relay
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey, MemberId, NetworkId
 from mesh.networks.tokens import TokenUnknown
@@ -60,13 +62,15 @@ class JoinedAnswer(msgspec.Struct, frozen=True):
 
 @router.post("/v1/join", dependencies=[public("the secret of the link is the permission")])
 async def join(body: JoinBody, request: Request) -> Response:
-    """Let a device in; the same device with the same link gets the same answer."""
+    """Let a device (or a relay) in; the same one with the same link gets the same answer."""
     desk = desk_of(request)
     _check_proof(body, desk.parts.keys.public)
     asked = Asked(secret_hash(body.secret), body.name, DeviceKey(body.key), _capability(body))
     token = await desk.parts.database.read(tokens.by_secret, asked.secret_hash)
     if token is None or token.network is None:
         raise TokenUnknown
+    if token.purpose == "relay":
+        return await _join_relay(desk, asked, request)
     issue = desk.parts.issuer(token.network)
     relays = tuple(relay.url for relay in desk.news.relays)
 
@@ -77,6 +81,18 @@ async def join(body: JoinBody, request: Request) -> Response:
     response, joined = await desk.act(request, act, anonymous=body.key)
     if joined is not None:
         await desk.news.device_joined(joined)
+    return response
+
+
+async def _join_relay(desk: Desk, asked: Asked, request: Request) -> Response:
+    def act(store: Store, moment: Moment) -> tuple[JoinedAnswer, Relay]:
+        relay = relay_acts.join(store, asked, moment)
+        nowhere = NetworkId("")
+        return JoinedAnswer(relay.id, relay.name, nowhere, "", DeviceKey(""), MemberId(""), "ready", None, ()), relay
+
+    response, relay = await desk.act(request, act, anonymous=asked.key)
+    if relay is not None:
+        desk.relays.joined(relay)
     return response
 
 

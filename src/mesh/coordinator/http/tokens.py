@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from mesh.coordinator.acts import tokens as acts
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.tokens import Terms
-from mesh.coordinator.http.access import caller_of, needs
+from mesh.coordinator.http.access import NotOperator, caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
 from mesh.coordinator.store import tokens
 from mesh.coordinator.store.connection import Store
@@ -38,10 +38,12 @@ class TokenBody(BaseModel):
 
 @router.post("/v1/networks/{network}/tokens", dependencies=[needs("devices.invite")])
 async def mint(network: str, body: TokenBody, request: Request) -> Response:
-    """Make a link. Devices become their maker's; people and relays are for admins to invite."""
+    """Make a link. Devices become their maker's; people are for admins to invite, relays for the operator."""
     desk, caller = desk_of(request), caller_of(request)
-    if body.purpose != "device":
-        require(caller.role, "members.invite" if body.purpose == "member" else "network.change")
+    if body.purpose == "member":
+        require(caller.role, "members.invite")
+    if body.purpose == "relay" and not caller.operator:
+        raise NotOperator  # a relay serves every network of the installation
     link = desk.parts.new_link()
     terms = Terms(body.purpose, body.role, body.name, body.uses, body.expires_s, body.approve)
 

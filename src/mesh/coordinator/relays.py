@@ -1,0 +1,75 @@
+"""The relays that devices may use: the one beside the coordinator, and those that joined by a link.
+
+Touches: database (through the acts it calls).
+"""
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from mesh.coordinator.acts import relays as acts
+from mesh.coordinator.news import News
+from mesh.coordinator.parts import Parts
+from mesh.coordinator.store.relays import Relay
+from mesh.ids import DeviceId, DeviceKey
+from mesh.protocol.papers import RelayInfo
+
+URL_LENGTH_MAX = 255
+
+
+class Relays:
+    """Keeps the list that every State names; where it changes, every network's epoch grows."""
+
+    def __init__(self, parts: Parts, news: News) -> None:
+        self._parts = parts
+        self._news = news
+        self._beside: str | None = None
+        self._joined: dict[DeviceId, Relay] = {}
+
+    def load(self, beside: str | None, joined: Iterable[Relay]) -> None:
+        """What was known at the last stop: devices still use it."""
+        self._beside = beside
+        self._joined = {relay.id: relay for relay in joined}
+        self._news.relays = self._infos()
+
+    def key(self, relay: DeviceId) -> DeviceKey | None:
+        """The key of a relay that joined."""
+        known = self._joined.get(relay)
+        return None if known is None else known.key
+
+    async def beside_ready(self, url: str) -> None:
+        """The relay beside the coordinator listens."""
+        self._beside = url
+        await self._changed()
+
+    def joined(self, relay: Relay) -> None:
+        """A relay came in; devices hear of it once it has said where it is."""
+        self._joined.setdefault(relay.id, relay)
+
+    async def said(self, relay: DeviceId, url: str | None) -> None:
+        """A relay said where it is reached; what is no URL of a host is not passed on."""
+        known = self._joined.get(relay)
+        if known is None or url is None or not _is_url(url) or known.url == url:
+            return
+        self._joined[relay] = known._replace(url=url)
+        await self._parts.database.write(acts.moved, relay, url)
+        await self._changed()
+
+    def _infos(self) -> tuple[RelayInfo, ...]:
+        urls = [*([self._beside] if self._beside else []), *(relay.url for relay in self._joined.values() if relay.url)]
+        return tuple(RelayInfo(url) for url in dict.fromkeys(urls))
+
+    async def _changed(self) -> None:
+        infos = self._infos()
+        if infos == self._news.relays:
+            return
+        self._news.relays = infos
+        for network in await self._parts.database.write(acts.new_epochs):
+            await self._news.network_changed(network)
+
+
+def _is_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return len(url) <= URL_LENGTH_MAX and parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
