@@ -335,6 +335,16 @@ def test_an_own_job_is_recorded_at_price_0(world: World) -> None:
     assert world.rows("select * from postings") == []
 
 
+def test_an_own_job_that_failed_is_recorded_with_its_code(world: World) -> None:
+    spec = JobSpec(workload="embeddings", model="minilm", units=90)
+    report = JobReport(world.ids(), spec, (), own=True, code="input.text_too_long")  # type: ignore[arg-type]
+    args: tuple[Any, ...] = (world.network, world.ann.device, [report], world.moment)
+    assert world.database.write_and_wait(jobs.record_jobs, *args)[0] == ()
+    page = world.database.read_and_wait(jobs.list_jobs, world.network, world.ann.member, cursor=None, limit=10)  # type: ignore[arg-type]
+    (line,) = page.jobs
+    assert (line.state, line.own, line.charge, line.code) == ("failed", True, 0, "input.text_too_long")
+
+
 def test_jobs_are_listed_in_pages_and_only_to_whom_they_belong(world: World) -> None:
     granted = []
     for _ in range(5):

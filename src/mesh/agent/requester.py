@@ -152,6 +152,8 @@ class Requester:
                     return await self._attempt(job, target, plan, on_progress)
                 except Missed as missed:
                     last = missed.error
+                    if missed.end == "failed" and last.wire_code.startswith("input."):
+                        raise last from missed  # what is wrong with the input is wrong on every device
                 draw = random.random()  # noqa: S311 - spreads load, guards nothing
                 wait_s = wait_before_next(job.ends, others_open=place < len(plan.targets), draw=draw)
                 if wait_s is None:

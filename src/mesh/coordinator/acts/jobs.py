@@ -81,7 +81,8 @@ def record_jobs(
     owner = jobs.owner_of(store, network, requester)
     for index, report in enumerate(reports):
         worker = None if report.device is None else jobs.owner_of(store, network, report.device)
-        if owner is None or (report.device is not None and worker is None) or (report.own and worker != owner):
+        named = report.device is not None  # a job that failed names no device
+        if owner is None or (named and (worker is None or (report.own and worker != owner))):
             refused.append((index, "report.not_own"))
             continue
         key = JobKey(network, requester, report.job)
