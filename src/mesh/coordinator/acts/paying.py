@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, assert_never
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import evidence
 from mesh.coordinator.store.connection import Store
-from mesh.coordinator.store.evidence import JobKey, ShareRow, Standing
+from mesh.coordinator.store.evidence import Against, JobKey, ShareRow, Standing
 from mesh.coordinator.store.ledger import About, Books
 from mesh.credits import tariff, transfers
-from mesh.credits.settlement import Become, Decision, End, How, Lower, Mark, Owe, Pay
+from mesh.credits.settlement import Become, Decision, End, Lower, Mark, Owe, Pay
 from mesh.errors import MeshError
 from mesh.ids import MemberId, NetworkId
 from mesh.jobs import lifecycle
@@ -101,7 +101,8 @@ class _Work:
         else:
             self._from_free = True
         self._shares[row.share] = share._replace(paid=share.paid + paid.amount)
-        self._change(paid.attempt, pay=paid.amount, fee=fee, how=paid.how, units=paid.units, matured=not deniable)
+        now = {"pay": paid.amount, "fee": fee, "how": paid.how, "units_paid": paid.units, "owed": 0}
+        self._change(paid.attempt, **now, matured=not deniable, paid_ms=self._moment.now_ms)
 
     def _lower(self, lowered: Lower) -> None:
         row = self._known.attempts[lowered.attempt]
@@ -132,20 +133,12 @@ class _Work:
 
     def _mark(self, mark: Mark) -> None:
         row = self._known.attempts[mark.attempt] if mark.attempt else None
-        against = [(self._known.key.requester, None if row is None else row.earner)]
+        key, moment = self._known.key, self._moment
+        marks = [Against(key.requester, mark.kind, mark.attempt, None if row is None else row.earner)]
         if mark.kind == "denied" and row is not None:
-            against.append((row.worker, self._known.payer))
-        for device, other in against:
-            evidence.add_mark(
-                self._store,
-                self._known.key,
-                number=self._moment.new_id(),
-                device=device,
-                kind=mark.kind,
-                attempt=mark.attempt,
-                other=other,
-                now_ms=self._moment.now_ms,
-            )
+            marks.append(Against(row.worker, mark.kind, mark.attempt, self._known.payer))
+        for against in marks:
+            evidence.add_mark(self._store, key, against, number=moment.new_id(), now_ms=moment.now_ms)
 
     def _become(self, become: Become) -> None:
         standing = self._standing(become.attempt)
@@ -165,28 +158,10 @@ class _Work:
             row.state, row.pay, row.fee, row.owed, row.how, row.units_paid, row.changes, bool(row.matured), row.paid_ms
         )
 
-    def _change(
-        self,
-        attempt: int,
-        *,
-        how: How | None,
-        pay: int | None = None,
-        fee: int = 0,
-        units: int | None = None,
-        owed: int = 0,
-        matured: bool = False,
-    ) -> None:
+    def _change(self, attempt: int, **changed: Any) -> None:
+        """Another event of an attempt's money: fields of its ``Standing``, and one more change."""
         was = self._standing(attempt)
-        self._attempts[attempt] = was._replace(
-            pay=was.pay if pay is None else pay,
-            fee=was.fee if pay is None else fee,
-            how=how,
-            units_paid=was.units_paid if units is None else units,
-            owed=owed,
-            matured=matured,
-            changes=was.changes + 1,
-            paid_ms=self._moment.now_ms if units is not None else was.paid_ms,
-        )
+        self._attempts[attempt] = was._replace(changes=was.changes + 1, **changed)
 
     def _about(self, what: str, attempt: int, units: int) -> About:
         key, row = self._known.key, self._known.attempts[attempt]

@@ -14,8 +14,8 @@ from mesh.coordinator.acts.paying import Known, carry_out
 from mesh.coordinator.evidence import Keys, Testimony
 from mesh.coordinator.store import evidence, ledger, permits
 from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.evidence import Against, JobKey, Opening
 from mesh.coordinator.store.evidence import Fact as Kept
-from mesh.coordinator.store.evidence import JobKey
 from mesh.credits import transfers
 from mesh.credits.settlement import AttemptFacts, ShareFacts, ShareState, settle_job
 from mesh.credits.tariff import Rate
@@ -166,17 +166,9 @@ class _Taking:
         if not 1 <= fact.attempt <= ATTEMPTS_MAX or not 0 <= kept.units <= MICRO_LIMIT:
             return "evidence.out_of_range"
         if isinstance(fact, Submit):
-            opened = evidence.add_attempt(
-                self._store,
-                key,
-                fact.attempt,
-                share=share,
-                worker=fact.worker,
-                earner=candidate.owner,
-                maximum=min(fact.maximum, candidate.cap),
-                now_ms=self._moment.now_ms,
-            )
-            if not opened and self._is_double(key, fact):
+            most = min(fact.maximum, candidate.cap)
+            opening = Opening(fact.attempt, share.permit, share.id, fact.worker, candidate.owner, most)
+            if not evidence.add_attempt(self._store, key, opening, self._moment.now_ms) and self._is_double(key, fact):
                 return "evidence.double_submit"
         evidence.add_fact(self._store, key, kept, self._moment.now_ms)
         return None
@@ -186,16 +178,8 @@ class _Taking:
         first = next(row for row in evidence.attempts_of(self._store, key) if row.attempt == fact.attempt)
         if first.worker == fact.worker and first.permit == fact.permit:
             return False
-        evidence.add_mark(
-            self._store,
-            key,
-            number=self._moment.new_id(),
-            device=key.requester,
-            kind="double_submit",
-            attempt=fact.attempt,
-            other=None,
-            now_ms=self._moment.now_ms,
-        )
+        against = Against(key.requester, "double_submit", fact.attempt)
+        evidence.add_mark(self._store, key, against, number=self._moment.new_id(), now_ms=self._moment.now_ms)
         return True
 
     def _no_more(self, said: NoMore, candidates: Mapping[str, Any], share: Any) -> None:

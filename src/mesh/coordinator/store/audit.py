@@ -1,6 +1,6 @@
 """The queries that prove the ledger: each finds rows that contradict one invariant, and nothing if all is well.
 
-Touches: nothing (statements go to the store it is given).
+Touches: database (through the store it is given).
 """
 
 from typing import Any, NamedTuple

@@ -1,6 +1,6 @@
 """Signed facts, attempts and marks in SQL: what settlement reads, and what it wrote last time.
 
-Touches: nothing (statements go to the store it is given).
+Touches: database (through the store it is given).
 """
 
 from collections.abc import Sequence
@@ -142,6 +142,26 @@ class Fact(NamedTuple):
     signed: str
 
 
+class Opening(NamedTuple):
+    """An attempt as its Submit opens it: on which share, by whom, for whom, and up to how much (micro-credits)."""
+
+    attempt: int
+    permit: str
+    share: str
+    worker: str
+    earner: str
+    maximum: int
+
+
+class Against(NamedTuple):
+    """A mark: the device it counts against, what for (attempt 0: the whole job), and the other side's member."""
+
+    device: str
+    kind: str
+    attempt: int
+    other: str | None = None
+
+
 class Standing(NamedTuple):
     """What is written of an attempt after a decision."""
 
@@ -166,22 +186,9 @@ class ShareRow(NamedTuple):
     reason: str | None
 
 
-def add_attempt(
-    store: Store, key: JobKey, attempt: int, *, share: Any, worker: str, earner: str, maximum: int, now_ms: int
-) -> bool:
+def add_attempt(store: Store, key: JobKey, opening: Opening, now_ms: int) -> bool:
     """Open an attempt on its first Submit; False if there was one."""
-    row = {
-        **key._asdict(),
-        "attempt": attempt,
-        "permit": share.permit,
-        "share": share.id,
-        "worker": worker,
-        "earner": earner,
-        "state": "submitted",
-        "maximum": maximum,
-        "submitted_ms": now_ms,
-        "changed_ms": now_ms,
-    }
+    row = {**key._asdict(), **opening._asdict(), "state": "submitted", "submitted_ms": now_ms, "changed_ms": now_ms}
     return store.run(_ADD_ATTEMPT, row) == 1
 
 
@@ -253,22 +260,10 @@ def save_share(store: Store, before: Any, after: ShareRow) -> bool:
     return True
 
 
-def add_mark(store: Store, key: JobKey, *, number: str, device: str, kind: str, attempt: int, other: str | None,
-             now_ms: int) -> None:  # fmt: skip
+def add_mark(store: Store, key: JobKey, against: Against, *, number: str, now_ms: int) -> None:
     """Keep a mark against a device, once per job, attempt and kind."""
-    store.run(
-        _MARK,
-        {
-            "id": number,
-            "network": key.network,
-            "device": device,
-            "kind": kind,
-            "job": key.job,
-            "attempt": attempt,
-            "other": other,
-            "made_ms": now_ms,
-        },
-    )
+    row = {"id": number, "network": key.network, "job": key.job, **against._asdict(), "made_ms": now_ms}
+    store.run(_MARK, row)
 
 
 def deniable_until(store: Store, before_ms: int, most: int) -> Sequence[Any]:

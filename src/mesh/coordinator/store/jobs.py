@@ -1,6 +1,6 @@
 """Job records in SQL: what a requester reported, and jobs as people list and open them.
 
-Touches: nothing (statements go to the store it is given).
+Touches: database (through the store it is given).
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Money in SQL: the conditional hold, postings with their entries, balances, and the roll-up of shared accounts.
 
-Touches: nothing (statements go to the store it is given).
+Touches: database (through the store it is given).
 """
 
 from collections.abc import Callable

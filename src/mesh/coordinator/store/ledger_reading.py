@@ -1,6 +1,6 @@
 """The ledger as people read it: a member's lines, newest first, and all balances of a network.
 
-Touches: nothing (statements go to the store it is given).
+Touches: database (through the store it is given).
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Permits, shares and candidates in SQL.
 
-Touches: nothing (statements go to the store it is given).
+Touches: database (through the store it is given).
 """
 
 from collections.abc import Sequence

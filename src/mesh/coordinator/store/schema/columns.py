@@ -2,7 +2,7 @@
 
 Ids are ULIDs of 26 characters, money whole micro-credits, times whole milliseconds since 1970 UTC (``_ms``).
 
-Touches: nothing.
+Touches: database (describes its tables).
 """
 
 from typing import Any

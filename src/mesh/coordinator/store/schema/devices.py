@@ -1,6 +1,6 @@
 """Tables of machines: devices, device_keys, certificates, relays.
 
-Touches: nothing.
+Touches: database (describes its tables).
 """
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, String, Table, Text, text

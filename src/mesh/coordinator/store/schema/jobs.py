@@ -1,6 +1,6 @@
 """Tables of jobs and what is known about them: jobs, explanations, attempts, evidence, marks.
 
-Touches: nothing.
+Touches: database (describes its tables).
 """
 
 from sqlalchemy import (

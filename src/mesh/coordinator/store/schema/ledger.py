@@ -1,6 +1,6 @@
 """Tables of money: accounts, postings, entries, tariffs.
 
-Touches: nothing.
+Touches: database (describes its tables).
 """
 
 from sqlalchemy import (

@@ -1,6 +1,6 @@
 """Tables of networks and how one gets in: networks, memberships, join_tokens.
 
-Touches: nothing.
+Touches: database (describes its tables).
 """
 
 from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, text

@@ -1,6 +1,6 @@
 """Tables of the installation and its people: installation, members, sessions.
 
-Touches: nothing.
+Touches: database (describes its tables).
 """
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, String, Table

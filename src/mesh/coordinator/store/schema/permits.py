@@ -1,6 +1,6 @@
 """Tables of permission and money set aside: permits, shares, candidates.
 
-Touches: nothing.
+Touches: database (describes its tables).
 """
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint, text

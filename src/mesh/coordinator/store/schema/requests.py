@@ -1,6 +1,6 @@
 """Tables that make repeats harmless: idempotency (answers already given).
 
-Touches: nothing.
+Touches: database (describes its tables).
 """
 
 from sqlalchemy import Column, Index, Integer, String, Table, Text
