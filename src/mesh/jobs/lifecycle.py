@@ -31,7 +31,7 @@ ATTEMPT: Mapping[str, frozenset[str]] = {
     "owed": frozenset({"paid", "paid_second", "superseded", "failed", "reversed"}),
     "reversed": frozenset({"paid", "paid_second", "owed", "superseded"}),
     # Another answer to the same attempt may follow, and weighs more: Used, then Failed.
-    "superseded": _ANSWERED | {"submitted", "claimed", "one_sided", "unknown"},
+    "superseded": (_ANSWERED - {"superseded"}) | {"submitted", "claimed", "one_sided", "unknown"},
     "failed": frozenset({"paid", "paid_second", "owed", "one_sided", "superseded", "unknown"}),
     "unknown": _ANSWERED | {"one_sided"},
 }
