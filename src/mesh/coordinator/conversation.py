@@ -53,7 +53,8 @@ class Conversations:
         seen.linked = True
         seen.last_beat_ms = self._parts.now_ms()
         if seen.kept.standing == "active":
-            fresh.say(self.news.peers_for(seen))
+            for part in self.news.peers_for(seen):
+                fresh.say(part)
 
     def closed(self, ended: Link, seen: Seen | None, *, newest: bool) -> None:
         """A link ended; ``newest`` unless its device has connected again already."""
@@ -63,7 +64,8 @@ class Conversations:
         if not newest:
             return
         seen.linked = False
-        self.news.own_device_changed(seen)
+        if self._parts.snapshot.device(seen.kept.id) is seen:  # else it was removed, and others were told that
+            self.news.own_device_changed(seen)
 
     def hear(self, fresh: Link, message: link.FromDevice) -> bool:
         """Take what needs no waiting; False: call ``answer``."""
@@ -104,7 +106,7 @@ class Conversations:
         """A relay says where it is, and nothing else."""
         if not isinstance(message, Hello):
             raise NotHere
-        await self.relays.said(fresh.device, message.relay)
+        await self.relays.said(fresh.device, message.relay, message.observer)
 
     async def _greeted(self, fresh: Link, seen: Seen, hello: Hello) -> None:
         """A device says what it is; with its first word it also hears which permits it must close."""

@@ -20,6 +20,8 @@ from mesh.protocol.papers import PeerCertificate, RelayInfo
 
 REMOVED = "device.removed"
 """The code that a removed device is told."""
+PEERS_IN_MESSAGE = 250
+"""A certificate is about 700 bytes, a device's facts with all its offers up to 3 KiB: below the message limit."""
 
 
 class News:
@@ -59,7 +61,8 @@ class News:
         if own is not None:
             own.say(StateUpdate(await self.state(device.network)))
             own.say(CertificateUpdate(joined.certificate.signed))
-            own.say(self.peers_for(seen))
+            for part in self.peers_for(seen):
+                own.say(part)
 
     async def device_removed(self, device: Device, network: Network) -> None:
         """A device is out: its link ends, relays drop its key, all others get the new State."""
@@ -103,22 +106,28 @@ class News:
             await self._sign(found)
         return self._states[network][1]
 
-    def peers_for(self, reader: Seen) -> Peers:
+    def peers_for(self, reader: Seen) -> list[Peers]:
         """All that a device may know of its network: certificates of all, and facts of its owner's devices.
 
         The default policy lets everybody use every contributing device for some data, so that nobody's list is shorter.
+        It comes in parts that fit a message; the first replaces what the device knew.
         """
         snapshot = self._parts.snapshot
         devices = [seen for seen in snapshot.devices(reader.kept.network) if seen.kept.standing == "active"]
-        return Peers(
-            certificates=tuple(
-                PeerCertificate(seen.certificate.signed, snapshot.role(seen.kept.network, seen.kept.owner) or "guest")
-                for seen in devices
-                if seen.certificate is not None
-            ),
-            own=tuple(self._own_facts(seen) for seen in devices if seen.kept.owner == reader.kept.owner),
-            full=True,
-        )
+        certificates = [
+            PeerCertificate(seen.certificate.signed, snapshot.role(seen.kept.network, seen.kept.owner) or "guest")
+            for seen in devices
+            if seen.certificate is not None
+        ]
+        own = [self._own_facts(seen) for seen in devices if seen.kept.owner == reader.kept.owner]
+        return [
+            Peers(
+                tuple(certificates[start : start + PEERS_IN_MESSAGE]),
+                tuple(own[start : start + PEERS_IN_MESSAGE]),
+                full=start == 0,
+            )
+            for start in range(0, max(1, len(certificates), len(own)), PEERS_IN_MESSAGE)
+        ]
 
     def _members(self, network: NetworkId) -> list[Link]:
         """The links of a network's devices, without those that wait for approval."""
