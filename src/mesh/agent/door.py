@@ -6,16 +6,14 @@ default policy must allow the job here too.
 Touches: nothing (the device's condition is an argument).
 """
 
-from collections.abc import Callable
-
 from mesh.agent.checks import Checked
 from mesh.agent.membership import Membership
+from mesh.agent.myself import Myself
 from mesh.agent.sessions import PeerConnection
 from mesh.devices.contribution import contributes
 from mesh.errors import MeshError
 from mesh.policies.decide import Asker, Target, decide
 from mesh.protocol import frames
-from mesh.protocol.link import OwnDevice
 
 
 class NotNow(MeshError):
@@ -35,30 +33,26 @@ class NotHere(MeshError):
 class Door:
     """Decides at this device."""
 
-    def __init__(self, membership: Membership, facts: Callable[[], OwnDevice]) -> None:
+    def __init__(self, membership: Membership, myself: Myself) -> None:
         self._membership = membership
-        self._facts = facts
+        self._myself = myself
 
     def refuse(self, asker: PeerConnection, frame: frames.Submit, checked: Checked) -> None:
         """Raise the reason for which this device does not take the job now."""
-        facts = self._facts()
-        state = facts.condition.state
+        state = self._myself.wanted
         if state == "draining":
             raise NotNow(state=state)
         permit = checked.permit
         if permit is None:
             return
-        if state not in ("ready", "busy"):
-            raise NotNow(state=state)
-        willing = contributes(facts.capability, facts.condition)
-        if not willing.willing:
+        if state != "ready" or not contributes(self._myself.hardware, self._myself.condition_read).willing:
             raise NotNow(state=state)
         me = self._membership.device(self._membership.me)
         owner_role = "member" if me is None else me.role
         assert asker.certificate is not None
         decision = decide(
             Asker(asker.certificate.owner, permit.role),
-            Target(self._membership.member, owner_role, facts.capability.phone),
+            Target(self._membership.member, owner_role, self._myself.hardware.phone),
             frame.spec.sensitivity,
         )
         if not decision.allowed:

@@ -83,10 +83,13 @@ async def run(
     """Run this home's agent until ``stop`` is set (or cancelled). Raises MeshErrors that end it."""
     home.ensure()
     record = home.read()
-    with only_one(home.path / "agent.lock"):
-        async with AsyncExitStack() as stack:
-            agent = await Agent.build(home, record, options, stack)
-            await agent.serve(home, on_ready, stop or asyncio.Event())
+    try:
+        with only_one(home.path / "agent.lock"):
+            async with AsyncExitStack() as stack:
+                agent = await Agent.build(home, record, options, stack)
+                await agent.serve(home, on_ready, stop or asyncio.Event())
+    except BaseExceptionGroup as group:
+        raise _the_reason(group) from None
 
 
 class Agent:
@@ -94,6 +97,7 @@ class Agent:
 
     def __init__(self, parts: Parts, offering: Offering, transport: Transport, options: Options) -> None:
         self.parts = parts
+        self.engines: Engines
         self.offering = offering
         self.transport = transport
         self.options = options
@@ -126,7 +130,7 @@ class Agent:
         )
         client = LinkClient(target, me.seed, clock, myself.condition)
         coordination, sessions = Coordination(client), Sessions(transport, membership)
-        worker = Worker(membership, me.seed, store, outbox, engines, Door(membership, myself.own_facts))
+        worker = Worker(membership, me.seed, store, outbox, engines, Door(membership, myself))
         await worker.recall()
         planner = Planner(membership, sessions, coordination, myself)
         requester = Requester(membership, me.seed, outbox, sessions, planner, numbers)
@@ -136,6 +140,7 @@ class Agent:
         coordination.on_drain = lambda resume: myself.want("ready" if resume else "draining")
         parts = Parts(membership, myself, coordination, sessions, planner, requester, worker, outbox, store)
         agent = cls(parts, offering, transport, options)
+        agent.engines = engines
         agent.installation = await store.advance("installation", 1) + 1
         coordination.hello = agent.hello
         return agent
@@ -212,6 +217,17 @@ class Agent:
                 with suppress(LinkDown):
                     await self.parts.coordination.say_hello()
             await changed.wait()
+
+
+def _the_reason(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error that people can act on, where the group holds nothing but such; else the whole group: a bug."""
+    reasons, rest = group.split(MeshError)
+    if rest is not None or reasons is None:
+        return group
+    leaf: BaseException = reasons
+    while isinstance(leaf, BaseExceptionGroup):
+        leaf = leaf.exceptions[0]
+    return leaf
 
 
 async def open_iroh(me: Identity, admits: Callable[[DeviceKey], bool], options: Options) -> Transport:

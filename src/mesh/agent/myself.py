@@ -47,17 +47,24 @@ class Myself:
         self.on_change: Callable[[], None] = lambda: None
         self._probe = probe
         self._models = models
-        self._read = self._measure()
+        self.hardware = probe.capability((), "none")
+        """What this device is, without what it offers."""
+        self.condition_read = self._measure()
+        """The last reading of the sensors."""
 
     def condition(self) -> Condition:
         """How this device is now, sensors read anew: for beats."""
-        self._read = self._measure()
-        return self._read
+        self.condition_read = self._measure()
+        return self.condition_read
 
     def own_facts(self) -> OwnDevice:
         """What this device is and how it is now, by the last reading of its sensors."""
         now = msgspec.structs.replace(
-            self._read, state=self.wanted, load=self.load(), warm=self._models.warm(), contributes=self.contributes
+            self.condition_read,
+            state=self.wanted,
+            load=self.load(),
+            warm=self._models.warm(),
+            contributes=self.contributes,
         )
         return OwnDevice(self.device, self.capability(), now, online=True)
 

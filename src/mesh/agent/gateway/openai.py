@@ -32,7 +32,7 @@ class EmbeddingsRequest(msgspec.Struct, frozen=True):
     """The body of POST /v1/embeddings. ``user`` and unknown fields are ignored."""
 
     model: str
-    input: str | list[str] | list[int] | list[list[int]]
+    input: str | list[str | int | list[int]]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
 

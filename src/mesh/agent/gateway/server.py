@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import msgspec
+import psutil
 import uvicorn
 
 from mesh.agent.gateway.app import Gateway, Run
@@ -20,8 +21,8 @@ from mesh.errors import MeshError
 from mesh.sdk.home import Home, HomeUnreadable, write_secret
 
 HOST = "127.0.0.1"
-PORT_WANTED = 8411
-"""Tried first by a home that has no port yet; any free one is as good."""
+PORTS_WANTED = range(8411, 8511)
+"""A home without a port takes the first free one of these: none of them is one that systems give to callers."""
 KEY_BYTES = 32
 START_S = 10.0
 
@@ -92,8 +93,8 @@ def _listen(home: Home) -> tuple[socket.socket, _Kept]:
     try:
         kept = msgspec.json.decode(home.gateway_file.read_bytes(), type=_Kept)
     except FileNotFoundError:
-        listener = _bind(PORT_WANTED) or _bind(0)
-        assert listener is not None
+        bound_to = (_bind(port) for port in (*PORTS_WANTED, 0))
+        listener = next(found for found in bound_to if found is not None)
         kept = _Kept(listener.getsockname()[1], secrets.token_urlsafe(KEY_BYTES))
         write_secret(home.gateway_file, msgspec.json.encode(kept))
         return listener, kept
@@ -101,12 +102,22 @@ def _listen(home: Home) -> tuple[socket.socket, _Kept]:
         raise HomeUnreadable(f"{home.gateway_file} is damaged. Delete it; a new port and key are made.") from error
     bound = _bind(kept.port)
     if bound is None:
+        owner = _owner_of(kept.port)
         raise PortTaken(
-            f"Port {kept.port} of the gateway is in use by another program. Stop that program, or delete "
+            f"Port {kept.port} of the gateway is in use by {owner}. Stop that program, or delete "
             f"{home.gateway_file} for a new port.",
             port=kept.port,
         )
     return bound, kept
+
+
+def _owner_of(port: int) -> str:
+    """Who listens on a port, as far as this user may know."""
+    with contextlib.suppress(psutil.Error, OSError):
+        for one in psutil.net_connections("tcp"):
+            if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port and one.pid:
+                return f"{psutil.Process(one.pid).name()} (process {one.pid})"
+    return "another program"
 
 
 def _bind(port: int) -> socket.socket | None:
