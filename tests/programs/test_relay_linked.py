@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from mesh.ids import DeviceId, DeviceKey, NetworkId
 from mesh.protocol import link, signed
 from mesh.protocol.link import Admission, Admissions
-from mesh.protocol.papers import LinkProof
+from mesh.protocol.papers import LinkProof, RelayInfo
 from mesh.relay.main import RelayConfig, run_linked
 from mesh.transport.link import LinkTarget, origin
 from relay_client import Denied, a_key, connected, public
@@ -86,11 +86,12 @@ async def a_coordinator() -> AsyncIterator[Coordinator]:
 @asynccontextmanager
 async def a_linked_relay(coordinator: Coordinator, folder: Path) -> AsyncIterator[tuple[asyncio.Task[None], str]]:
     target = LinkTarget(coordinator.url, signed.public_key(COORDINATOR_SEED), None, RELAY)
-    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    ready: asyncio.Future[RelayInfo] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(run_linked(RelayConfig(str(folder)), target, RELAY_SEED, ready.set_result))
     try:
         async with asyncio.timeout(LIMIT_S):
-            yield running, await ready
+            info = await ready
+        yield running, info.url
     finally:
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -109,7 +110,9 @@ async def let_in(url: str, key: object) -> None:
 
 async def test_it_says_where_it_is_and_follows_the_list(tmp_path: Path) -> None:
     async with a_coordinator() as coordinator, a_linked_relay(coordinator, tmp_path) as (_, url):
-        assert (await coordinator.hello()).relay == url
+        hello = await coordinator.hello()
+        assert hello.relay == url
+        assert hello.observer is not None and hello.observer.startswith("127.0.0.1:")
         await let_in(url, A)
         async with connected(url, A) as a:
             await coordinator.say(coordinator.links[0], Admissions((*named(A, networks=()), *named(B))))

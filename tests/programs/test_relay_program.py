@@ -96,7 +96,8 @@ async def test_it_listens_takes_news_and_ends_with_its_parent(tmp_path: Path) ->
 
 async def test_a_public_url_is_what_it_announces(tmp_path: Path) -> None:
     async with a_child({"folder": str(tmp_path), "public_url": "https://relay.example"}) as child:
-        assert child.first == {"event": "ready", "url": "https://relay.example"}
+        assert (child.first["event"], child.url) == ("ready", "https://relay.example")
+        assert str(child.first["observer"]).startswith("relay.example:")
 
 
 @pytest.mark.parametrize("config", [{"fodler": "x"}, {"folder": "x", "port": 65536}, {"folder": 7}, []])

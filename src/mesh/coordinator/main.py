@@ -36,6 +36,7 @@ from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.database import Database
 from mesh.coordinator.upkeep import Upkeep
 from mesh.protocol.links import secret_hash
+from mesh.protocol.papers import RelayInfo
 
 READY_S = 20.0
 """The relay has 15 s to start; without it the coordinator says so and goes on."""
@@ -70,7 +71,7 @@ class Coordinator:
         conversations = Conversations(parts, self.live, self.news, self.relays, self.admissions)
         self.app = Application(api(self.desk), Links(parts, self.live, conversations))
 
-    async def start(self, relay: str | None = None) -> str | None:
+    async def start(self, relay: RelayInfo | None = None) -> str | None:
         """Fill the snapshot from the store; returns the claim link, None once the installation is claimed.
 
         ``relay``: where the relay beside us was in the last run.
@@ -143,7 +144,7 @@ async def serve(config: Config, ready: Callable[[Ready], None]) -> None:
         site = configuring.site(config, listening.getsockname()[1], identity.sha256 if identity else None)
         async with opened(config, site, keys) as coordinator:
             child = RelayChild(configuring.relay_place(config), coordinator.admissions)
-            claim_link = await coordinator.start(child.last_url() if config.relay else None)
+            claim_link = await coordinator.start(child.last() if config.relay else None)
             server = serving.server(coordinator.app, tls.server_context(identity.path) if identity else None)
             async with asyncio.TaskGroup() as group:
                 aside = [group.create_task(coordinator.upkeep.run())]
@@ -171,10 +172,10 @@ async def _start_relay(
     """Start the relay child and wait for it a while; it may also come later."""
     heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    async def relay_ready(url: str) -> None:
-        await coordinator.relays.beside_ready(url)
+    async def relay_ready(info: RelayInfo) -> None:
+        await coordinator.relays.beside_ready(info)
         if not heard.done():
-            heard.set_result(url)
+            heard.set_result(info.url)
 
     aside.append(group.create_task(child.run(relay_ready)))
     with contextlib.suppress(TimeoutError):

@@ -18,6 +18,7 @@ from mesh.coordinator.config import RelayPlace
 from mesh.errors import MeshError
 from mesh.protocol import link
 from mesh.protocol.link import Admissions
+from mesh.protocol.papers import RelayInfo
 
 START_S = 15.0
 """A Python process that imports little, on a slow and busy machine."""
@@ -37,7 +38,7 @@ class RelayFailed(MeshError):
     kind = "unavailable"
 
 
-Ready = Callable[[str], Awaitable[None]]
+Ready = Callable[[RelayInfo], Awaitable[None]]
 
 
 class RelayChild:
@@ -50,7 +51,7 @@ class RelayChild:
         self._was_ready = True
 
     async def run(self, ready: Ready) -> None:
-        """Start, feed and restart the relay; ``ready`` hears its URL at each start. Ends only by cancellation."""
+        """Start, feed and restart the relay; ``ready`` hears where it is at each start. Ends only by cancellation."""
         while True:
             started = asyncio.get_running_loop().time()
             try:
@@ -94,11 +95,11 @@ class RelayChild:
         try:
             async with asyncio.TaskGroup() as group:
                 feeding = group.create_task(_pour(stdin, waiting, told))
-                url = self._reached(await _ready_url(process.stdout))
+                info = self._reached(await _listening(process.stdout))
                 self._was_ready = True
-                log.info("relay.ready", url=url)
-                await asyncio.to_thread(self._keep, url)
-                await ready(url)
+                log.info("relay.ready", url=info.url, observer=info.observer)
+                await asyncio.to_thread(self._keep, info)
+                await ready(info)
                 rest = await process.stdout.read()  # it says no more; this ends with the process
                 feeding.cancel()
         except* (OSError, ConnectionError):
@@ -108,43 +109,45 @@ class RelayChild:
         code = await process.wait()
         raise RelayFailed(code=code, rest=len(rest))
 
-    def last_url(self) -> str | None:
+    def last(self) -> RelayInfo | None:
         """Where the relay was reached in the last run; devices still know it."""
         try:
-            return self._url_file.read_text("ascii")
-        except (OSError, ValueError):
+            return msgspec.json.decode(self._file.read_bytes(), type=RelayInfo)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def _config(self) -> bytes:
-        place, port, last = self._place, self._place.port, self.last_url()
+        place, port, last = self._place, self._place.port, self.last()
         if port == 0 and last is not None and self._was_ready:
-            port = urlsplit(last).port or 0  # devices that know the URL find the relay again; unless it was taken
+            port = urlsplit(last.url).port or 0  # devices that know the URL find the relay again; unless it was taken
         return msgspec.json.encode({"folder": str(place.folder), "host": place.host, "port": port}) + b"\n"
 
-    def _reached(self, listening: str) -> str:
-        """The URL by which devices reach the relay, from the one on which it says it listens."""
-        host, port = self._place.reached_at, urlsplit(listening).port
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    def _reached(self, listening: RelayInfo) -> RelayInfo:
+        """Where devices reach the relay and its observer, from where it says that they listen."""
+        host = self._place.reached_at
+        host = f"[{host}]" if ":" in host else host
+        observer = None if listening.observer is None else f"{host}:{listening.observer.rpartition(':')[2]}"
+        return RelayInfo(f"http://{host}:{urlsplit(listening.url).port}", listening.key, observer)
 
     @property
-    def _url_file(self) -> Path:
-        return self._place.folder / "url"
+    def _file(self) -> Path:
+        return self._place.folder / "reached.json"
 
-    def _keep(self, url: str) -> None:
+    def _keep(self, info: RelayInfo) -> None:
         self._place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._url_file.write_text(url, "ascii")
+        self._file.write_bytes(msgspec.json.encode(info))
 
 
-async def _ready_url(stdout: asyncio.StreamReader) -> str:
-    """The URL in the child's first line. Raises RelayFailed."""
+async def _listening(stdout: asyncio.StreamReader) -> RelayInfo:
+    """What the child says in its first line. Raises RelayFailed."""
     try:
         async with asyncio.timeout(START_S):
             line = await stdout.readline()
         said = msgspec.json.decode(line)
         if said.get("event") != "ready":
             raise RelayFailed(said=str(said.get("error", {}).get("code", ""))[:64])
-        return str(said["url"])
-    except (TimeoutError, msgspec.DecodeError, UnicodeDecodeError, KeyError, AttributeError) as error:
+        return msgspec.convert(said, RelayInfo)
+    except (TimeoutError, msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, AttributeError) as error:
         raise RelayFailed(reason=type(error).__name__) from error
 
 

@@ -22,10 +22,11 @@ class Relays:
     def __init__(self, parts: Parts, news: News) -> None:
         self._parts = parts
         self._news = news
-        self._beside: str | None = None
+        self._beside: RelayInfo | None = None
         self._joined: dict[DeviceId, Relay] = {}
+        self._observers: dict[DeviceId, str] = {}
 
-    def load(self, beside: str | None, joined: Iterable[Relay]) -> None:
+    def load(self, beside: RelayInfo | None, joined: Iterable[Relay]) -> None:
         """What was known at the last stop: devices still use it."""
         self._beside = beside
         self._joined = {relay.id: relay for relay in joined}
@@ -36,27 +37,41 @@ class Relays:
         known = self._joined.get(relay)
         return None if known is None else known.key
 
-    async def beside_ready(self, url: str) -> None:
+    @property
+    def keys(self) -> frozenset[DeviceKey]:
+        """The keys of all relays: what they sign about addresses is believed."""
+        beside = [self._beside.key] if self._beside is not None and self._beside.key else []
+        return frozenset((*beside, *(relay.key for relay in self._joined.values())))
+
+    async def beside_ready(self, beside: RelayInfo) -> None:
         """The relay beside the coordinator listens."""
-        self._beside = url
+        self._beside = beside
         await self._changed()
 
     def joined(self, relay: Relay) -> None:
         """A relay came in; devices hear of it once it has said where it is."""
         self._joined.setdefault(relay.id, relay)
 
-    async def said(self, relay: DeviceId, url: str | None) -> None:
-        """A relay said where it is reached; what is no URL of a host is not passed on."""
+    async def said(self, relay: DeviceId, url: str | None, observer: str | None) -> None:
+        """A relay said where it and its observer are reached; what is no address of a host is not passed on."""
         known = self._joined.get(relay)
-        if known is None or url is None or not _is_url(url) or known.url == url:
+        if known is None or url is None or not _is_url(url):
             return
-        self._joined[relay] = known._replace(url=url)
-        await self._parts.database.write(acts.moved, relay, url)
+        if observer is not None and _is_url(f"http://{observer}"):
+            self._observers[relay] = observer
+        if known.url != url:
+            self._joined[relay] = known._replace(url=url)
+            await self._parts.database.write(acts.moved, relay, url)
         await self._changed()
 
     def _infos(self) -> tuple[RelayInfo, ...]:
-        urls = [*([self._beside] if self._beside else []), *(relay.url for relay in self._joined.values() if relay.url)]
-        return tuple(RelayInfo(url) for url in dict.fromkeys(urls))
+        joined = [
+            RelayInfo(relay.url, relay.key, self._observers.get(relay.id))
+            for relay in self._joined.values()
+            if relay.url
+        ]
+        infos = [*([self._beside] if self._beside else []), *joined]
+        return tuple({info.url: info for info in reversed(infos)}.values())[::-1]
 
     async def _changed(self) -> None:
         infos = self._infos()

@@ -15,6 +15,12 @@ CERTIFICATE_LIFE_S = 7 * 86400.0
 """Certificates live 7 days and are renewed at half: a device may be away for half a week unnoticed."""
 
 
+OBSERVE = b"mesh-observe/1\n"
+"""All that a device says on a stream to an observer; the answer is a signed ``Observed``, then the end."""
+OBSERVED_BYTES_MAX = 1024
+"""Of a signed ``Observed``: an honest one is about 400."""
+
+
 class Certificate(Paper, frozen=True, kw_only=True):
     """The network says: this key is this member's device. Signed by the network key."""
 

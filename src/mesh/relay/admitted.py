@@ -14,6 +14,7 @@ import structlog
 
 from mesh.ids import DeviceKey, is_device_key
 from mesh.protocol.link import Admission, Admissions
+from mesh.protocol.papers import RelayInfo
 
 SERVES_ALONE_S: Final = 24 * 3600.0
 """How long the last list serves after the last word from the coordinator: over a night, never over a holiday."""
@@ -32,10 +33,14 @@ class AdmissionSource(Protocol):
         """Whether the coordinator can be heard now: silence then means that nothing changed."""
         ...
 
-    async def run(self, url: str, take: Take) -> None:
+    def now_ms(self) -> int:
+        """The time by the coordinator's clock, as well as it is known."""
+        ...
+
+    async def run(self, me: RelayInfo, take: Take) -> None:
         """Pass on a full list at first and after each reconnect, then changes. Returns when the relay should end.
 
-        ``url`` is how devices reach this relay.
+        ``me`` is how devices reach this relay and its observer.
         """
         ...
 
@@ -100,7 +105,7 @@ class AdmittedKeys:
 
     def _save(self) -> None:
         kept = Kept(int(self._heard_at * 1000), tuple(Admission(*entry) for entry in self._networks.items()))
-        _replace(self._path, msgspec.json.encode(kept))
+        replace(self._path, msgspec.json.encode(kept))
         self._saved_at = self._heard_at
 
 
@@ -109,7 +114,8 @@ def pairs(admissions: Iterable[Admission]) -> list[tuple[DeviceKey, tuple[int, .
     return [(admission.key, admission.networks) for admission in admissions]
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole (0600), or leave it as it was."""
     fresh = path.with_suffix(".new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

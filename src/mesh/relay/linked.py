@@ -7,6 +7,7 @@ import time
 
 from mesh import __version__
 from mesh.protocol.link import Admissions, Hello
+from mesh.protocol.papers import RelayInfo
 from mesh.protocol.values import Condition
 from mesh.relay.admitted import Take
 from mesh.transport.clock import CoordinatorClock
@@ -17,7 +18,8 @@ class CoordinatorLink:
     """The source of admissions of a relay that has joined by its own key."""
 
     def __init__(self, target: LinkTarget, seed: bytes) -> None:
-        self._client = LinkClient(target, seed, CoordinatorClock(), Condition)
+        self._clock = CoordinatorClock()
+        self._client = LinkClient(target, seed, self._clock, Condition)
         self._connected = False
 
     @property
@@ -25,10 +27,14 @@ class CoordinatorLink:
         """Whether the link stands."""
         return self._connected
 
-    async def run(self, url: str, take: Take) -> None:
+    def now_ms(self) -> int:
+        """The time by the coordinator's clock."""
+        return self._clock.now_ms()
+
+    async def run(self, me: RelayInfo, take: Take) -> None:
         """Keep the link open and pass admissions on. Returns when the coordinator has removed this relay."""
         # The start's time serves as the installation number: it grows with every start.
-        hello = Hello(__version__, int(time.time()), relay=url)
+        hello = Hello(__version__, int(time.time()), relay=me.url, observer=me.observer)
 
         async def on_event(event: Event) -> None:
             if isinstance(event, Up):

@@ -3,26 +3,34 @@
 As a child (``python -m mesh.relay.main``) it reads one JSON line of ``RelayConfig`` from stdin, prints one JSON line
 when it listens, takes ``Admissions`` messages as further lines, and ends when stdin closes.
 
-Touches: sockets, files, clock, stdin, stdout, signals.
+Touches: sockets, files, clock, randomness (its key, once), stdin, stdout, signals.
 """
 
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
 from mesh.errors import MeshError
+from mesh.ids import DeviceKey
 from mesh.protocol import link
 from mesh.protocol.link import Admissions
-from mesh.relay.admitted import AdmissionSource, AdmittedKeys, Take, pairs
+from mesh.protocol.papers import RelayInfo
+from mesh.protocol.signed import SEED_BYTES
+from mesh.relay.admitted import AdmissionSource, AdmittedKeys, Take, pairs, replace
 from mesh.relay.linked import CoordinatorLink
+from mesh.relay.observer import CannotObserve, Observer
 from mesh.relay.server import Relay
 from mesh.transport.link import LinkTarget
 
@@ -38,6 +46,12 @@ class BadConfig(MeshError):
     kind = "invalid"
 
 
+class BadKeyFile(MeshError):
+    """The relay's key file is damaged. Delete it: the relay makes a new key at its next start."""
+
+    code = "relay.bad_key"
+
+
 class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a relay is told at its start. ``folder`` holds its state; ``port`` 0 picks a free one.
 
@@ -50,32 +64,47 @@ class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public_url: str | None = None
 
 
-async def run(config: RelayConfig, source: AdmissionSource, ready: Callable[[str], None]) -> None:
-    """Serve until ``source`` ends or this is cancelled. ``ready`` gets the relay's URL once it listens."""
+Ready = Callable[[RelayInfo], None]
+
+
+async def run(config: RelayConfig, source: AdmissionSource, seed: bytes, ready: Ready) -> None:
+    """Serve until ``source`` ends or this is cancelled. ``ready`` hears where the relay is once it listens.
+
+    ``seed`` is the relay's own key, under which it observes addresses.
+    """
     admitted = AdmittedKeys(Path(config.folder) / "admissions.json")
     relay = Relay()
     relay.admissions(pairs(await asyncio.to_thread(admitted.load)), full=True)
 
     async def take(news: Admissions) -> None:
         relay.admissions(pairs(news.admissions), full=news.full)  # whoever was removed is cut before anything is saved
+        observer.recheck()
         await asyncio.to_thread(admitted.take, news)
 
+    port = await relay.start(config.host, config.port)
     try:
-        port = await relay.start(config.host, config.port)
-        url = config.public_url or _url(config.host, port)
-        async with asyncio.TaskGroup() as group:
-            aside = [group.create_task(relay.run()), group.create_task(_watch_age(relay, source, admitted))]
-            ready(url)
-            await source.run(url, take)
-            for task in aside:
-                task.cancel()
+        observer = await _observe(config, port, seed, relay, source)
+        me = _info(config, port, observer)
+        try:
+            async with asyncio.TaskGroup() as group:
+                aside = [
+                    group.create_task(relay.run()),
+                    group.create_task(observer.run()),
+                    group.create_task(_watch_age(relay, source, admitted)),
+                ]
+                ready(me)
+                await source.run(me, take)
+                for task in aside:
+                    task.cancel()
+        finally:
+            await observer.close()
     finally:
         await relay.stop()
 
 
-async def run_linked(config: RelayConfig, target: LinkTarget, seed: bytes, ready: Callable[[str], None]) -> None:
+async def run_linked(config: RelayConfig, target: LinkTarget, seed: bytes, ready: Ready) -> None:
     """Serve as a relay that has joined: admissions come over its own link. Returns when it was removed."""
-    await run(config, CoordinatorLink(target, seed), ready)
+    await run(config, CoordinatorLink(target, seed), seed, ready)
 
 
 async def _watch_age(relay: Relay, source: AdmissionSource, admitted: AdmittedKeys) -> None:
@@ -87,8 +116,44 @@ async def _watch_age(relay: Relay, source: AdmissionSource, admitted: AdmittedKe
             relay.admissions([], full=True)
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+async def _observe(config: RelayConfig, port: int, seed: bytes, relay: Relay, source: AdmissionSource) -> Observer:
+    """Observe on the UDP port of the same number; where the port was left open, on another if that one is taken."""
+
+    def admits(key: DeviceKey) -> bool:
+        return relay.pairing.admits(bytes.fromhex(key))
+
+    found = await asyncio.get_running_loop().getaddrinfo(config.host, port, type=socket.SOCK_DGRAM)
+    host = f"[{found[0][4][0]}]" if found[0][0] == socket.AF_INET6 else str(found[0][4][0])
+    try:
+        return await Observer.open(seed, f"{host}:{port}", admits, source.now_ms)
+    except CannotObserve:
+        if config.port:
+            raise
+        return await Observer.open(seed, f"{host}:0", admits, source.now_ms)
+
+
+def _info(config: RelayConfig, port: int, observer: Observer) -> RelayInfo:
+    """Where the relay is. Its observer is at the same host: what a public URL names, else what it listens on."""
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    url = config.public_url or f"http://{host}:{port}"
+    named = urlsplit(url).hostname or config.host
+    return RelayInfo(url, observer.key, f"[{named}]:{observer.port}" if ":" in named else f"{named}:{observer.port}")
+
+
+def key_of(folder: Path) -> bytes:
+    """The relay's own key, made at the first start. Raises BadKeyFile."""
+    path = folder / "relay.key"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        seed = bytes.fromhex(path.read_text("ascii"))
+    except FileNotFoundError:
+        seed = secrets.token_bytes(SEED_BYTES)
+        replace(path, seed.hex().encode())
+    except (ValueError, OSError) as error:
+        raise BadKeyFile(path=str(path)) from error
+    if len(seed) != SEED_BYTES:
+        raise BadKeyFile(path=str(path))
+    return seed
 
 
 class ParentProcess:
@@ -103,7 +168,11 @@ class ParentProcess:
         """Until stdin closes."""
         return not self._ended
 
-    async def run(self, url: str, take: Take) -> None:
+    def now_ms(self) -> int:
+        """Parent and child have one clock."""
+        return time.time_ns() // 1_000_000
+
+    async def run(self, me: RelayInfo, take: Take) -> None:
         """Take what the parent says; other messages are ignored. Ends with stdin."""
         while (line := await self._lines.get()) is not None:
             message = link.decode_from_coordinator(line)
@@ -125,8 +194,9 @@ def _read_lines(loop: asyncio.AbstractEventLoop, lines: "asyncio.Queue[bytes | N
         loop.call_soon_threadsafe(lines.put_nowait, None)
 
 
-def _announce(url: str) -> None:
-    sys.stdout.write(msgspec.json.encode({"event": "ready", "url": url}).decode() + "\n")
+def _announce(me: RelayInfo) -> None:
+    said = {"event": "ready", "url": me.url, "key": me.key, "observer": me.observer}
+    sys.stdout.write(msgspec.json.encode(said).decode() + "\n")
     sys.stdout.flush()
 
 
@@ -143,7 +213,8 @@ async def _serve_parent() -> None:
         config = msgspec.json.decode(first or b"", type=RelayConfig)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadConfig from error
-    await run(config, ParentProcess(lines), _announce)
+    seed = await asyncio.to_thread(key_of, Path(config.folder))
+    await run(config, ParentProcess(lines), seed, _announce)
 
 
 def main() -> None:
