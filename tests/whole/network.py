@@ -126,6 +126,7 @@ class Network:
         """Start a player's agent; its home has the model."""
         if not (player.home / "models").exists():
             give_model(player)
+        (player.home / "gateway.json").unlink(missing_ok=True)  # on one machine, another home may have its port by now
         self.agents[player.name] = player.start("up", *options)
         return self.agents[player.name]
 

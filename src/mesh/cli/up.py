@@ -43,6 +43,7 @@ def up(
         with out.progress("model") as show:
             options = Options(
                 work=not only_ask,
+                gateway=not only_ask,
                 direct=direct,
                 say=lambda stage, done, total: show(stage, done / total if total else 0.0),
             )
