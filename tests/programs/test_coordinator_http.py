@@ -55,9 +55,11 @@ async def test_a_claim_link_ends_after_a_quarter_of_an_hour_and_a_restart_makes_
         refused(await bench.post("/v1/claim", {"secret": old.secret, "name": "Ann"}), 410, "token.expired")
     async with a_coordinator(tmp_path, clock) as bench:
         refused(await bench.post("/v1/claim", {"secret": old.secret, "name": "Ann"}), 404, "token.unknown")
+        used = bench.claim_link
         await bench.claim()
     async with a_coordinator(tmp_path, clock) as bench:
         assert bench.claim_link is None
+        refused(await bench.post("/v1/claim", {"secret": used.secret, "name": "Eve"}), 409, "installation.claimed")
 
 
 async def test_opening_a_link_in_a_browser_uses_nothing_up(tmp_path):
@@ -89,6 +91,8 @@ async def test_wrong_expired_used_up_and_revoked_invites_each_say_so(tmp_path):
         bench.clock.forward(0.001)
         person = await bench.invite(network, ann, "member")
         _, answer = await bench.ask_to_join(person, "d5")
+        refused(answer, 400, "token.wrong_purpose")
+        _, answer = await bench.ask_to_join(bench.claim_link, "d6")
         refused(answer, 400, "token.wrong_purpose")
         listed = (await bench.get(f"/v1/networks/{network}/tokens", ann)).json()["tokens"]
         assert [token["state"] for token in listed] == ["open", "revoked", "expired", "used"]
@@ -189,7 +193,7 @@ async def test_who_may_what(tmp_path):
         refused(await bench.post("/v1/networks", {"name": "mine"}, bob), 403, "auth.not_operator")
         refused(await bench.post(f"{path}/tokens", {"purpose": "member"}, bob), 403, "members.not_allowed")
         refused(await bench.post(f"{path}/tokens", {"purpose": "relay"}, bob), 403, "auth.not_operator")
-        refused(await bench.post(f"{path}/tokens", {"purpose": "device"}, gil), 403, "members.not_allowed")
+        refused(await bench.post(f"{path}/tokens", {"purpose": "member"}, gil), 403, "members.not_allowed")
         people = (await bench.get(f"{path}/members", gil)).json()["members"]
         assert [person["name"] for person in people] == ["Ann", "Gil"]
         refused(await bench.delete(f"{path}/devices/{laptop.id}", bob), 403, "members.not_allowed")

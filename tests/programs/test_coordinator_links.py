@@ -215,6 +215,38 @@ async def test_devices_that_are_away_or_failed_this_job_are_passed_over(tmp_path
         assert isinstance(await bench.ask(asking), link.Placed)
 
 
+async def test_a_guests_jobs_are_paid_by_who_invited_them_and_carry_public_data_only(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        ann, _, network, _, server = await two_people(bench)
+        gil = await bench.sign_in(await bench.invite(network, ann, "member", role="guest"), "Gil")
+        tablet = await bench.device(network, gil, "tablet", NO_MODEL)
+        asking, _ = await bench.linked(tablet), await bench.linked(server)
+        assert (server.id, "policy") in gates_failed(await bench.ask(asking, a_job()))
+        placed = await bench.ask(asking, a_job(sensitivity="public"))
+        permit = signed.peek(placed.permit, Permit)
+        assert (permit.payer, permit.role) == (ann.member, "guest")
+        assert (await bench.get(f"/v1/networks/{network}/balance", ann)).json()["held"] == 1110
+
+
+@pytest.mark.parametrize("odd", [{"request": "x"}, {"job": "x" * 26}, {"spec": a_job(-1)}, {"spec": a_job(limit_s=0)}])
+async def test_an_impossible_request_is_refused_with_its_reason(tmp_path, odd):
+    async with a_coordinator(tmp_path) as bench:
+        _, _, _, laptop, _ = await two_people(bench)
+        answer = await bench.ask(await bench.linked(laptop), **odd)
+        assert answer.error["code"] == "jobs.bad_spec"
+
+
+async def test_a_device_cannot_fill_the_coordinator_with_what_it_says_of_itself(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        _, _, _, laptop, _ = await two_people(bench)
+        wire = await bench.linked(laptop)
+        wire.say(link.Hello("test", 1, msgspec.structs.replace(LAPTOP, offers=LAPTOP.offers * 65)))
+        assert (await wire.hear_a(link.Problem)).error["code"] == "device.capability_refused"
+        wire.say(link.Hello("x" * 70_000, 1))
+        assert (await wire.hear_a(link.Problem)).error["code"] == "link.protocol"
+        assert bench.coordinator.parts.snapshot.device(laptop.id).capability == NO_MODEL
+
+
 async def test_under_a_strict_line_nobody_spends_what_they_have_not(tmp_path):
     async with a_coordinator(tmp_path) as bench:
         ann, _, network, laptop, server = await two_people(bench)

@@ -35,6 +35,12 @@ def test_a_guest_sends_only_public_data_to_others(sensitivity):
     assert decide(Asker(ANN, "guest"), Target(BOB, "member", False), "public").allowed
 
 
-def test_members_and_admins_run_private_jobs_anywhere():
-    for role, phone in itertools.product(("member", "admin"), (False, True)):
-        assert decide(Asker(ANN, role), Target(BOB, "guest", phone), "private").allowed
+def test_members_and_admins_run_private_jobs_on_each_others_devices():
+    for role, owner_role, phone in itertools.product(("member", "admin"), ("member", "admin"), (False, True)):
+        assert decide(Asker(ANN, role), Target(BOB, owner_role, phone), "private").allowed
+
+
+def test_a_guests_device_gets_public_data_only():
+    for role in ("member", "admin"):
+        assert not decide(Asker(ANN, role), Target(BOB, "guest", False), "private").allowed
+        assert decide(Asker(ANN, role), Target(BOB, "guest", False), "public").allowed

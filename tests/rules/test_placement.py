@@ -131,6 +131,15 @@ def test_every_gate_of_every_device_is_listed():
     assert per_device[0] == per_device[1] and len(set(per_device[0])) == len(per_device[0]) == 11
 
 
+def test_a_device_that_claims_to_be_done_before_it_began_breaks_no_score():
+    liar = a_device("liar", backlog_s=-5.0, rtt_s=-5.0)
+    offer = msgspec.structs.replace(liar.capability.offers[0], overhead_s=-1e9, units_per_s=-1.0, cold_load_s=-1e9)
+    liar = liar._replace(capability=msgspec.structs.replace(liar.capability, offers=(offer,)))
+    placement = place(an_ask(), [liar, a_device("honest")])
+    assert placement.explanation.chosen == "honest"
+    assert all(0 <= term <= 0.5 for entry in placement.ranked for term in entry.score.terms.values())
+
+
 def test_the_explanation_of_a_thousand_devices_still_fits_a_message():
     placement = place(an_ask(), [a_device(f"d{number:04}", model="other") for number in range(1000)])
     assert len(msgspec.json.encode(placement.explanation)) < 256 * 1024

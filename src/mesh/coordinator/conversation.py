@@ -15,6 +15,7 @@ from mesh.coordinator.placing import Placing
 from mesh.coordinator.relays import Relays
 from mesh.coordinator.reports import Reports
 from mesh.coordinator.snapshot import Seen
+from mesh.devices.capability import check
 from mesh.errors import MeshError
 from mesh.ids import PermitId
 from mesh.protocol import link
@@ -112,7 +113,9 @@ class Conversations:
         """A device says what it is; with its first word it also hears which permits it must close."""
         seen.relay = hello.relay if hello.relay and len(hello.relay) <= URL_LENGTH_MAX else None
         seen.addresses = hello.addresses[:ADDRESSES_KEPT]
+        seen.attested = self.relays.attested(hello.observed, seen.kept.key, self._parts.now_ms())
         if hello.capability is not None and hello.capability != seen.kept.capability:
+            check(hello.capability)
             seen.kept = seen.kept._replace(capability=hello.capability)
             await self._parts.database.write(device_acts.report_capability, seen.kept.id, hello.capability)
         self.news.own_device_changed(seen)

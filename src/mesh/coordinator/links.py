@@ -31,6 +31,8 @@ STRANGERS_MAX = 256
 """Handshakes at once; 10,000 devices that come back within 30 s need about 2."""
 WORKING_MAX = 32
 """Messages of one device that are worked on at once; further ones wait in its socket."""
+SHORT_BYTES_MAX = 64 * 1024
+"""Longest message that is no Report: a Hello with 64 offers is about 12 KiB; some of it goes on to other devices."""
 POLICY_VIOLATION, GOING_AWAY = 1008, 1001
 
 log = structlog.get_logger()
@@ -219,6 +221,8 @@ class Links:
                 raw = await _read(receive)
             try:
                 message = link.decode_from_device(raw)
+                if len(raw) > SHORT_BYTES_MAX and not isinstance(message, link.Report):
+                    raise link.LinkError(bytes=len(raw))
             except link.LinkError as error:
                 fresh.say(Problem(error.wire()))
                 continue

@@ -15,9 +15,9 @@ from mesh.coordinator.parts import Parts
 from mesh.coordinator.snapshot import Seen
 from mesh.credits.tariff import Rate, UnknownRate, rate
 from mesh.credits.transfers import HoldRefused
-from mesh.devices.addresses import tellable
+from mesh.devices.addresses import home, tellable
 from mesh.errors import MeshError
-from mesh.ids import DeviceId, PermitId
+from mesh.ids import DeviceId, PermitId, is_ulid
 from mesh.jobs.backlog import on_permit, waiting_s
 from mesh.jobs.placement import CANDIDATES_ONE_JOB, FIRST_BYTE_FACTOR, Ask, NowhereToRun, Placement, Ranked, place
 from mesh.protocol import signed
@@ -29,6 +29,8 @@ LIMIT_S_MAX = 24 * 3600.0
 """No job runs longer than a day; its hold would be out for as long."""
 UNITS_MAX = 10**12
 """A terabyte of text: more is a mistake, and its cost would leave the range of money."""
+NAME_LENGTH_MAX = 63
+"""Workloads and models have short names."""
 RETRY_AFTER_S = 5.0
 """When to ask again where nothing is known: the next beats will have come."""
 _DRAW_BYTES = 8
@@ -60,7 +62,7 @@ class Placing:
     async def answer(self, asker: Seen, request: PermitRequest) -> Placed | Refused:
         """A permit, the asker's own devices, or the reason why not."""
         try:
-            self._check(asker, request.spec)
+            self._check(asker, request)
             try:
                 return await self._once(asker, request, available=None)
             except EpochMoved:
@@ -73,9 +75,14 @@ class Placing:
             log.info("permit.refused", device=asker.kept.id, code=error.wire_code)
             return Refused(request.request, error.wire(), retry_after_s=RETRY_AFTER_S)
 
-    def _check(self, asker: Seen, spec: JobSpec) -> None:
+    def _check(self, asker: Seen, request: PermitRequest) -> None:
+        spec = request.spec
         if asker.kept.standing != "active":
             raise NotIn
+        if not (is_ulid(request.request) and is_ulid(request.job)):
+            raise BadSpec("A permit request carries no proper ids. Update Mesh on the device.")
+        if max(len(spec.workload), len(spec.model)) > NAME_LENGTH_MAX:
+            raise BadSpec
         if not 0 <= spec.units <= UNITS_MAX or not 0 < spec.limit_s <= LIMIT_S_MAX or (spec.max_cost or 0) < 0:
             raise BadSpec
 
@@ -169,15 +176,13 @@ class Placing:
             service_s=entry.service_s,
             first_byte_s=entry.service_s * FIRST_BYTE_FACTOR,
             load=Load(load.sequence, load.depth, waiting_s(seen.backlog, now_ms)),
-            addresses=tellable(
-                seen.addresses, seen_from=self._seen_from(device), asker_from=self._seen_from(asker.kept.id)
-            ),
+            addresses=tellable(seen.addresses, seen.attested, self._home(seen), self._home(asker)),
             relay=seen.relay,
         )
 
-    def _seen_from(self, device: DeviceId) -> str | None:
-        link = self._live.of(device)
-        return None if link is None else link.seen_from
+    def _home(self, seen: Seen) -> str | None:
+        link = self._live.of(seen.kept.id)
+        return home(seen.attested, None if link is None else link.seen_from)
 
 
 def _price(spec: JobSpec) -> Rate | None:

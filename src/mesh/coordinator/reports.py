@@ -11,7 +11,7 @@ from mesh.coordinator.live import LiveLinks
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.snapshot import Seen
 from mesh.errors import MeshError
-from mesh.ids import JobId
+from mesh.ids import JobId, is_ulid
 from mesh.protocol.link import REPORT_FACTS_MAX, Close, Report, ReportAck, Reported
 
 
@@ -20,6 +20,13 @@ class ReportTooLong(MeshError):
 
     code = "report.too_long"
     kind = "too_large"
+
+
+class OddReport(MeshError):
+    """A report names a job by something that is no id. Update Mesh on the device."""
+
+    code = "report.odd"
+    kind = "invalid"
 
 
 class Reports:
@@ -53,6 +60,8 @@ class Reports:
     async def _jobs(self, seen: Seen, report: Report) -> tuple[tuple[int, str], ...]:
         """Keep job records; in the answer their places count on from the facts'."""
         parts, kept = self._parts, seen.kept
+        if not all(is_ulid(record.job) for record in report.jobs):
+            raise OddReport
         refused, _ = await parts.database.write(record_jobs, kept.network, kept.id, report.jobs, parts.moment())
         return tuple((len(report.facts) + index, code) for index, code in refused)
 

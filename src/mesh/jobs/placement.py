@@ -145,7 +145,7 @@ def place(ask: Ask, devices: Sequence[DeviceFacts], *, weights: Weights = DEFAUL
 
 def service_s(offer: ModelOffer, units: int) -> float:
     """Seconds that a device works on ``units``, by its own measurement, once the model is warm."""
-    return offer.overhead_s + units / max(offer.units_per_s, 1e-6)
+    return max(0.0, offer.overhead_s) + units / max(offer.units_per_s, 1e-6)
 
 
 def _gates(ask: Ask, facts: DeviceFacts, offer: ModelOffer | None) -> list[GateResult]:
@@ -221,15 +221,15 @@ def _ranked(ask: Ask, eligible: Sequence[tuple[DeviceFacts, ModelOffer]], weight
 def _expected(ask: Ask, facts: DeviceFacts, offer: ModelOffer) -> tuple[float, float]:
     """Service time, and seconds to the first result: waiting, loading, moving the input, working, one round trip."""
     service = service_s(offer, ask.spec.units)
-    cold = 0.0 if offer.warm or offer.model in facts.condition.warm else offer.cold_load_s
+    cold = 0.0 if offer.warm or offer.model in facts.condition.warm else max(0.0, offer.cold_load_s)
     moved = 0.0 if facts.device == ask.device else ask.spec.units / (facts.rate_bytes_s or RATE_UNKNOWN_BYTES_S)
-    return service, facts.backlog_s + cold + moved + service + _rtt_s(ask, facts)
+    return service, max(0.0, facts.backlog_s) + cold + moved + service + _rtt_s(ask, facts)
 
 
 def _rtt_s(ask: Ask, facts: DeviceFacts) -> float:
     if facts.device == ask.device:
         return 0.0
-    return RTT_UNKNOWN_S if facts.rtt_s is None else facts.rtt_s
+    return RTT_UNKNOWN_S if facts.rtt_s is None else max(0.0, facts.rtt_s)
 
 
 def _unit(value: float) -> float:

@@ -27,10 +27,11 @@ Permission = Literal[
     "ledger.read_all",
 ]
 
-GUEST: frozenset[Permission] = frozenset(
+MEMBER: frozenset[Permission] = frozenset(
     {
         "network.read",
         "devices.read",
+        "devices.invite",
         "devices.remove_own",
         "members.read",
         "jobs.run",
@@ -38,7 +39,10 @@ GUEST: frozenset[Permission] = frozenset(
         "ledger.read_own",
     }
 )
-MEMBER: frozenset[Permission] = GUEST | {"devices.invite"}
+GUEST = MEMBER
+"""A guest needs a device of their own to ask from. What sets guests apart is whose data goes where (``policies``),
+who pays, and that they see fewer people.
+"""
 ADMIN: frozenset[Permission] = MEMBER | {
     "network.change",
     "devices.remove_any",
@@ -48,7 +52,7 @@ ADMIN: frozenset[Permission] = MEMBER | {
     "ledger.read_all",
 }
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {"guest": GUEST, "member": MEMBER, "admin": ADMIN}
-"""The one table: role → what it may do. A guest runs jobs and sees their own lines; an admin does everything."""
+"""The one table: role → what it may do."""
 
 
 class NotAllowed(MeshError):

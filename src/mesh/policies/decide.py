@@ -53,4 +53,6 @@ def decide(asker: Asker, target: Target, sensitivity: Sensitivity) -> Decision:
         if sensitivity == "public":
             return Decision(True, "guest-public", "guests may use public data")
         return Decision(False, "guest-public", "guests may use public data only")
+    if target.owner_role == "guest" and sensitivity != "public":
+        return Decision(False, "guest-device", "guests' devices get public data only")
     return Decision(True, "members", "members may run everything on contributing devices")

@@ -57,8 +57,10 @@ def start(store: Store, key: DeviceKey, moment: Moment) -> bool:
     elif installation.coordinator_key != key:
         raise WrongKey
     people.count_start(store)
-    tokens.forget_claims(store)
-    return installation is not None and installation.claimed_ms is not None
+    claimed = installation is not None and installation.claimed_ms is not None
+    if not claimed:  # afterwards the used link is kept, so that who comes second is told that it was claimed
+        tokens.forget_claims(store)
+    return claimed
 
 
 def offer_claim(store: Store, secret_hash: str, moment: Moment) -> None:

@@ -18,9 +18,10 @@ from mesh.coordinator.http.desk import Desk, desk_of
 from mesh.coordinator.store import tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.relays import Relay
+from mesh.devices.capability import check
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey, MemberId, NetworkId
-from mesh.networks.tokens import TokenUnknown
+from mesh.networks.tokens import TokenUnknown, TokenWrongPurpose
 from mesh.protocol import signed
 from mesh.protocol.links import secret_hash
 from mesh.protocol.papers import JoinProof
@@ -67,8 +68,10 @@ async def join(body: JoinBody, request: Request) -> Response:
     _check_proof(body, desk.parts.keys.public)
     asked = Asked(secret_hash(body.secret), body.name, DeviceKey(body.key), _capability(body))
     token = await desk.parts.database.read(tokens.by_secret, asked.secret_hash)
-    if token is None or token.network is None:
+    if token is None:
         raise TokenUnknown
+    if token.network is None:
+        raise TokenWrongPurpose(purpose=token.purpose)  # the claim link of the installation
     if token.purpose == "relay":
         return await _join_relay(desk, asked, request)
     issue = desk.parts.issuer(token.network)
@@ -109,9 +112,11 @@ def _capability(body: JoinBody) -> Capability | None:
     if body.capability is None:
         return None
     try:
-        return msgspec.convert(body.capability, Capability)
+        capability = msgspec.convert(body.capability, Capability)
     except msgspec.ValidationError as error:
         raise BadJoin from error
+    check(capability)
+    return capability
 
 
 def _answer(joined: Joined, relays: tuple[str, ...]) -> JoinedAnswer:
