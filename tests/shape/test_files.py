@@ -64,4 +64,5 @@ def test_only_entries_read_environment_and_arguments(source: Source) -> None:
 
 def test_folders_have_names_that_say_something() -> None:
     names = {path.stem for path in SOURCE.rglob("*") if path.is_dir() or path.suffix == ".py"}
-    assert not names & BANNED_NAMES
+    nouns = {path.stem for path in (SOURCE / "cli").glob("*.py")}  # named by what people type: `mesh models`
+    assert not (names - nouns) & BANNED_NAMES

@@ -21,19 +21,13 @@ from mesh.agent.worker import Worker
 from mesh.errors import MeshError
 from mesh.ids import JobId
 from mesh.sdk import control
+from mesh.sdk.naming import UnknownDevice
 from mesh.transport.interface import TransportTimeout
 from mesh.workloads.contract import Payload
 from mesh.workloads.known import workload_named
 
 PINGS_MAX = 1000
 PING_S = 5.0
-
-
-class UnknownDevice(MeshError):
-    """This network has no such device, or its name is ambiguous. `mesh device list` shows all."""
-
-    code = "device.unknown"
-    kind = "not_found"
 
 
 class UnknownJob(MeshError):

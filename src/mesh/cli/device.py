@@ -9,7 +9,6 @@ import typer
 
 from mesh.cli import here
 from mesh.cli.output import Json, Out, table
-from mesh.errors import MeshError
 
 if TYPE_CHECKING:
     from mesh.ids import DeviceId, NetworkId
@@ -17,13 +16,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Devices: invite, join, list, approve, remove.", no_args_is_help=True)
 Named = Annotated[str, typer.Argument(metavar="DEVICE", help="A device's id, or its name where only one has it.")]
-
-
-class UnknownDevice(MeshError):
-    """There is no such device in this network, or several have that name. `mesh device list` shows names and ids."""
-
-    code = "device.unknown"
-    kind = "not_found"
 
 
 @app.command()
@@ -108,11 +100,7 @@ def approve(device: Named, network: here.Network = None, json: Json = False) -> 
 
 
 def device_named(client: "Coordinator", network: "NetworkId", text: str) -> "DeviceId":
-    """The id of a device given by id or name. Raises UnknownDevice."""
-    from mesh.sdk import calls
+    """The id of a device of a network, given by id or name. Raises UnknownDevice."""
+    from mesh.sdk import calls, naming
 
-    known = client.do(calls.devices(network)).devices
-    matching = [one.device for one in known if text == one.device] or [one.device for one in known if text == one.name]
-    if len(matching) != 1:
-        raise UnknownDevice
-    return matching[0]
+    return naming.device_named(client.do(calls.devices(network)).devices, text)

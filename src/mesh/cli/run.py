@@ -118,18 +118,14 @@ def _name_gates(place: "Home", error: MeshError, out: Out) -> None:
 
 def routing(place: "Home", device: str | None, route: str) -> "Routing":
     """Read --device and --route. Raises BadRoute, UnknownDevice."""
-    from mesh.cli.device import UnknownDevice
     from mesh.protocol.values import Routing
     from mesh.sdk import control
+    from mesh.sdk.naming import device_named
 
     if device is not None:
         answer = control.ask(place.control_socket, control.GetPeers(), SILENCE_S_MAX)
         peers = answer.peers if isinstance(answer, control.Peers) else ()
-        matching = [one.device for one in peers if one.device == device]
-        matching = matching or [one.device for one in peers if one.name == device]
-        if len(matching) != 1:
-            raise UnknownDevice
-        return Routing("device", device=matching[0])
+        return Routing("device", device=device_named(peers, device))
     if route == "auto":
         return Routing("auto")
     if route == "local":

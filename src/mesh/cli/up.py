@@ -7,7 +7,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from mesh.cli import here
 from mesh.cli.output import Json, Out
 
 if TYPE_CHECKING:
-    from mesh.agent.main import Options, Ready
+    from mesh.agent.supervisor import Say
     from mesh.sdk.home import Home
 
 
@@ -33,7 +33,7 @@ def up(
     json: Json = False,
 ) -> None:
     """Run this machine's agent in the foreground, until Ctrl-C or `mesh down`."""
-    from mesh.agent.main import Options
+    from mesh.agent.supervisor import command
     from mesh.cli import logs
 
     out, place = Out(json), here.home()
@@ -41,13 +41,9 @@ def up(
     with ExitStack() as stack:
         own = prepare(place, host, out, stack)
         with out.progress("model") as show:
-            options = Options(
-                work=not only_ask,
-                gateway=not only_ask,
-                direct=direct,
-                say=lambda stage, done, total: show(stage, done / total if total else 0.0),
-            )
-            asyncio.run(serve(place, options, lambda ready: announce(place, ready, out, own)))
+            flags = [flag for flag, on in (("--only-ask", only_ask), ("--no-direct", not direct)) if on]
+            told = Told(place, out, show, own)
+            asyncio.run(serve(command(place.path, flags), told.say))
 
 
 def prepare(place: "Home", host: str | None, out: Out, stack: ExitStack) -> bool:
@@ -66,28 +62,48 @@ def prepare(place: "Home", host: str | None, out: Out, stack: ExitStack) -> bool
     return own
 
 
-async def serve(place: "Home", options: "Options", on_ready: "Callable[[Ready], None]") -> None:
-    """Run the agent until it ends or a signal asks it to."""
-    from mesh.agent.main import run
+async def serve(program: list[str], say: "Say") -> None:
+    """Run the agent, restarted when it crashes, until it ends or a signal asks it to."""
+    from mesh.agent.supervisor import supervise
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt by itself
             loop.add_signal_handler(number, stop.set)
-    await run(place, on_ready, options=options, stop=stop)
+    await supervise(program, say, stop)
 
 
-def announce(place: "Home", ready: "Ready", out: Out, own: bool) -> None:
+class Told:
+    """What the agent says, told to people or programs. It is ready once; a restart after a crash is a note."""
+
+    def __init__(self, place: "Home", out: Out, show: Callable[[str, float], None], own: bool) -> None:
+        self._place = place
+        self._out = out
+        self._show = show
+        self._own = own
+        self._announced = False
+
+    def say(self, said: dict[str, Any]) -> None:
+        """Take one object that the agent said."""
+        if said["event"] == "model":
+            self._show(said["stage"], said["done"] / said["total"] if said["total"] else 0.0)
+        elif said["event"] == "crashed":
+            self._out.note(f"The agent crashed ({said['exit_code']}); it starts again in {said['restart_in_s']} s.")
+        elif not self._announced:
+            self._announced = True
+            announce(self._place, said, self._out, self._own)
+
+
+def announce(place: "Home", ready: dict[str, Any], out: Out, own: bool) -> None:
     """Say that the agent works. The gateway's key is shown only with --json: logs keep what people see."""
-    value = {"event": "ready", "device": ready.device, "gateway": ready.gateway, "key": ready.key}
-    people = f"Ready. This device is {ready.device}."
-    if ready.gateway:
-        people += f"\nPrograms on this machine: {ready.gateway}/v1 with the key in {place.gateway_file}"
+    people = f"Ready. This device is {ready['device']}."
+    if ready["gateway"]:
+        people += f"\nPrograms on this machine: {ready['gateway']}/v1 with the key in {place.gateway_file}"
     people += "\nTry: mesh run embeddings --text 'a harbour at night' --text 'boats in the dark'"
     if own:
         people += f"\n{how_to_add(place)}"
-    out.result(value, people)
+    out.result(ready, people)
 
 
 def how_to_add(place: "Home") -> str:
