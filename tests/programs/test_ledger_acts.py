@@ -13,7 +13,15 @@ from sqlalchemy import text
 
 from ledger_world import World
 from mesh.coordinator.acts import jobs, ledger, permit, settle
-from mesh.coordinator.acts.permit import EpochMoved, JobTaken, PayerGone, PermitClosed, RequesterStopped, grant
+from mesh.coordinator.acts.permit import (
+    EpochMoved,
+    JobTaken,
+    PayerGone,
+    PermitClosed,
+    RequesterStopped,
+    RequestReused,
+    grant,
+)
 from mesh.credits.transfers import WELCOME, HoldRefused
 from mesh.protocol.link import AttemptReport, JobReport
 from mesh.protocol.values import JobSpec
@@ -60,10 +68,14 @@ def test_the_same_request_gives_the_same_permit_and_one_hold(world: World) -> No
     wanted = world.wanted()
     first = world.database.write_and_wait(grant, wanted, world.moment)
     again = world.database.write_and_wait(
-        grant, wanted._replace(permit=world.wanted(request=wanted.permit.request).permit), world.moment
+        grant,
+        wanted._replace(permit=world.wanted(request=wanted.permit.request, job=wanted.permit.job).permit),
+        world.moment,
     )
     assert (first.fresh, again.fresh) == (True, False)
     assert again.permit == first.permit
+    with pytest.raises(RequestReused):
+        world.database.write_and_wait(grant, world.wanted(request=wanted.permit.request), world.moment)
     assert money(world, "ann") == [(0, 0, 10_000)]
 
 
@@ -388,11 +400,58 @@ def test_the_ledger_shows_lines_newest_first_with_what_was_left_after_each(stric
     assert sum(line.amount for line in everybody.lines) == 0
 
 
+def test_reports_and_the_sweeper_race_for_the_same_shares(world: World) -> None:
+    """Settling and releasing at once: each share ends once, and honest work is paid whoever comes first."""
+    granted = [world.grant(world.bob) for _ in range(40)]
+    tokens = [(world.claim(each, world.bob), world.used(each, world.bob)) for each in granted]
+    for claim, _ in tokens[:20]:
+        world.report(claim)
+    world.now_ms = granted[-1].finish_by_ms + 15 * 60_000
+
+    def report() -> None:
+        for claim, used in reversed(tokens):
+            world.report(used, claim)
+
+    threads = [threading.Thread(target=act) for act in (report, report, world.sweep, world.sweep)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert world.verify().ok
+    assert money(world, "ann", "bob") == [(-3700 * 40, 0, 0), (3515 * 40, 0, 0)]
+    assert {row.state for row in world.rows("select state from attempts")} == {"paid"}
+
+
+def test_friends_who_work_for_each_other_gain_nothing(strict: World) -> None:
+    """Collusion: whatever they claim and acknowledge, together they can spend no more than before."""
+    strict.give(strict.ann, 200_000)
+    together = (strict.ann, strict.bob, strict.cyd, strict.dan)
+    before = sum(strict.balance(party).free or 0 for party in together)
+    for number in range(60):
+        worker = together[1 + number % 3]
+        try:
+            granted = strict.grant(worker, maximum=20_000)
+        except HoldRefused:
+            break
+        claim = strict.claim(granted, worker, units=10**9)
+        strict.report(*([claim] if number % 4 == 0 else [strict.used(granted, worker, units=10**9, claim=claim)]))
+    strict.now_ms += DAY_MS
+    strict.sweep()
+    strict.now_ms += 2 * DAY_MS
+    strict.sweep()
+    after = [strict.balance(party).free or 0 for party in together]
+    assert after[0] < 20_000, "ann spent what she had"
+    assert sum(after) < before, "the fee was lost to them"
+    assert strict.verify().ok
+
+
 TAMPERING = {
     "every posting sums to zero": "update entries set amount = amount + 1 where rolled = 0",
     "a balance is the sum of its entries": "update accounts set amount = amount + 5 where kind = 'balance'",
     "what is held is what open shares have left": "update accounts set held = held + 1 where kind = 'balance'",
-    "a share pays no more than its size, and holds nothing once ended": "update shares set paid = amount + 1 where state = 'open'",
+    "a share pays no more than its size, and holds nothing once ended": (
+        "update shares set paid = amount + 1 where state = 'open'"
+    ),
     "an attempt's payment is what was posted": "update attempts set pay = pay - 1",
     "nothing is paid without a Submit": "delete from evidence where kind = 'submit'",
     "nothing is paid above the Submit's maximum": "update attempts set maximum = 1",

@@ -287,6 +287,19 @@ def test_what_was_queued_is_written_before_closing(tmp_path: Path) -> None:
         assert len(again.read_and_wait(known)) == 5
 
 
+@pytest.mark.anyio
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_nobody_waits_for_a_writer_that_broke(database: Database) -> None:
+    def break_it(store: Store) -> None:
+        driver(store._connection).close()
+
+    first, second, third = await batch(database, [lambda s: add(s, "a"), break_it, lambda s: add(s, "c")])
+    assert all(isinstance(answer, BatchLost) for answer in (first, second, third))
+    await asyncio.to_thread(database._writer.join, 30)
+    with pytest.raises(StoreClosed):
+        await database.write(add, "d")
+
+
 def test_a_second_coordinator_on_the_same_folder_is_refused(tmp_path: Path, database: Database) -> None:
     del database
     script = (

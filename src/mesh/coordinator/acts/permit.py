@@ -58,6 +58,13 @@ class JobTaken(MeshError):
     kind = "conflict"
 
 
+class RequestReused(MeshError):
+    """This request id was granted for another job. Make a new request id for a new request."""
+
+    code = "permit.request_reused"
+    kind = "conflict"
+
+
 class Wanted(NamedTuple):
     """A permit as it was placed, to be granted: with its ids and times, but not signed yet.
 
@@ -78,12 +85,17 @@ class Granted(NamedTuple):
 
 
 def grant(store: Store, wanted: Wanted, moment: Moment) -> Granted:
-    """Grant a one-job permit. Raises HoldRefused, EpochMoved, PayerGone, RequesterStopped, JobTaken, PermitClosed."""
+    """Grant a one-job permit, or the one that answered this request before.
+
+    Raises HoldRefused, EpochMoved, PayerGone, RequesterStopped, JobTaken, PermitClosed, RequestReused.
+    """
     permit = wanted.permit
     network = NetworkId(permit.network)
     assert permit.job is not None and permit.share == "one", "permits for a series are not granted yet"
     before = permits.by_request(store, network, permit.requester, permit.request)
     if before is not None:
+        if (before.job, before.workload, before.model) != (permit.job, permit.workload, permit.model):
+            raise RequestReused
         if moment.now_ms > before.start_by_ms or permits.some_share_ended(store, before.id):
             raise PermitClosed
         return Granted(permits.as_paper(store, before), fresh=False)

@@ -27,6 +27,7 @@ from mesh.coordinator.store.connection import Store, driver, engine_for
 from mesh.coordinator.store.errors import BatchLost, StoreClosed, WriteRefused
 from mesh.coordinator.store.lock import FolderLock
 from mesh.coordinator.store.migrate import to_head
+from mesh.errors import MeshError
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -162,20 +163,36 @@ class Database:
             raw.execute("ROLLBACK")
 
     def _write_forever(self) -> None:
-        with self._writer_engine.connect() as connection:
-            store, raw = Store(connection), driver(connection)
-            while (first := self._waiting.get()) is not None:
-                batch, last = [first], False
-                while len(batch) < BATCH_MAX and not self._waiting.empty():
-                    following = self._waiting.get()
-                    if following is None:
-                        last = True
-                        break
-                    batch.append(following)
-                lost = _commit_together(raw, store, batch)
-                _answer(batch, lost)
-                if last:
-                    return
+        try:
+            with self._writer_engine.connect() as connection:
+                store, raw = Store(connection), driver(connection)
+                while self._write_batch(raw, store):
+                    pass
+        finally:
+            # However this thread ends, nobody is left waiting for it.
+            with self._gate:
+                self._closing = True
+            while not self._waiting.empty():
+                left = self._waiting.get()
+                if left is not None:
+                    _answer([left], StoreClosed())
+
+    def _write_batch(self, raw: sqlite3.Connection, store: Store) -> bool:
+        """Write what is waiting, at least one act; False once the mark of closing came."""
+        batch: list[_Waiting] = []
+        last = False
+        while not last and (not batch or (len(batch) < BATCH_MAX and not self._waiting.empty())):
+            following = self._waiting.get()
+            if following is None:
+                last = True
+            else:
+                batch.append(following)
+        lost: BaseException | None = BatchLost(reason="writer")
+        try:
+            lost = _commit_together(raw, store, batch) if batch else None
+        finally:
+            _answer(batch, lost)
+        return not last
 
 
 def _commit_together(raw: sqlite3.Connection, store: Store, batch: list[_Waiting]) -> BaseException | None:
@@ -240,8 +257,10 @@ def _deliver(batch: list[_Waiting]) -> None:
         waiting.deliver()
 
 
-def _lost(cause: BaseException) -> BatchLost:
+def _lost(cause: BaseException) -> MeshError:
     """One exception object per caller: a shared one would collect all their tracebacks."""
+    if isinstance(cause, MeshError):
+        return type(cause)(cause.message, **cause.facts)
     origin = cause.orig if isinstance(cause, DBAPIError) else cause
     lost = BatchLost(reason=getattr(origin, "sqlite_errorname", type(origin).__name__))
     lost.__cause__ = cause

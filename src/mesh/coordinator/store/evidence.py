@@ -6,7 +6,7 @@ Touches: database (through the store it is given).
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, false, select, update
+from sqlalchemy import bindparam, false, literal_column, select, update
 
 from mesh.coordinator.store.connection import Prepared, Store, adding_once
 from mesh.coordinator.store.schema.jobs import attempts, evidence, jobs, marks
@@ -107,7 +107,7 @@ _CLOSE_PERMIT = Prepared(
 _MARK = adding_once(marks, "id", "network", "device", "kind", "job", "attempt", "other", "made_ms")
 _ONE_SIDED = Prepared(
     select(attempts)
-    .where(attempts.c.how == "one_sided")
+    .where(attempts.c.how == literal_column("'one_sided'"))  # in the text, for the index over these alone
     .where(attempts.c.matured == false())
     .where(attempts.c.pay > 0)
     .where(attempts.c.paid_ms <= bindparam("before"))
