@@ -3,10 +3,16 @@
 Touches: everything an agent touches; environment (for pip's settings), signals.
 """
 
+import argparse
 import asyncio
+import json
 import os
+import signal
+import sys
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import NamedTuple
 
 import structlog
@@ -28,9 +34,11 @@ from mesh.agent.offering import Offering
 from mesh.agent.outbox import Outbox
 from mesh.agent.planning import Planner
 from mesh.agent.probe import Probe
+from mesh.agent.reach import Reach
 from mesh.agent.requester import Requester
 from mesh.agent.sessions import Sessions
 from mesh.agent.store import Store
+from mesh.agent.supervisor import REFUSED
 from mesh.agent.worker import Worker
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey
@@ -102,7 +110,8 @@ class Agent:
         self.transport = transport
         self.options = options
         self.installation = 0
-        self._relays_used: tuple[str, ...] = ()
+        self.reach = Reach(transport, parts.membership, observe=options.direct)
+        self.reach.on_change = self._tell_reach
 
     @classmethod
     async def build(cls, home: Home, record: HomeRecord, options: Options, stack: AsyncExitStack) -> "Agent":
@@ -155,7 +164,7 @@ class Agent:
                 group.create_task(parts.sessions.run()),
                 group.create_task(parts.outbox.run(parts.coordination)),
                 group.create_task(self._keep_link(stop)),
-                group.create_task(self._follow_relays()),
+                group.create_task(self.reach.run()),
             ]
             await parts.sessions.running.wait()
             try:
@@ -177,14 +186,14 @@ class Agent:
 
     def hello(self) -> link.Hello:
         """What this device tells the coordinator after every Welcome."""
-        relay = self._relays()
         return link.Hello(
             software=__version__,
             installation=self.installation,
             capability=self.parts.myself.capability(),
             epoch=self.parts.membership.epoch,
-            relay=relay[0] if relay else None,
+            relay=self.reach.relay,
             addresses=tuple(self.transport.addresses()),
+            observed=self.reach.papers,
         )
 
     async def _keep_link(self, stop: asyncio.Event) -> None:
@@ -201,22 +210,10 @@ class Agent:
             await self.parts.coordination.welcomed.wait()
         ready()
 
-    def _relays(self) -> tuple[str, ...]:
-        state = self.parts.membership.state
-        return () if state is None else tuple(relay.url for relay in state.relays)
-
-    async def _follow_relays(self) -> None:
-        """Use the relays that the newest State names."""
-        changed = self.parts.membership.changed
-        while True:
-            changed.clear()
-            relays = self._relays()
-            if relays != self._relays_used:
-                self._relays_used = relays
-                await use_relays(self.transport, relays)
-                with suppress(LinkDown):
-                    await self.parts.coordination.say_hello()
-            await changed.wait()
+    async def _tell_reach(self) -> None:
+        """This device is reached otherwise now: the coordinator learns it, now or at the next Welcome."""
+        with suppress(LinkDown):
+            await self.parts.coordination.say_hello()
 
 
 def _the_reason(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -239,11 +236,57 @@ async def open_iroh(me: Identity, admits: Callable[[DeviceKey], bool], options: 
     return LocalTransport(await IrohTransport.open(me.seed, IrohOptions(direct=options.direct), admits))
 
 
-async def use_relays(transport: Transport, urls: tuple[str, ...]) -> None:
-    """Tell the transport which relays to use, where it uses any."""
-    from mesh.transport.iroh import IrohTransport
-    from mesh.transport.local import LocalTransport
+def main() -> int:
+    """The agent's own process: flags in argv, JSON lines on stdout, the end of stdin asks it to leave."""
+    parser = argparse.ArgumentParser(prog="mesh-agent")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--only-ask", action="store_true")
+    parser.add_argument("--no-direct", action="store_true")
+    arguments = parser.parse_args()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    options = Options(
+        work=not arguments.only_ask,
+        direct=not arguments.no_direct,
+        say=lambda stage, done, total: _print({"event": "model", "stage": stage, "done": done, "total": total}),
+    )
+    try:
+        asyncio.run(_until_told(Home(arguments.home), options))
+    except MeshError as error:
+        _print({"error": error.wire()})
+        return REFUSED
+    return 0
 
-    inner = transport.inner if isinstance(transport, LocalTransport) else transport
-    if isinstance(inner, IrohTransport):
-        await inner.use_relays(urls)
+
+async def _until_told(home: Home, options: Options) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):  # Windows: the end of stdin is enough
+            loop.add_signal_handler(number, stop.set)
+    threading.Thread(target=_watch_parent, args=(loop, stop), name="agent-parent", daemon=True).start()
+    await run(home, lambda ready: _print({"event": "ready", **ready._asdict()}), options=options, stop=stop)
+
+
+def _watch_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    while sys.stdin.buffer.read(1):
+        pass
+    with suppress(RuntimeError):  # the loop has ended already
+        loop.call_soon_threadsafe(stop.set)
+
+
+def _print(line: dict[str, object]) -> None:
+    """One line for the parent; a parent that has gone is noticed by the end of stdin."""
+    with suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

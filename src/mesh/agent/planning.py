@@ -83,13 +83,16 @@ class Planner:
     def address(self, device: DeviceId) -> Address:
         """Where a device may be reached, as far as anybody said. Raises NowhereToRun for one that is unknown."""
         if device in self._known:
-            return self._known[device]
+            return self._known[device]._replace(other_relays=self._relays())
         peer = self._membership.device(device)
         if peer is None:
             raise NowhereToRun("This network has no such device.", device=device)
+        relays = self._relays()
+        return Address(peer.certificate.key, (), relays[0] if relays else None, relays[1:])
+
+    def _relays(self) -> tuple[str, ...]:
         state = self._membership.state
-        relay = state.relays[0].url if state is not None and state.relays else None
-        return Address(peer.certificate.key, (), relay)
+        return () if state is None else tuple(relay.url for relay in state.relays)
 
     def _from_coordinator(self, placed: link.Placed) -> Plan:
         hints = {hint.device: hint for hint in placed.hints}
@@ -108,7 +111,7 @@ class Planner:
     def _target(self, hint: Hint, cap: int) -> Target:
         address = self.address(hint.device)
         if hint.addresses or hint.relay:
-            address = Address(address.key, hint.addresses, hint.relay or address.relay)
+            address = Address(address.key, hint.addresses, hint.relay or address.relay, self._relays())
             self._known[hint.device] = address
         return Target(hint.device, address, cap)
 

@@ -15,7 +15,6 @@ from mesh.cli import here
 from mesh.cli.output import Json, Out
 
 if TYPE_CHECKING:
-    from mesh.agent.supervisor import Say
     from mesh.sdk.home import Home
 
 
@@ -33,17 +32,11 @@ def up(
     json: Json = False,
 ) -> None:
     """Run this machine's agent in the foreground, until Ctrl-C or `mesh down`."""
-    from mesh.agent.supervisor import command
-    from mesh.cli import logs
-
     out, place = Out(json), here.home()
-    logs.to_stderr()
+    flags = [flag for flag, wanted in (("--only-ask", only_ask), ("--no-direct", not direct)) if wanted]
     with ExitStack() as stack:
         own = prepare(place, host, out, stack)
-        with out.progress("model") as show:
-            flags = [flag for flag, on in (("--only-ask", only_ask), ("--no-direct", not direct)) if on]
-            told = Told(place, out, show, own)
-            asyncio.run(serve(command(place.path, flags), told.say))
+        asyncio.run(keep_running(place, flags, Teller(place, out, own)))
 
 
 def prepare(place: "Home", host: str | None, out: Out, stack: ExitStack) -> bool:
@@ -62,48 +55,51 @@ def prepare(place: "Home", host: str | None, out: Out, stack: ExitStack) -> bool
     return own
 
 
-async def serve(program: list[str], say: "Say") -> None:
-    """Run the agent, restarted when it crashes, until it ends or a signal asks it to."""
-    from mesh.agent.supervisor import supervise
+async def keep_running(place: "Home", flags: list[str], tell: "Teller") -> None:
+    """Run the agent, again if it crashes, until it ends or a signal asks it to."""
+    from mesh.agent.supervisor import command, supervise
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt by itself
             loop.add_signal_handler(number, stop.set)
-    await supervise(program, say, stop)
+    with ExitStack() as showing:
+        tell.showing = showing
+        await supervise(command(place.path, flags), tell.hear, stop)
 
 
-class Told:
-    """What the agent says, told to people or programs. It is ready once; a restart after a crash is a note."""
+class Teller:
+    """Puts what the agent says into words, or passes its ready on as JSON."""
 
-    def __init__(self, place: "Home", out: Out, show: Callable[[str, float], None], own: bool) -> None:
+    def __init__(self, place: "Home", out: Out, own: bool) -> None:
+        self.showing = ExitStack()
         self._place = place
         self._out = out
-        self._show = show
         self._own = own
-        self._announced = False
+        self._show: Callable[[str, float], None] | None = None
 
-    def say(self, said: dict[str, Any]) -> None:
-        """Take one object that the agent said."""
-        if said["event"] == "model":
+    def hear(self, said: dict[str, Any]) -> None:
+        """One object that the agent printed, or news of its crash."""
+        if said["event"] == "ready":
+            self.showing.close()
+            self._show = None
+            self._out.result(said, lambda: self._ready(said))
+        elif said["event"] == "model":
+            if self._show is None:
+                self._show = self.showing.enter_context(self._out.progress("model"))
             self._show(said["stage"], said["done"] / said["total"] if said["total"] else 0.0)
         elif said["event"] == "crashed":
-            self._out.note(f"The agent crashed ({said['exit_code']}); it starts again in {said['restart_in_s']} s.")
-        elif not self._announced:
-            self._announced = True
-            announce(self._place, said, self._out, self._own)
+            self._out.note(f"The agent ended by itself (exit code {said['exit_code']}); it is started again.")
 
-
-def announce(place: "Home", ready: dict[str, Any], out: Out, own: bool) -> None:
-    """Say that the agent works. The gateway's key is shown only with --json: logs keep what people see."""
-    people = f"Ready. This device is {ready['device']}."
-    if ready["gateway"]:
-        people += f"\nPrograms on this machine: {ready['gateway']}/v1 with the key in {place.gateway_file}"
-    people += "\nTry: mesh run embeddings --text 'a harbour at night' --text 'boats in the dark'"
-    if own:
-        people += f"\n{how_to_add(place)}"
-    out.result(ready, people)
+    def _ready(self, said: dict[str, Any]) -> None:
+        """For people. The gateway's key is not shown: journals keep what people see."""
+        print(f"Ready. This device is {said['device']}.")
+        if said["gateway"]:
+            print(f"Programs on this machine: {said['gateway']}/v1 with the key in {self._place.gateway_file}")
+        print("Try: mesh run embeddings --text 'a harbour at night' --text 'boats in the dark'")
+        if self._own:
+            print(how_to_add(self._place), flush=True)
 
 
 def how_to_add(place: "Home") -> str:
