@@ -8,6 +8,7 @@ Touches: database (reads revoked keys, through ``parts``).
 
 from mesh.coordinator import issuing
 from mesh.coordinator.acts.join import Joined
+from mesh.coordinator.acts.members import Gone
 from mesh.coordinator.admissions import RelayAdmissions
 from mesh.coordinator.live import Link, LiveLinks
 from mesh.coordinator.parts import Parts
@@ -44,6 +45,22 @@ class News:
     def person_joined(self, membership: Membership) -> None:
         """A person came into a network."""
         self._parts.snapshot.put_role(membership)
+
+    def role_changed(self, membership: Membership) -> None:
+        """A person has another role: devices that hold their certificates learn it."""
+        snapshot = self._parts.snapshot
+        snapshot.put_role(membership)
+        for seen in snapshot.devices(membership.network):
+            if seen.kept.owner == membership.member and seen.certificate is not None:
+                self._tell_certificate(seen, seen.certificate)
+
+    async def person_left(self, gone: Gone) -> None:
+        """A person went, with all their devices."""
+        for device in gone.devices:
+            await self.device_removed(device, gone.network)
+        self._parts.snapshot.drop_role(gone.network.id, gone.member)
+        if not gone.devices:
+            await self.network_changed(gone.network)
 
     async def device_joined(self, joined: Joined) -> None:
         """A device came in, or was approved: others learn its certificate, relays its key, itself that it is in."""

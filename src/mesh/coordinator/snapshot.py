@@ -25,7 +25,9 @@ _NOTHING = Capability(system="unknown", arch="unknown", cores=0, memory_bytes=0,
 class Seen:
     """One device as it is known now. ``kept`` is its row; the rest is soft and lost with the process."""
 
-    __slots__ = ("addresses", "backlog", "certificate", "condition", "kept", "last_beat_ms", "linked", "relay")
+    __slots__ = (
+        "addresses", "attested", "backlog", "certificate", "condition", "kept", "last_beat_ms", "linked", "relay",
+    )  # fmt: skip
 
     def __init__(self, kept: Device, certificate: Issued | None = None) -> None:
         self.kept = kept
@@ -36,6 +38,9 @@ class Seen:
         self.linked = False
         self.relay: str | None = None
         self.addresses: tuple[str, ...] = ()
+        """What it says it listens on."""
+        self.attested: tuple[str, ...] = ()
+        """Where observers have seen it."""
 
     @property
     def capability(self) -> Capability:
@@ -75,6 +80,10 @@ class Snapshot:
     def put_role(self, membership: Membership) -> None:
         """A person came into a network, or has another role."""
         self._people[membership.network][membership.member] = membership
+
+    def drop_role(self, network: NetworkId, member: MemberId) -> None:
+        """A person left a network."""
+        self._people.get(network, {}).pop(member, None)
 
     def role(self, network: NetworkId, member: MemberId) -> Role | None:
         """A person's role; None for a stranger."""

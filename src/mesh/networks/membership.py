@@ -20,6 +20,7 @@ Permission = Literal[
     "devices.approve",
     "members.read",
     "members.invite",
+    "members.change",
     "jobs.read_own",
     "jobs.read_all",
     "jobs.run",
@@ -48,6 +49,7 @@ ADMIN: frozenset[Permission] = MEMBER | {
     "devices.remove_any",
     "devices.approve",
     "members.invite",
+    "members.change",
     "jobs.read_all",
     "ledger.read_all",
 }

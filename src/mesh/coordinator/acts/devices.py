@@ -45,12 +45,17 @@ def remove(store: Store, network: NetworkId, device: DeviceId, *, by: MemberId, 
     kept = _in_network(store, network, device)
     permission: Permission = "devices.remove_own" if kept.owner == by else "devices.remove_any"
     require(networks.role(store, network, by), permission)
-    devices.remove(store, device, now_ms=moment.now_ms)
-    people.end_device_sessions(store, device, now_ms=moment.now_ms)
+    take_out(store, device, moment)
     epoch = networks.next_epoch(store, network)
     found = networks.get(store, network)
     assert found is not None and found.epoch == epoch
     return found
+
+
+def take_out(store: Store, device: DeviceId, moment: Moment) -> None:
+    """End a device, its certificates and its sessions; the caller has looked at who asks, and raises the epoch."""
+    devices.remove(store, device, now_ms=moment.now_ms)
+    people.end_device_sessions(store, device, now_ms=moment.now_ms)
 
 
 def renew(store: Store, device: DeviceId, issue: Issue, moment: Moment) -> tuple[Device, Issued] | None:

@@ -1,17 +1,30 @@
-"""People of a network.
+"""People of a network: list, give another role, let go.
 
 Touches: database (through the desk).
 """
 
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
 
+from mesh.coordinator.acts import members as acts
+from mesh.coordinator.acts.members import Gone
+from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
 from mesh.coordinator.store import networks
-from mesh.ids import NetworkId
-from mesh.sdk.answers import Member, Members
+from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.networks import Membership
+from mesh.ids import MemberId, NetworkId
+from mesh.protocol.values import Role
+from mesh.sdk.answers import Done, Member, Members
 
 router = APIRouter()
+
+
+class RoleBody(BaseModel):
+    """A person's new role."""
+
+    role: Role
 
 
 @router.get("/v1/networks/{network}/members", dependencies=[needs("members.read")])
@@ -26,3 +39,32 @@ async def listing(network: str, request: Request) -> Response:
         if caller.role != "guest" or person.role == "admin" or person.member in owners | {caller.member}
     ]
     return answer(Members(tuple(shown)))
+
+
+@router.put("/v1/networks/{network}/members/{member}", dependencies=[needs("members.change")])
+async def change_role(network: str, member: str, body: RoleBody, request: Request) -> Response:
+    """Give a person another role; the last admin stays one."""
+    desk = desk_of(request)
+
+    def act(store: Store, moment: Moment) -> tuple[Done, Membership]:
+        return Done(), acts.change_role(store, NetworkId(network), MemberId(member), body.role)
+
+    response, membership = await desk.act(request, act)
+    if membership is not None:
+        desk.news.role_changed(membership)
+    return response
+
+
+@router.delete("/v1/networks/{network}/members/{member}", dependencies=[needs("network.read")])
+async def remove(network: str, member: str, request: Request) -> Response:
+    """Leave, or let somebody go as an admin: their devices are cut off at once."""
+    desk, caller = desk_of(request), caller_of(request)
+
+    def act(store: Store, moment: Moment) -> tuple[Done, Gone]:
+        gone = acts.remove(store, NetworkId(network), MemberId(member), by=caller.member, moment=moment)
+        return Done(), gone
+
+    response, gone = await desk.act(request, act)
+    if gone is not None:
+        await desk.news.person_left(gone)
+    return response

@@ -31,6 +31,16 @@ _next_epoch = (
 )  # fmt: skip
 _credit_line = update(networks).where(networks.c.id == bindparam("which")).values(credit_line=bindparam("line"))
 _join = insert(memberships)
+_set_role = (
+    update(memberships)
+    .where(memberships.c.network == bindparam("of"), memberships.c.member == bindparam("who"))
+    .values(role=bindparam("as_role"))
+)
+_end = (
+    update(memberships)
+    .where(memberships.c.network == bindparam("of"), memberships.c.member == bindparam("who"))
+    .values(state="removed", removed_ms=bindparam("now"))
+)
 _role = select(memberships.c.role).where(
     memberships.c.network == bindparam("network"),
     memberships.c.member == bindparam("member"),
@@ -139,6 +149,16 @@ def add_membership(
             "approved_ms": now_ms,
         },
     )
+
+
+def set_role(store: Store, network: NetworkId, member: MemberId, role: Role) -> None:
+    """Give a person another role."""
+    store.run(_set_role, {"of": network, "who": member, "as_role": role})
+
+
+def end_membership(store: Store, network: NetworkId, member: MemberId, *, now_ms: int) -> None:
+    """A person is in the network no more; their balance and history stay."""
+    store.run(_end, {"of": network, "who": member, "now": now_ms})
 
 
 def role(store: Store, network: NetworkId, member: MemberId) -> Role | None:

@@ -9,7 +9,7 @@ from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.schema.networks import join_tokens
-from mesh.ids import NetworkId, TokenId
+from mesh.ids import MemberId, NetworkId, TokenId
 from mesh.networks.tokens import JoinToken
 
 _COLUMNS = (
@@ -38,6 +38,15 @@ _revoke = (
     .where(
         join_tokens.c.id == bindparam("which"),
         join_tokens.c.network == bindparam("of"),
+        join_tokens.c.revoked_ms.is_(None),
+    )
+    .values(revoked_ms=bindparam("now"))
+)
+_revoke_made_by = (
+    update(join_tokens)
+    .where(
+        join_tokens.c.network == bindparam("of"),
+        join_tokens.c.created_by == bindparam("who"),
         join_tokens.c.revoked_ms.is_(None),
     )
     .values(revoked_ms=bindparam("now"))
@@ -91,6 +100,11 @@ def revoke(store: Store, network: NetworkId, token: TokenId, *, now_ms: int) -> 
         return False
     store.run(_revoke, {"which": token, "of": network, "now": now_ms})
     return True
+
+
+def revoke_made_by(store: Store, network: NetworkId, maker: MemberId, *, now_ms: int) -> None:
+    """Withdraw all links that somebody made in a network."""
+    store.run(_revoke_made_by, {"of": network, "who": maker, "now": now_ms})
 
 
 def forget_claims(store: Store) -> None:

@@ -1,0 +1,56 @@
+"""Giving people another role, and letting them go with all their devices.
+
+Touches: database (through the store it is given).
+"""
+
+from typing import NamedTuple
+
+from mesh.coordinator.acts.devices import take_out
+from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.store import devices, networks, tokens
+from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.devices import Device
+from mesh.coordinator.store.networks import Membership, Network
+from mesh.ids import MemberId, NetworkId
+from mesh.networks import membership
+from mesh.networks.membership import NotMember, require
+from mesh.protocol.values import Role
+
+
+class Gone(NamedTuple):
+    """Who went, with which devices, and the network as it is afterwards."""
+
+    member: MemberId
+    devices: tuple[Device, ...]
+    network: Network
+
+
+def change_role(store: Store, network: NetworkId, member: MemberId, role: Role) -> Membership:
+    """Give a member another role; the same again changes nothing. Raises NotMember, LastAdmin."""
+    membership.change_role(_roles(store, network), member, role)
+    networks.set_role(store, network, member, role)
+    return next(each for each in networks.everybody(store) if (each.network, each.member) == (network, member))
+
+
+def remove(store: Store, network: NetworkId, member: MemberId, *, by: MemberId, moment: Moment) -> Gone:
+    """Let a member go, or leave oneself: their devices are removed and the links they made withdrawn.
+
+    Raises NotAllowed, NotMember, LastAdmin.
+    """
+    roles = _roles(store, network)
+    require(roles.get(by), "network.read" if by == member else "members.change")
+    membership.change_role(roles, member, None)
+    theirs = tuple(each for each in devices.live(store) if (each.network, each.owner) == (network, member))
+    for device in theirs:
+        take_out(store, device.id, moment)
+    tokens.revoke_made_by(store, network, member, now_ms=moment.now_ms)
+    networks.end_membership(store, network, member, now_ms=moment.now_ms)
+    networks.next_epoch(store, network)
+    after = networks.get(store, network)
+    if after is None:
+        raise NotMember
+    return Gone(member, theirs, after)
+
+
+def _roles(store: Store, network: NetworkId) -> dict[MemberId, Role]:
+    return {person.member: person.role for person in networks.people(store, network)}
