@@ -275,7 +275,7 @@ async def _until_told(home: Home, options: Options) -> None:
 
 
 def _watch_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    while sys.stdin.buffer.read(1):
+    while os.read(sys.stdin.fileno(), 1):  # not sys.stdin.buffer: a lock that this thread holds would abort the exit
         pass
     with suppress(RuntimeError):  # the loop has ended already
         loop.call_soon_threadsafe(stop.set)

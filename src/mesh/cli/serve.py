@@ -5,7 +5,6 @@ Touches: files (its data), sockets, the database, processes (the relay), all thr
 
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -56,6 +55,6 @@ def serve(
 
 def _leave_with_stdin() -> None:
     """Whoever started this holds the other end of stdin: when they are gone, however, this leaves too."""
-    while sys.stdin.buffer.read(1):
+    while os.read(0, 1):  # not through sys.stdin: its lock, held by this thread, would abort the exit
         pass
     os.kill(os.getpid(), signal.SIGTERM)
