@@ -17,7 +17,7 @@ from mesh.credits.tariff import Rate, UnknownRate, rate
 from mesh.credits.transfers import HoldRefused
 from mesh.devices.addresses import home, tellable
 from mesh.errors import MeshError
-from mesh.ids import DeviceId, PermitId, is_ulid
+from mesh.ids import PermitId, is_ulid
 from mesh.jobs.backlog import on_permit, waiting_s
 from mesh.jobs.placement import CANDIDATES_ONE_JOB, FIRST_BYTE_FACTOR, Ask, NowhereToRun, Placement, Ranked, place
 from mesh.protocol import signed

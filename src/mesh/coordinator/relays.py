@@ -4,16 +4,25 @@ Touches: database (through the acts it calls).
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from urllib.parse import urlsplit
+
+import structlog
 
 from mesh.coordinator.acts import relays as acts
 from mesh.coordinator.news import News
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.store.relays import Relay
+from mesh.devices.addresses import ADDRESSES_MAX
 from mesh.ids import DeviceId, DeviceKey
-from mesh.protocol.papers import RelayInfo
+from mesh.protocol import signed
+from mesh.protocol.papers import Observed, RelayInfo
 
 URL_LENGTH_MAX = 255
+ATTESTED_MS = 10 * 60 * 1000
+"""Devices ask their observer each minute; an older paper may name what is somebody else's address by now."""
+
+log = structlog.get_logger()
 
 
 class Relays:
@@ -42,6 +51,17 @@ class Relays:
         """The keys of all relays: what they sign about addresses is believed."""
         beside = [self._beside.key] if self._beside is not None and self._beside.key else []
         return frozenset((*beside, *(relay.key for relay in self._joined.values())))
+
+    def attested(self, papers: Iterable[str], device: DeviceKey, now_ms: int) -> tuple[str, ...]:
+        """The addresses under which our observers have lately seen a device, by the papers that it shows."""
+        found: dict[str, None] = {}
+        for token in list(papers)[:ADDRESSES_MAX]:
+            paper = _believed(token, self.keys)
+            if paper is None or paper.key != device or abs(now_ms - paper.time_ms) > ATTESTED_MS:
+                log.info("device.attestation_refused")
+                continue
+            found[paper.address] = None
+        return tuple(found)
 
     async def beside_ready(self, beside: RelayInfo) -> None:
         """The relay beside the coordinator listens."""
@@ -80,6 +100,13 @@ class Relays:
         self._news.relays = infos
         for network in await self._parts.database.write(acts.new_epochs):
             await self._news.network_changed(network)
+
+
+def _believed(token: str, keys: Iterable[DeviceKey]) -> Observed | None:
+    for key in keys:
+        with suppress(signed.BadToken):
+            return signed.verify(token, Observed, key, "")
+    return None
 
 
 def _is_url(url: str) -> bool:

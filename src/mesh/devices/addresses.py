@@ -15,7 +15,9 @@ ADDRESSES_MAX = 8
 _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def tellable(addresses: Sequence[str], attested: Sequence[str], source: str | None, asker: str | None) -> Sequence[str]:
+def tellable(
+    addresses: Sequence[str], attested: Sequence[str], source: str | None, asker: str | None
+) -> tuple[str, ...]:
     """Which addresses of a device whose home is ``source`` a device whose home is ``asker`` may learn.
 
     ``attested``: what observers have seen it at. Homes are IP texts, as ``home`` gives them.

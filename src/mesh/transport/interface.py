@@ -59,11 +59,12 @@ class Path(NamedTuple):
 
 
 class Address(NamedTuple):
-    """Where a device may be reached: its key, ``ip:port`` texts, and the URL of its relay."""
+    """Where a device may be reached: its key, ``ip:port`` texts, the URL of its relay, and others that it may be at."""
 
     key: DeviceKey
     direct: Sequence[str] = ()
     relay: str | None = None
+    other_relays: Sequence[str] = ()
 
 
 class Stream(Protocol):
@@ -158,8 +159,8 @@ class Transport(Protocol):
         """Let peers try these ``ip:port`` texts too: our addresses as observed from outside. Replaces earlier ones."""
         ...
 
-    async def network_changed(self) -> None:
-        """Wait until this machine's network is another: an interface or an address came or went."""
+    async def reach_changed(self) -> None:
+        """Wait until this end is reached otherwise: the machine's network is another, or another relay was chosen."""
         ...
 
     async def close(self) -> None:

@@ -28,6 +28,10 @@ ALPN = b"mesh/1"
 CONNECTIONS_WAITING_MAX = 64
 """Admitted connections not yet accepted; after that new ones are closed at once."""
 
+NEXT_RELAY_S = 1.0
+"""A dial through the relay where a device was last tries the next one after so long, beside it: a relayed connect over
+two continents takes 2 s, and who lost their relay is still met within the 5 s that a dial has."""
+
 HANDSHAKES_MAX = 64
 """Handshakes at a time. More are ignored: a real peer sends its first packet again within a second."""
 
@@ -39,9 +43,9 @@ DETAIL_LENGTH_MAX = 200
 
 _SOURCE_PLACE = re.compile(r"\s*\(/\S+\)")
 
-NETWORK_LOOK_S = 5.0
-"""How often a waiter for another network looks at our own addresses. The binding's callback for it is called without
-end and without a change (it took 60 % of a core): it is not used."""
+LOOK_S = 1.0
+"""How often a waiter for another way to be reached looks at our own addresses and relay. The binding's callback for the
+network is called without end and without a change (it took 60 % of a core): it is not used."""
 
 T = TypeVar("T")
 
@@ -111,6 +115,7 @@ class IrohTransport:
         self._incoming: Inbox[IrohConnection] = Inbox(CONNECTIONS_WAITING_MAX)
         self._connections: set[IrohConnection] = set()
         self._shaking = 0
+        self._reached_at = self._reached()
         self._tasks.start(self._take_in())
 
     @classmethod
@@ -154,16 +159,35 @@ class IrohTransport:
 
     async def dial(self, address: Address, timeout_s: float) -> IrohConnection:
         """Connect to another device. An absent one is silence, so the limit is what ends it."""
-        direct = _parsable(address.direct) if self._options.direct else []
         try:
-            target = iroh.EndpointAddr(iroh.EndpointId.from_string(address.key), address.relay, direct)
             async with asyncio.timeout(timeout_s):
-                raw = await self._endpoint.connect(target, ALPN)
+                return self._adopt(await self._connect(address))
         except TimeoutError as error:
             raise DialTimeout(waited_s=timeout_s) from error
         except iroh.IrohError as error:
             raise translated(error, TransportError) from error
-        return self._adopt(raw)
+
+    async def _connect(self, address: Address) -> iroh.Connection:
+        """Try the relay where the device should be, then also the others one by one: it may have lost its own."""
+        direct = _parsable(address.direct) if self._options.direct else []
+        peer = iroh.EndpointId.from_string(address.key)
+        waiting = [address.relay, *(url for url in address.other_relays if url != address.relay)]
+        tries: list[asyncio.Future[iroh.Connection]] = []
+        try:
+            while True:
+                if waiting:
+                    target = iroh.EndpointAddr(peer, waiting.pop(0), direct)
+                    tries.append(asyncio.ensure_future(self._endpoint.connect(target, ALPN)))
+                await asyncio.wait(
+                    tries, timeout=NEXT_RELAY_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                for one in [one for one in tries if one.done()]:
+                    if one.exception() is None or (len(tries) == 1 and not waiting):
+                        return one.result()
+                    tries.remove(one)
+        finally:
+            for one in tries:
+                one.cancel()
 
     async def accept(self) -> IrohConnection:
         """Wait for the next admitted connection."""
@@ -203,11 +227,15 @@ class IrohTransport:
             await _called(self._endpoint.add_external_addr(address), EndpointFailed)
         self._published = wanted
 
-    async def network_changed(self) -> None:
-        """Wait until this machine's network is another."""
-        before = set(self._endpoint.addr().direct_addresses())
-        while set(self._endpoint.addr().direct_addresses()) == before:  # noqa: ASYNC110 - see the constant
-            await asyncio.sleep(NETWORK_LOOK_S)
+    async def reach_changed(self) -> None:
+        """Wait until this machine's network is another, or the relay."""
+        while self._reached_at == (now := self._reached()):  # noqa: ASYNC110 - see the constant
+            await asyncio.sleep(LOOK_S)
+        self._reached_at = now
+
+    def _reached(self) -> tuple[frozenset[str], str | None]:
+        address = self._endpoint.addr()
+        return frozenset(address.direct_addresses()) - self._published, address.relay_url()
 
     async def close(self) -> None:
         """Close the connections, then the endpoint; only then may the loop end."""

@@ -70,9 +70,9 @@ class LocalTransport:
         """Let peers of ``inner`` try these addresses too."""
         await self.inner.publish(addresses)
 
-    async def network_changed(self) -> None:
+    async def reach_changed(self) -> None:
         """Wait for a change that ``inner`` sees."""
-        await self.inner.network_changed()
+        await self.inner.reach_changed()
 
     async def close(self) -> None:
         """Close the connections in process, then ``inner``."""

@@ -143,7 +143,7 @@ class MemoryTransport:
     async def publish(self, addresses: Iterable[str]) -> None:
         """Nobody needs addresses here."""
 
-    async def network_changed(self) -> None:
+    async def reach_changed(self) -> None:
         """Wait for good: the board stays."""
         await asyncio.get_running_loop().create_future()
 
