@@ -3,14 +3,27 @@
 Touches: files of the home, sockets (through the client).
 """
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mesh.cli import here
 from mesh.cli.output import Json, Out, foreign, table
+from mesh.errors import MeshError
 
-app = typer.Typer(help="People: invite, list.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from mesh.ids import MemberId, NetworkId
+    from mesh.sdk.client import Coordinator
+
+app = typer.Typer(help="People: invite, list, role, remove.", no_args_is_help=True)
+Named = Annotated[str, typer.Argument(metavar="MEMBER", help="A person's id, or their name where only one has it.")]
+
+
+class UnknownMember(MeshError):
+    """There is no such person in this network, or several have that name. `mesh members list` shows names and ids."""
+
+    code = "members.unknown"
+    kind = "not_found"
 
 
 @app.command()
@@ -44,3 +57,44 @@ def list_(network: here.Network = None, json: Json = False) -> None:
         found = client.do(calls.members(here.network_of(place, client, network)))
     rows = [(one.name, one.role, one.member) for one in found.members]
     Out(json).result(found, lambda: table(("name", "role", "id"), rows))
+
+
+@app.command()
+def role(
+    member: Named,
+    role: Annotated[Literal["admin", "member", "guest"], typer.Argument(help="What they may do from now on.")],
+    network: here.Network = None,
+    json: Json = False,
+) -> None:
+    """Give a person another role; the last admin stays one."""
+    from mesh.sdk import calls
+
+    place = here.home()
+    with here.coordinator(place) as client:
+        meant = here.network_of(place, client, network)
+        found = _named(client, meant, member)
+        client.do(calls.change_role(meant, found, role))
+    Out(json).result({"member": found, "role": role}, f"They are {role} now.")
+
+
+@app.command()
+def remove(member: Named, network: here.Network = None, json: Json = False) -> None:
+    """Let a person go: all their devices are cut off at once. One's own name leaves the network."""
+    from mesh.sdk import calls
+
+    place = here.home()
+    with here.coordinator(place) as client:
+        meant = here.network_of(place, client, network)
+        found = _named(client, meant, member)
+        client.do(calls.remove_member(meant, found))
+    Out(json).result({"member": found, "removed": True}, "Removed, with all their devices.")
+
+
+def _named(client: "Coordinator", network: "NetworkId", text: str) -> "MemberId":
+    from mesh.sdk import calls
+
+    known = client.do(calls.members(network)).members
+    matching = [one.member for one in known if text == one.member] or [one.member for one in known if text == one.name]
+    if len(matching) != 1:
+        raise UnknownMember
+    return matching[0]

@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from mesh.ids import DeviceId, JobId, NetworkId, TokenId
+from mesh.ids import DeviceId, JobId, MemberId, NetworkId, TokenId
 from mesh.protocol.values import Role
 from mesh.sdk import answers
 
@@ -111,6 +111,16 @@ def approve_device(network: NetworkId, device: DeviceId) -> Call[answers.Done]:
 def members(network: NetworkId) -> Call[answers.Members]:
     """The people of a network."""
     return Call("GET", _network(network, "members"), answers.Members)
+
+
+def change_role(network: NetworkId, member: MemberId, role: Role) -> Call[answers.Done]:
+    """Give a person another role (for admins)."""
+    return Call("PUT", _network(network, "members", member), answers.Done, {"role": role})
+
+
+def remove_member(network: NetworkId, member: MemberId) -> Call[answers.Done]:
+    """Let a person go with all their devices, or leave oneself."""
+    return Call("DELETE", _network(network, "members", member), answers.Done)
 
 
 def jobs(network: NetworkId, limit: int = 20, cursor: str | None = None) -> Call[answers.Jobs]:
