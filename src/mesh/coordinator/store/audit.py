@@ -160,27 +160,32 @@ def _paid_twice() -> Select[Any]:
 
 def _wrong_pay() -> Select[Any]:
     """Attempts whose standing payment is not what the ledger's postings about them sum to."""
+    about = (postings.c.requester, postings.c.job, postings.c.attempt)
     posted = (
-        select(func.coalesce(func.sum(-entries.c.amount), 0))
-        .join(postings, postings.c.id == entries.c.posting)
+        select(*about, func.sum(-entries.c.amount).label("paid"))
+        .join(entries, entries.c.posting == postings.c.id)
         .join(accounts, accounts.c.id == entries.c.account)
         .where(
-            postings.c.network == attempts.c.network,
-            postings.c.requester == attempts.c.requester,
-            postings.c.job == attempts.c.job,
-            postings.c.attempt == attempts.c.attempt,
+            postings.c.network == _network,
             postings.c.kind.in_(("settle", "second", "reverse")),
             accounts.c.kind == "balance",
             accounts.c.member == postings.c.payer,
         )
-        .correlate(attempts)
-        .scalar_subquery()
+        .group_by(*about)
+        .subquery()
+    )
+    paid = func.coalesce(posted.c.paid, 0)
+    this = and_(
+        posted.c.requester == attempts.c.requester,
+        posted.c.job == attempts.c.job,
+        posted.c.attempt == attempts.c.attempt,
     )
     return (
-        select(_key(attempts.c.requester, attempts.c.job), attempts.c.pay, posted)
+        select(_key(attempts.c.requester, attempts.c.job), attempts.c.pay, paid)
         .join(permits, permits.c.id == attempts.c.permit)
+        .outerjoin(posted, this)
         # Whoever pays and earns at once (a guest's job on the inviter's device) has both in one entry.
-        .where(attempts.c.network == _network, attempts.c.earner != permits.c.payer, attempts.c.pay != posted)
+        .where(attempts.c.network == _network, attempts.c.earner != permits.c.payer, attempts.c.pay != paid)
     )
 
 

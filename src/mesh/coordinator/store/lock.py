@@ -27,7 +27,8 @@ class FolderLock:
             os.close(handle)
             raise StoreInUse(process=other) from error
         os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, f"{os.getpid()}\n".encode())
         self._file = handle
 
     def release(self) -> None:
@@ -40,8 +41,14 @@ class FolderLock:
 if sys.platform == "win32":
     import msvcrt
 
+    _FAR = 1 << 30  # Windows locks bytes, and nobody else could read the process number under a lock
+
     def _lock(handle: int) -> None:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        os.lseek(handle, _FAR, os.SEEK_SET)
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(handle, 0, os.SEEK_SET)
 
 else:
     import fcntl
