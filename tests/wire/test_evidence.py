@@ -32,7 +32,7 @@ def used(**more: object) -> str:
 
 def opened(*tokens: str) -> tuple[list[tuple[int, str]], dict[int, str]]:
     found = open_batch(tokens, KEYS, NETWORK)  # type: ignore[arg-type]
-    return [(t.index, type(t.fact).__name__) for t in found.facts], dict(found.refused)
+    return [(t.place, type(t.fact).__name__) for t in found.facts], dict(found.refused)
 
 
 def test_what_is_wrapped_counts_and_comes_first() -> None:

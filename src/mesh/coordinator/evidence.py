@@ -49,9 +49,9 @@ class Keys(NamedTuple):
 
 
 class Testimony(NamedTuple):
-    """A verified fact with its token. ``index`` is its place in the batch that brought it."""
+    """A verified fact with its token. ``place`` is where in the batch it came."""
 
-    index: int
+    place: int
     fact: Fact | NoMore
     token: str
 

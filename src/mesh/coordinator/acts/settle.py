@@ -131,7 +131,7 @@ class _Taking:
     def take(self, testimony: Testimony) -> None:
         known = self._permit(testimony.fact.permit)
         if known is None:
-            self.refused.append((testimony.index, "evidence.no_permit"))
+            self.refused.append((testimony.place, "evidence.no_permit"))
             return
         permit, candidates, share = known
         key = JobKey(permit.network, permit.requester, permit.job)
@@ -140,7 +140,7 @@ class _Taking:
         else:
             code = self._fact(key, testimony, candidates.get(testimony.fact.worker), share)
             if code is not None:
-                self.refused.append((testimony.index, code))
+                self.refused.append((testimony.place, code))
                 return
         self.touched[key] = None
 
