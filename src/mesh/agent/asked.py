@@ -146,8 +146,13 @@ class Job:
         return [tried.end for tried in self.tried if tried.end is not None]
 
     def avoid(self) -> tuple[DeviceId, ...]:
-        """Devices that this job should not be sent to again now."""
-        return tuple(dict.fromkeys(tried.target.device for tried in self.tried if tried.end is not None))
+        """Devices that this job should not be sent to again now.
+
+        A device that was lost once may have restarted behind a connection that is dead: it is dialled anew.
+        """
+        lost = [tried.target.device for tried in self.tried if tried.end == "lost"]
+        others = [tried.target.device for tried in self.tried if tried.end not in (None, "lost")]
+        return tuple(dict.fromkeys([*others, *(device for device in lost if lost.count(device) > 1)]))
 
     def failure(self, last: MeshError | None) -> MeshError:
         """What to tell the caller when no attempt gave a result."""

@@ -4,7 +4,6 @@ Touches: nothing.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
 from mesh.agent.checks import Checked
@@ -13,7 +12,6 @@ from mesh.agent.stream import SessionStream
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, JobId
 from mesh.protocol import frames
-from mesh.workloads.contract import Payload
 
 AttemptKey = tuple[DeviceId, JobId, int]
 """Requester's device, job, attempt: what names an attempt for good."""
@@ -37,27 +35,6 @@ class Cancelled(MeshError):
     """The job was cancelled."""
 
     code = "job.cancelled"
-
-
-class EnginePool(Protocol):
-    """What the worker needs of the engines."""
-
-    async def run(
-        self,
-        workload: str,
-        model: str,
-        payload: Payload,
-        *,
-        limit_s: float,
-        group: str,
-        advance: Callable[[float], None] | None,
-    ) -> Payload:
-        """Do a job."""
-        ...  # fmt: skip
-
-    def expected_s(self, workload: str, model: str, units: int) -> float | None:
-        """Seconds of work in so many units; None if unknown."""
-        ...
 
 
 class Doorkeeper(Protocol):

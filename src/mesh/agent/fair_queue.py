@@ -66,7 +66,10 @@ class FairQueue(Generic[T]):
         Returns the job that must be declined, or None when nobody holds more than their share.
         """
         mine = len(self._lines.get(member, ())) + 1
-        longest = max((who for who in self._lines if who != self._owner), key=lambda who: len(self._lines[who]))
+        others = [who for who in self._lines if who != self._owner]
+        if not others:
+            return None
+        longest = max(others, key=lambda who: len(self._lines[who]))
         if member != self._owner and len(self._lines[longest]) <= mine:
             return None
         return self._without(longest, self._lines[longest][-1])

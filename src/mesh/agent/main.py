@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from mesh.agent.coordination import Coordination
 from mesh.agent.coordination import Parts as Concerned
 from mesh.agent.desk import Desk, Parts
 from mesh.agent.door import Door
-from mesh.agent.engines import Engines, Say
+from mesh.agent.engines import Engines
 from mesh.agent.gateway import server as gateway
 from mesh.agent.identity import Identity
 from mesh.agent.lock import only_one
@@ -33,6 +33,7 @@ from mesh.agent.numbers import Numbers
 from mesh.agent.offering import Offering
 from mesh.agent.outbox import Outbox
 from mesh.agent.planning import Planner
+from mesh.agent.pool import Pool, Say
 from mesh.agent.probe import Probe
 from mesh.agent.reach import Reach
 from mesh.agent.requester import Requester
@@ -70,6 +71,7 @@ class Ready(NamedTuple):
         return f"Ready({self.device}, {self.gateway})"
 
 
+OpenEngines = Callable[[Home, int], AbstractAsyncContextManager[Pool]]
 OpenTransport = Callable[[Identity, Callable[[DeviceKey], bool], "Options"], Awaitable[Transport]]
 
 
@@ -81,6 +83,8 @@ class Options(NamedTuple):
     direct: bool = True
     open_transport: OpenTransport | None = None
     """For tests: another transport than iroh."""
+    open_engines: OpenEngines | None = None
+    """For tests: engines that can be held still."""
     say: Say | None = None
     """Told how far a model is from being ready (stage, done, total bytes)."""
 
@@ -105,7 +109,7 @@ class Agent:
 
     def __init__(self, parts: Parts, offering: Offering, transport: Transport, options: Options) -> None:
         self.parts = parts
-        self.engines: Engines
+        self.engines: Pool
         self.offering = offering
         self.transport = transport
         self.options = options
@@ -127,7 +131,7 @@ class Agent:
         await membership.recall(store)
         numbers, outbox, probe = Numbers(store), Outbox(store), Probe()
         await numbers.open()
-        engines = await stack.enter_async_context(Engines(ModelFiles(home.models, os.environ), lanes=probe.cores))
+        engines = await stack.enter_async_context((options.open_engines or open_engines)(home, probe.cores))
         offering = Offering(engines, store)
         await offering.recall()
         transport = await (options.open_transport or open_iroh)(me, membership.known, options)
@@ -225,6 +229,11 @@ def _the_reason(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(leaf, BaseExceptionGroup):
         leaf = leaf.exceptions[0]
     return leaf
+
+
+def open_engines(home: Home, lanes: int) -> AbstractAsyncContextManager[Pool]:
+    """The real engines: child processes, with the models of this home."""
+    return Engines(ModelFiles(home.models, os.environ), lanes=lanes)
 
 
 async def open_iroh(me: Identity, admits: Callable[[DeviceKey], bool], options: Options) -> Transport:

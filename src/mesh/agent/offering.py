@@ -8,7 +8,7 @@ Touches: the agent's engines and store (through its arguments).
 import msgspec
 import structlog
 
-from mesh.agent.engines import Engines, Say
+from mesh.agent.pool import Pool, Say
 from mesh.agent.store import Store
 from mesh.errors import MeshError
 from mesh.protocol.values import Isolation, ModelOffer
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 class Offering:
     """The offers of this device."""
 
-    def __init__(self, engines: Engines, store: Store) -> None:
+    def __init__(self, engines: Pool, store: Store) -> None:
         self.failed: dict[str, MeshError] = {}
         """Models that could not be made ready, and why."""
         self._engines = engines

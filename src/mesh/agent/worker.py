@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
-from mesh.agent.attempt import Attempt, AttemptKey, Cancelled, Doorkeeper, EnginePool, Repeated, WrongInput
+from mesh.agent.attempt import Attempt, AttemptKey, Cancelled, Doorkeeper, Repeated, WrongInput
 from mesh.agent.checks import PermitRefused, check_submit
 from mesh.agent.membership import Membership
 from mesh.agent.outbox import Outbox
+from mesh.agent.pool import Pool
 from mesh.agent.queueing import Bid, Work
 from mesh.agent.sessions import PeerConnection
 from mesh.agent.store import Store, Taken
@@ -45,7 +46,7 @@ class Worker:
     """All work that this device does for peers, its own other devices included."""
 
     def __init__(
-        self, membership: Membership, seed: bytes, store: Store, outbox: Outbox, engines: EnginePool,
+        self, membership: Membership, seed: bytes, store: Store, outbox: Outbox, engines: Pool,
         doorkeeper: Doorkeeper,
     ) -> None:  # fmt: skip
         self._membership = membership

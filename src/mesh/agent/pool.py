@@ -1,0 +1,58 @@
+"""What the agent needs of its engines: run a job, and say what this device offers.
+
+Touches: nothing.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from mesh.protocol.values import Isolation, ModelOffer
+from mesh.workloads.contract import Payload
+
+Say = Callable[[str, int, int], None]
+"""Progress of getting a model ready: stage, done, total bytes."""
+
+
+class Pool(Protocol):
+    """The engines of this device."""
+
+    async def run(
+        self,
+        workload: str,
+        model: str,
+        payload: Payload,
+        *,
+        limit_s: float,
+        group: str = "",
+        advance: Callable[[float], None] | None = None,
+    ) -> Payload:
+        """Do a job. Jobs of different ``group`` never share a batch; cancelling drops the job."""
+        ...  # fmt: skip
+
+    def expected_s(self, workload: str, model: str, units: int) -> float | None:
+        """Seconds of work in so many units; None if unknown."""
+        ...
+
+    async def prepare(self, workload: str, model: str, say: Say | None = None) -> None:
+        """Fetch, check and load a model."""
+        ...
+
+    async def measure(self, workload: str, model: str) -> ModelOffer:
+        """Measure this device's speed."""
+        ...
+
+    def offer(self, workload: str, model: str) -> ModelOffer:
+        """What is known of a model on this device; a rate of 0: not measured yet."""
+        ...
+
+    def recall(self, offer: ModelOffer) -> None:
+        """Take over what was measured before a restart."""
+        ...
+
+    def warm(self) -> tuple[str, ...]:
+        """The models that are loaded now."""
+        ...
+
+    def isolation(self, workload: str, model: str) -> Isolation | None:
+        """How far the model's process is confined; None while it is not loaded."""
+        ...
