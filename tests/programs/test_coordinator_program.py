@@ -4,15 +4,18 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import ssl
 
 import httpx2
+import msgspec
 import psutil
 import pytest
 
 from mesh.coordinator.config import BadConfig, Config, relay_place, site, speaks_tls
 from mesh.coordinator.main import serve
 from mesh.protocol import links
+from mesh.protocol.papers import RelayInfo
 from mesh.sdk.pinning import WrongCertificate, pinned_context
 
 pytestmark = pytest.mark.anyio
@@ -69,6 +72,17 @@ async def test_a_relay_that_dies_is_started_again(tmp_path):
                         break
         (new,) = relays()
         assert new.pid != old.pid
+
+
+async def test_a_relay_whose_port_was_taken_meanwhile_goes_elsewhere_and_the_coordinator_lives(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        folder = tmp_path / "relay"
+        folder.mkdir()
+        old = RelayInfo(f"http://127.0.0.1:{taken.getsockname()[1]}")
+        (folder / "reached.json").write_bytes(msgspec.json.encode(old))
+        async with serving(Config(tmp_path, port=0)) as ready, httpx2.AsyncClient() as http:
+            assert ready.relay and ready.relay != old.url
+            assert (await http.get(f"{ready.relay}/healthz")).status_code == 200
 
 
 async def test_off_loopback_it_speaks_tls_that_its_links_pin(tmp_path):

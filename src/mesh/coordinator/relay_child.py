@@ -24,7 +24,9 @@ START_S = 15.0
 """A Python process that imports little, on a slow and busy machine."""
 STOP_S = 2.0
 """It has nothing to save; after this it is killed."""
-AGAIN_S = 1.0
+AGAIN_S = 0.25
+SAME_PORT_TRIES = 3
+"""A relay that was left behind by a killed coordinator frees its port within a second; then another port is taken."""
 AGAIN_S_MAX = 30.0
 LINE_BYTES_MAX = 64 * 1024
 
@@ -48,7 +50,7 @@ class RelayChild:
         self._place = place
         self._admissions = admissions
         self._failures = 0
-        self._was_ready = True
+        self._refusals = 0
 
     async def run(self, ready: Ready) -> None:
         """Start, feed and restart the relay; ``ready`` hears where it is at each start. Ends only by cancellation."""
@@ -80,34 +82,33 @@ class RelayChild:
             await _to_its_end(_stop(process))
 
     async def _feed(self, process: asyncio.subprocess.Process, ready: Ready) -> None:
+        """Configure the relay, hear that it listens, then tell it of every change. Always raises RelayFailed."""
         assert process.stdin is not None and process.stdout is not None
-        stdin, told = process.stdin, asyncio.Event()
-        waiting: list[bytes] = [self._config()]
-        self._was_ready = False
+        self._refusals += 1  # until it listens
+        process.stdin.write(self._config())
+        info = self._reached(await _listening(process.stdout))
+        self._refusals = 0
+        log.info("relay.ready", url=info.url, observer=info.observer)
+        await asyncio.to_thread(self._keep, info)
+        waiting: list[bytes] = []
+        told = asyncio.Event()
 
         def tell(news: Admissions) -> None:
-            if news.full:
-                del waiting[1:]  # before the relay is up the whole list is enough; the first line is its config
             waiting.append(link.encode(news) + b"\n")
             told.set()
 
         self._admissions.join(tell)
         try:
             async with asyncio.TaskGroup() as group:
-                feeding = group.create_task(_pour(stdin, waiting, told))
-                info = self._reached(await _listening(process.stdout))
-                self._was_ready = True
-                log.info("relay.ready", url=info.url, observer=info.observer)
-                await asyncio.to_thread(self._keep, info)
+                feeding = group.create_task(_pour(process.stdin, waiting, told))
                 await ready(info)
-                rest = await process.stdout.read()  # it says no more; this ends with the process
+                await process.stdout.read()  # it says no more; this ends with the process
                 feeding.cancel()
-        except* (OSError, ConnectionError):
-            rest = b""
+        except* (OSError, MeshError) as failed:
+            raise RelayFailed(reason=type(failed.exceptions[0]).__name__) from failed
         finally:
             self._admissions.leave(tell)
-        code = await process.wait()
-        raise RelayFailed(code=code, rest=len(rest))
+        raise RelayFailed(code=await process.wait())
 
     def last(self) -> RelayInfo | None:
         """Where the relay was reached in the last run; devices still know it."""
@@ -118,8 +119,8 @@ class RelayChild:
 
     def _config(self) -> bytes:
         place, port, last = self._place, self._place.port, self.last()
-        if port == 0 and last is not None and self._was_ready:
-            port = urlsplit(last.url).port or 0  # devices that know the URL find the relay again; unless it was taken
+        if port == 0 and last is not None and self._refusals <= SAME_PORT_TRIES:
+            port = urlsplit(last.url).port or 0  # devices that know the URL find the relay again
         return msgspec.json.encode({"folder": str(place.folder), "host": place.host, "port": port}) + b"\n"
 
     def _reached(self, listening: RelayInfo) -> RelayInfo:
