@@ -246,6 +246,17 @@ def test_no_more_waits_for_the_claims_that_were_announced(world: World) -> None:
     assert money(world, "ann", "bob") == [(-3700, 0, 0), (3515, 0, 0)]
 
 
+def test_no_more_closes_also_if_a_killed_worker_never_brings_the_submit(world: World) -> None:
+    granted = world.grant(world.bob)
+    world.report(world.failed(granted, world.bob), world.no_more(granted, world.ann, 1))
+    assert world.balance(world.ann).held == 10_000
+    world.report(world.no_more(granted, world.bob, 0))
+    assert world.balance(world.ann).held == 0
+    line = world.database.read_and_wait(jobs.show, world.network, granted.job, None)  # type: ignore[arg-type]
+    assert line is not None
+    assert (line.state, line.charge) == ("failed", 0)
+
+
 def test_an_answer_that_comes_before_the_submit_waits_for_it(world: World) -> None:
     granted = world.grant()
     assert world.report(world.used(granted, world.bob)).refused == ()

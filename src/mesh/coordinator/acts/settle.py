@@ -93,9 +93,10 @@ def settle(
     if not shares:
         return []
     attempts = {row.attempt: row for row in evidence.attempts_of(store, key)}
-    facts = _by_attempt(evidence.facts_of(store, key), attempts)
+    everything = evidence.facts_of(store, key)
+    facts = _by_attempt(everything, attempts)
     ending = {share for share in closing if shares[share].state == "open"} | {
-        row.id for row in shares.values() if row.state == "open" and _both_through(store, row, attempts, facts)
+        row.id for row in shares.values() if row.state == "open" and _both_through(store, row, everything)
     }
     payer = MemberId(next(iter(shares.values())).payer)
     lowest = ledger.lowest_of(store, NetworkId(key.network), payer)
@@ -206,7 +207,7 @@ def _kept(fact: Fact, token: str) -> Kept:
     else:
         assert isinstance(fact, Superseded)
         kind = "superseded"
-    return Kept(fact.attempt, fact.worker, kind, units, code, token)
+    return Kept(fact.attempt, fact.worker, kind, fact.permit or "", units, code, token)
 
 
 def _by_attempt(facts: Sequence[Any], attempts: Mapping[int, Any]) -> dict[int, dict[str, Any]]:
@@ -248,23 +249,20 @@ def _attempt_facts(
     )
 
 
-def _both_through(
-    store: Store, share: Any, attempts: Mapping[int, Any], facts: Mapping[int, Mapping[str, Any]]
-) -> bool:
-    """Both sides said that they have nothing more, all they said they sent is in, and every claim is answered."""
+def _both_through(store: Store, share: Any, facts: Sequence[Any]) -> bool:
+    """Both sides said that they have nothing more, all they said they sent is in, and every claim is answered.
+
+    An answer counts here also if its Submit is not known: a worker that was killed may never bring it.
+    """
     if share.requester_no_more is None:
         return False
     candidates = permits.candidates_of(store, share.permit)
     if any(candidate.no_more is None for candidate in candidates):
         return False
-    mine = [facts[number] for number, row in attempts.items() if row.permit == share.permit]
-    answered = [bool(kinds.keys() & {"used", "failed", "superseded"}) for kinds in mine]
-    claims = [kinds.get("claim") for kinds in mine]
-    if sum(answered) < share.requester_no_more:
+    mine = [fact for fact in facts if fact.permit == share.permit]
+    answered = {(fact.attempt, fact.worker) for fact in mine if fact.kind in ("used", "failed", "superseded")}
+    claims = [fact for fact in mine if fact.kind == "claim"]
+    if len(answered) < share.requester_no_more or len(claims) < sum(c.no_more for c in candidates):
         return False
-    if sum(claim is not None for claim in claims) < sum(candidate.no_more for candidate in candidates):
-        return False
-    return all(
-        answer or claim is None or claim.code == "failed" or claim.units == 0
-        for answer, claim in zip(answered, claims, strict=True)
-    )
+    open_claims = (fact for fact in claims if fact.code != "failed" and fact.units)
+    return all((fact.attempt, fact.worker) in answered for fact in open_claims)

@@ -18,8 +18,9 @@ _ADD_ATTEMPT = adding_once(
     "submitted_ms", "changed_ms",
 )  # fmt: skip
 _ADD_FACT = adding_once(
-    evidence, "network", "requester", "job", "attempt", "worker", "kind", "units", "code", "signed", "received_ms"
-)
+    evidence,
+    "network", "requester", "job", "attempt", "worker", "kind", "permit", "units", "code", "signed", "received_ms",
+)  # fmt: skip
 _RAISE_COUNT = Prepared(
     update(evidence)
     .where(evidence.c.network == bindparam("in_network"))
@@ -43,6 +44,7 @@ _FACTS = Prepared(
         evidence.c.attempt,
         evidence.c.worker,
         evidence.c.kind,
+        evidence.c.permit,
         evidence.c.units,
         evidence.c.code,
         evidence.c.received_ms,
@@ -137,6 +139,7 @@ class Fact(NamedTuple):
     attempt: int
     worker: str
     kind: str
+    permit: str
     units: int
     code: str | None
     signed: str
@@ -217,7 +220,7 @@ def attempts_of(store: Store, key: JobKey) -> Sequence[Any]:
 
 
 def facts_of(store: Store, key: JobKey) -> Sequence[Any]:
-    """All evidence of a job: (attempt, worker, kind, units, code, received_ms)."""
+    """All evidence of a job: (attempt, worker, kind, permit, units, code, received_ms)."""
     return store.rows(_FACTS, key._asdict())
 
 

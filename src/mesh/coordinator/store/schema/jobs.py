@@ -108,6 +108,7 @@ evidence = Table(
     Column("attempt", Integer, primary_key=True, autoincrement=False),
     Column("worker", ID, primary_key=True),
     Column("kind", WORD, primary_key=True),
+    Column("permit", ID, ForeignKey("permits.id"), nullable=False),
     Column("units", WHOLE, nullable=False, server_default="0"),
     Column("code", String(64)),
     Column("signed", Text, nullable=False),

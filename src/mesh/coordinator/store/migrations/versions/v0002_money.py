@@ -236,6 +236,7 @@ def _evidence() -> None:
         col("attempt", sa.Integer, autoincrement=False),
         col("worker", ID),
         col("kind", WORD),
+        col("permit", ID),
         col("units", WHOLE, server_default="0"),
         sa.Column("code", KEY),
         col("signed", sa.Text),
@@ -245,6 +246,7 @@ def _evidence() -> None:
             ["jobs.network", "jobs.requester", "jobs.job"],
             name="fk_evidence_network_requester_job_jobs",
         ),
+        sa.ForeignKeyConstraint(["permit"], ["permits.id"], name="fk_evidence_permit_permits"),
         sa.PrimaryKeyConstraint("network", "requester", "job", "attempt", "worker", "kind", name="pk_evidence"),
     )
 
