@@ -1,0 +1,275 @@
+"""A network of real agents in this process: the real coordinator on loopback, an in-memory transport, engines one holds.
+
+Everything but the wire between devices and the model itself is what runs in production.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mesh.agent.asked import Ask
+from mesh.agent.identity import Identity
+from mesh.agent.join import join
+from mesh.agent.main import Agent, Options, Ready
+from mesh.coordinator.config import Config
+from mesh.coordinator.main import serve
+from mesh.errors import MeshError
+from mesh.ids import DeviceId, NetworkId
+from mesh.protocol import links
+from mesh.protocol.links import JoinLink
+from mesh.protocol.values import ModelOffer
+from mesh.sdk import calls
+from mesh.sdk.client import Coordinator
+from mesh.sdk.home import CoordinatorRecord, Home, HomeRecord, SessionRecord
+from mesh.transport.local import LocalTransport
+from mesh.transport.memory import Switchboard
+from mesh.workloads.contract import Payload
+from mesh.workloads.embeddings import payload_of, texts_of
+from mesh.workloads.known import workload_named
+
+WAIT_S = 20.0
+EMBEDDINGS = workload_named("embeddings")
+MODEL = EMBEDDINGS.default_model
+WIDTH = 4
+
+
+class HeldEngines:
+    """Engines whose answers are made up but well-formed; ``gate`` closed holds every job."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.started: asyncio.Queue[Payload] = asyncio.Queue()
+        self.cancelled = 0
+        self.failure: MeshError | None = None
+        self.service_s = 0.001
+        self._offer = ModelOffer("embeddings", MODEL, 0.0, digest="made-up")
+
+    async def run(
+        self,
+        workload: str,
+        model: str,
+        payload: Payload,
+        *,
+        limit_s: float,
+        group: str = "",
+        advance: Callable[[float], None] | None = None,
+    ) -> Payload:
+        EMBEDDINGS.check(payload)
+        self.started.put_nowait(payload)
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if self.failure is not None:
+            raise self.failure
+        count = len(texts_of(payload))
+        manifest = {"model": model, "dim": WIDTH, "count": count, "tokens": count}
+        return Payload(manifest, (b"\0\0\x80\x3f\0\0\0\0\0\0\0\0\0\0\0\0" * count,))
+
+    def expected_s(self, workload: str, model: str, units: int) -> float | None:
+        return self.service_s
+
+    async def prepare(self, workload: str, model: str, say: Any = None) -> None:
+        return None
+
+    async def measure(self, workload: str, model: str) -> ModelOffer:
+        self._offer = msgspec.structs.replace(self._offer, units_per_s=27_000.0, warm=True)
+        return self._offer
+
+    def offer(self, workload: str, model: str) -> ModelOffer:
+        return self._offer
+
+    def recall(self, offer: ModelOffer) -> None:
+        self._offer = offer
+
+    def warm(self) -> tuple[str, ...]:
+        return (MODEL,)
+
+    def isolation(self, workload: str, model: str) -> None:
+        return None
+
+
+class Device:
+    """A device: its home, and its agent while that runs."""
+
+    def __init__(self, town: "Town", home: Home, work: bool) -> None:
+        self.home = home
+        self.engines = HeldEngines()
+        self.agent: Agent
+        self.ready: Ready
+        self.work = work
+        self._town = town
+        self._stop = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def id(self) -> DeviceId:
+        return self.agent.parts.membership.me
+
+    @property
+    def key(self) -> Any:
+        return self.agent.parts.membership.key
+
+    async def start(self, *, gateway: bool = False, wait: bool = True) -> "Device":
+        """Run the agent; with ``wait`` until it is ready."""
+        ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+        self._stop = asyncio.Event()
+        self._running = self._town.group.create_task(self._run(gateway, ready))
+        if wait:
+            async with asyncio.timeout(WAIT_S):
+                self.ready = await ready
+        return self
+
+    async def stop(self) -> None:
+        """Leave in order."""
+        self._stop.set()
+        if self._running is not None:
+            async with asyncio.timeout(WAIT_S):
+                await self._running
+            self._running = None
+
+    async def run(self, *texts: str, **changes: Any) -> Any:
+        """Have a job done from here."""
+        ask = Ask(EMBEDDINGS, payload_of(texts or ("boats in the dark",)))._replace(**changes)
+        async with asyncio.timeout(WAIT_S):
+            return await self.agent.parts.requester.run(ask)
+
+    async def reported(self) -> None:
+        """Until the coordinator has all that this device had to say."""
+        await until(self._nothing_left)
+
+    async def _nothing_left(self) -> bool:
+        return await self.agent.parts.outbox.size() == 0
+
+    async def _run(self, gateway: bool, ready: asyncio.Future[Ready]) -> None:
+        def told(now: Ready) -> None:
+            if not ready.done():
+                ready.set_result(now)
+
+        async def transport(me: Identity, admits: Any, options: Options) -> LocalTransport:
+            return LocalTransport(self._town.board.transport(me.key, admits))
+
+        @contextlib.asynccontextmanager
+        async def engines(home: Home, lanes: int) -> AsyncIterator[HeldEngines]:
+            yield self.engines
+
+        options = Options(work=self.work, gateway=gateway, open_transport=transport, open_engines=engines)
+        async with contextlib.AsyncExitStack() as stack:
+            self.agent = await Agent.build(self.home, self.home.read(), options, stack)
+            await self.agent.serve(self.home, told, self._stop)
+
+
+class Person:
+    """Somebody signed in, with a client of the coordinator."""
+
+    def __init__(self, town: "Town", name: str, record: CoordinatorRecord, session: SessionRecord) -> None:
+        self.name = name
+        self.member = session.member
+        self.record = record
+        self.session = session
+        self._town = town
+
+    async def do(self, call: Any) -> Any:
+        """Make a call as this person."""
+
+        def ask() -> Any:
+            with Coordinator(self.record, self.session.token) as client:
+                return client.do(call)
+
+        return await asyncio.to_thread(ask)
+
+    async def link(self, purpose: Any, **terms: Any) -> JoinLink:
+        """A join link of the network."""
+        minted = await self.do(calls.mint(self._town.network, calls.TokenTerms(purpose, **terms)))
+        return links.parse(minted.link)
+
+    async def device(self, name: str, *, work: bool = True, start: bool = True) -> Device:
+        """A new device of this person, running and ready."""
+        home = Home(self._town.folder / name)
+        await asyncio.to_thread(join, home, await self.link("device"), name)
+        device = Device(self._town, home, work)
+        return await device.start() if start else device
+
+    async def balance(self) -> int:
+        """This person's balance in micro-credits."""
+        return int((await self.do(calls.balance(self._town.network))).balance)
+
+
+class Town:
+    """One network with its coordinator."""
+
+    def __init__(self, folder: Path, group: asyncio.TaskGroup) -> None:
+        self.folder = folder
+        self.group = group
+        self.board = Switchboard()
+        self.network: NetworkId
+        self.config = Config(data=folder / "data", port=0, relay=False)
+        self._serving: asyncio.Task[None] | None = None
+
+    async def serve(self) -> str | None:
+        """Start the coordinator (again, on the same port); returns the claim link."""
+        ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._serving = self.group.create_task(serve(self.config, ready.set_result))
+        async with asyncio.timeout(WAIT_S):
+            now = await ready
+        port = int(now.url.rpartition(":")[2])
+        self.config = msgspec.structs.replace(self.config, port=port)
+        return now.claim
+
+    async def away(self) -> None:
+        """Stop the coordinator."""
+        assert self._serving is not None
+        self._serving.cancel()
+        await asyncio.wait([self._serving])
+
+    async def person(self, name: str, link: JoinLink) -> Person:
+        """Sign somebody in."""
+        record = CoordinatorRecord(link.url, link.coordinator, link.tls_sha256)
+
+        def claim() -> Any:
+            with Coordinator(record) as client:
+                return client.do(calls.claim(link.secret, name))
+
+        claimed = await asyncio.to_thread(claim)
+        return Person(self, name, record, SessionRecord(claimed.token, claimed.member, name))
+
+
+@contextlib.asynccontextmanager
+async def a_town(folder: Path) -> AsyncIterator[tuple[Town, Person, Person]]:
+    """A network of two people: Ann, who owns it, and Ben."""
+    async with asyncio.TaskGroup() as group:
+        town = Town(folder, group)
+        claim = await town.serve()
+        assert claim is not None
+        ann = await town.person("Ann", links.parse(claim))
+        town.network = (await ann.do(calls.create_network("home"))).network
+        ben = await town.person("Ben", await ann.link("member", role="member"))
+        yield town, ann, ben
+        for task in list(group._tasks):
+            task.cancel()
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait until a condition (also an async one) holds; fail after a limit."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            held = condition()
+            if asyncio.iscoroutine(held):
+                held = await held
+            if held:
+                return
+            await asyncio.sleep(0.01)
+
+
+def a_home(folder: Path) -> Home:
+    """An empty home."""
+    home = Home(folder / secrets.token_hex(4))
+    home.write(HomeRecord())
+    return home

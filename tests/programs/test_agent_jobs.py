@@ -1,0 +1,212 @@
+"""Jobs between real agents: done and paid once, moved on when a device is lost, cancelled, done without a coordinator."""
+
+import asyncio
+
+import pytest
+
+from agents import a_town, until
+from mesh.agent.asked import AllBusy, JobFailed
+from mesh.errors import MeshError
+from mesh.jobs.placement import NowhereToRun
+from mesh.protocol.values import Routing
+from mesh.sdk import calls
+from mesh.workloads.process import EngineCrashed
+
+pytestmark = pytest.mark.anyio
+
+
+async def paid(ann, ben, *charges):
+    """The ledger says that Ann paid each of these once, and that Ben earned it less the fee."""
+    await until(lambda: _is(ann, -sum(charges)))
+    assert await ben.balance() == sum(charge - charge * 5 // 100 for charge in charges)
+
+
+async def _is(person, balance):
+    return await person.balance() == balance
+
+
+async def test_a_job_goes_to_another_persons_device_and_is_paid_once(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        result = await asker.run("a harbour at night", "boats in the dark")
+        assert (result.device, result.path, result.units) == (worker.id, "direct", 35)
+        assert result.charge == 130  # 35 bytes at 3,700 micro-credits a kilobyte, rounded up
+        assert result.payload.manifest["count"] == 2
+        assert [(one.device, one.code) for one in result.attempts] == [(worker.id, "")]
+        assert {gate.device for gate in result.explanation.gates} == {asker.id, worker.id}
+        await paid(ann, ben, 130)
+        await asker.reported()
+        await worker.reported()
+        assert (await ann.do(calls.verify(town.network))).ok
+        assert await ann.balance() == -130
+
+
+async def test_one_connection_serves_many_jobs_at_once(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        results = await asyncio.gather(*(asker.run(f"text {number}") for number in range(40)))
+        assert len({result.job for result in results}) == 40
+        assert {result.device for result in results} == {worker.id}
+        await paid(ann, ben, *(result.charge for result in results))
+
+
+async def test_long_inputs_and_results_travel_beside_the_session(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben):
+        asker, _ = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        texts = ["word " * 200] * 20_00
+        result = await asker.run(*texts)
+        assert result.payload.manifest["count"] == len(texts)
+        assert result.units == 2000 * 1000
+
+
+async def test_a_device_lost_in_the_middle_costs_nothing_and_another_one_finishes(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben):
+        asker = await ann.device("ann-box", work=False)
+        workers = [await ben.device("ben-box"), await ben.device("ben-other")]
+        for worker in workers:
+            worker.engines.gate.clear()
+        job = asyncio.ensure_future(asker.run())
+        first = await _first_started(workers)
+        second = next(worker for worker in workers if worker is not first)
+        second.engines.gate.set()
+        await first.stop()
+        result = await job
+        assert result.device == second.id
+        assert [(one.device, one.code != "") for one in result.attempts][0] == (first.id, True)
+        await paid(ann, ben, result.charge)
+
+
+async def _first_started(workers):
+    """The worker whose engine got a job first."""
+    waits = {asyncio.ensure_future(worker.engines.started.get()): worker for worker in workers}
+    done, rest = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+    for wait in rest:
+        wait.cancel()
+    return waits[done.pop()]
+
+
+async def test_a_silent_device_is_suspect_after_three_seconds(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben):
+        asker = await ann.device("ann-box", work=False)
+        workers = [await ben.device("ben-box"), await ben.device("ben-other")]
+        for worker in workers:
+            worker.engines.gate.clear()
+        job = asyncio.ensure_future(asker.run())
+        first = await _first_started(workers)
+        town.board.hold(asker.key, first.key)
+        for worker in workers:
+            worker.engines.gate.set()
+        started = asyncio.get_running_loop().time()
+        result = await job
+        assert result.device != first.id
+        assert result.attempts[0].code == "session.silent"
+        assert 1.5 < asyncio.get_running_loop().time() - started < 8
+        town.board.release(asker.key, first.key)
+        await paid(ann, ben, result.charge)  # the silent worker's late claim is superseded
+
+
+async def test_an_engine_that_crashes_three_times_ends_the_job_with_each_cause(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben):
+        asker = await ann.device("ann-box", work=False)
+        workers = [await ben.device(f"ben-{number}") for number in range(4)]
+        for worker in workers:
+            worker.engines.failure = EngineCrashed()
+        with pytest.raises(JobFailed) as failed:
+            await asker.run()
+        attempts = failed.value.facts["attempts"]
+        assert [one["code"] for one in attempts] == ["engine.crashed"] * 3
+        assert len({one["device"] for one in attempts}) == 3
+        await asker.reported()
+        assert await ann.balance() == 0
+        await until(lambda: _nothing_held(ann, town))
+
+
+async def _nothing_held(person, town):
+    return (await person.do(calls.balance(town.network))).held == 0
+
+
+async def test_cancelling_stops_the_engine_and_frees_what_was_held(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        worker.engines.gate.clear()
+        job = asyncio.ensure_future(asker.run())
+        await worker.engines.started.get()
+        assert (await ann.do(calls.balance(town.network))).held > 0
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        await until(lambda: worker.engines.cancelled == 1)
+        await until(lambda: _nothing_held(ann, town))
+        assert await ann.balance() == 0
+
+
+async def test_a_full_device_says_so_and_the_job_ends_with_when_to_try_again(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        worker.engines.service_s = 100_000.0
+        with pytest.raises(AllBusy) as busy:
+            await asker.run()
+        assert busy.value.facts["attempts"][0]["code"] == "worker.late"
+        assert busy.value.facts["retry_after_s"] > 0
+
+
+async def test_a_paused_device_works_for_its_owner_only(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        helper = await ben.device("ben-other", work=False)
+        worker.agent.parts.myself.want("paused")
+        with pytest.raises((AllBusy, NowhereToRun, MeshError)) as refused:
+            await asker.run()
+        assert refused.value.wire_code in ("job.all_busy", "placement.nowhere")
+        result = await helper.run(routing=Routing("device", worker.id))
+        assert (result.device, result.charge) == (worker.id, 0)
+
+
+async def test_own_devices_work_for_each_other_while_the_coordinator_is_away(tmp_path):
+    async with a_town(tmp_path) as (town, ann, _):
+        asker, worker = await ann.device("ann-box", work=False), await ann.device("ann-server")
+        await town.away()
+        await until(lambda: not asker.agent.parts.coordination.up)
+        pinned = await asker.run(routing=Routing("device", worker.id))
+        free = await asker.run()
+        assert {(one.device, one.charge, one.path) for one in (pinned, free)} == {(worker.id, 0, "direct")}
+        await town.serve()
+        await asker.reported()
+        jobs = (await ann.do(calls.jobs(town.network))).jobs
+        assert {one.job for one in jobs} == {pinned.job, free.job}
+        assert await ann.balance() == 0
+
+
+async def test_a_device_does_its_own_jobs_by_the_same_way(tmp_path):
+    async with a_town(tmp_path) as (town, ann, _):
+        box = await ann.device("ann-box")
+        result = await box.run()
+        assert (result.device, result.path, result.charge) == (box.id, "local", 0)
+
+
+async def test_what_was_not_reported_is_reported_once_after_a_restart(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        worker.engines.gate.clear()
+        job = asyncio.ensure_future(asker.run())
+        await worker.engines.started.get()
+        await town.away()
+        await until(lambda: not asker.agent.parts.coordination.up)
+        worker.engines.gate.set()
+        result = await job
+        await until(lambda: _has_outbox(asker))
+        await until(lambda: _has_outbox(worker))
+        for device in (asker, worker):
+            await device.stop()
+        await town.serve()
+        await asyncio.gather(asker.start(), worker.start())
+        await asker.reported()
+        await worker.reported()
+        await paid(ann, ben, result.charge)
+        again = await asker.run()
+        assert again.job != result.job
+        await paid(ann, ben, result.charge, again.charge)
+
+
+async def _has_outbox(device):
+    return await device.agent.parts.outbox.size() > 0
