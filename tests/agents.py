@@ -1,4 +1,4 @@
-"""A network of real agents in this process: the real coordinator on loopback, an in-memory transport, engines one holds.
+"""A network of real agents in this process: the real coordinator on loopback, transport in memory, engines one holds.
 
 Everything but the wire between devices and the model itself is what runs in production.
 """
@@ -210,6 +210,7 @@ class Town:
         self.group = group
         self.board = Switchboard()
         self.network: NetworkId
+        self.owner: Person
         self.config = Config(data=folder / "data", port=0, relay=False)
         self._serving: asyncio.Task[None] | None = None
 
@@ -250,6 +251,7 @@ async def a_town(folder: Path) -> AsyncIterator[tuple[Town, Person, Person]]:
         assert claim is not None
         ann = await town.person("Ann", links.parse(claim))
         town.network = (await ann.do(calls.create_network("home"))).network
+        town.owner = ann
         ben = await town.person("Ben", await ann.link("member", role="member"))
         yield town, ann, ben
         for task in list(group._tasks):

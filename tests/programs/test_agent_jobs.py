@@ -1,4 +1,4 @@
-"""Jobs between real agents: done and paid once, moved on when a device is lost, cancelled, done without a coordinator."""
+"""Jobs between real agents: paid once, moved on when a device is lost, cancelled, done without a coordinator."""
 
 import asyncio
 
@@ -42,7 +42,7 @@ async def test_a_job_goes_to_another_persons_device_and_is_paid_once(tmp_path):
 
 
 async def test_one_connection_serves_many_jobs_at_once(tmp_path):
-    async with a_town(tmp_path) as (town, ann, ben):
+    async with a_town(tmp_path) as (_town, ann, ben):
         asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
         results = await asyncio.gather(*(asker.run(f"text {number}") for number in range(40)))
         assert len({result.job for result in results}) == 40
@@ -51,7 +51,7 @@ async def test_one_connection_serves_many_jobs_at_once(tmp_path):
 
 
 async def test_long_inputs_and_results_travel_beside_the_session(tmp_path):
-    async with a_town(tmp_path) as (town, ann, ben):
+    async with a_town(tmp_path) as (_town, ann, ben):
         asker, _ = await ann.device("ann-box", work=False), await ben.device("ben-box")
         texts = ["word " * 200] * 20_00
         result = await asker.run(*texts)
@@ -60,7 +60,7 @@ async def test_long_inputs_and_results_travel_beside_the_session(tmp_path):
 
 
 async def test_a_device_lost_in_the_middle_costs_nothing_and_another_one_finishes(tmp_path):
-    async with a_town(tmp_path) as (town, ann, ben):
+    async with a_town(tmp_path) as (_town, ann, ben):
         asker = await ann.device("ann-box", work=False)
         workers = [await ben.device("ben-box"), await ben.device("ben-other")]
         for worker in workers:
@@ -72,7 +72,7 @@ async def test_a_device_lost_in_the_middle_costs_nothing_and_another_one_finishe
         await first.stop()
         result = await job
         assert result.device == second.id
-        assert [(one.device, one.code != "") for one in result.attempts][0] == (first.id, True)
+        assert next((one.device, one.code != "") for one in result.attempts) == (first.id, True)
         await paid(ann, ben, result.charge)
 
 
@@ -141,7 +141,7 @@ async def test_cancelling_stops_the_engine_and_frees_what_was_held(tmp_path):
 
 
 async def test_a_full_device_says_so_and_the_job_ends_with_when_to_try_again(tmp_path):
-    async with a_town(tmp_path) as (town, ann, ben):
+    async with a_town(tmp_path) as (_town, ann, ben):
         asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
         worker.engines.service_s = 100_000.0
         with pytest.raises(AllBusy) as busy:
@@ -151,7 +151,7 @@ async def test_a_full_device_says_so_and_the_job_ends_with_when_to_try_again(tmp
 
 
 async def test_a_paused_device_works_for_its_owner_only(tmp_path):
-    async with a_town(tmp_path) as (town, ann, ben):
+    async with a_town(tmp_path) as (_town, ann, ben):
         asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
         helper = await ben.device("ben-other", work=False)
         worker.agent.parts.myself.want("paused")
@@ -178,7 +178,7 @@ async def test_own_devices_work_for_each_other_while_the_coordinator_is_away(tmp
 
 
 async def test_a_device_does_its_own_jobs_by_the_same_way(tmp_path):
-    async with a_town(tmp_path) as (town, ann, _):
+    async with a_town(tmp_path) as (_town, ann, _):
         box = await ann.device("ann-box")
         result = await box.run()
         assert (result.device, result.path, result.charge) == (box.id, "local", 0)

@@ -166,7 +166,7 @@ class Worker:
         if permit.permit in self._tombstones:
             raise PermitRefused("The permit is closed.", reason="closed")
         cap = next(one.cap for one in permit.candidates if one.device == self._membership.me)
-        if self._shares.get(permit.permit, 0) + submit.maximum > cap:
+        if self._shares.get(permit.permit, 0) + submit.maximum > min(cap, permit.maximum):
             raise PermitRefused("The permit's share on this device is used up.", reason="share")
 
     def _bid(self, attempt: Attempt) -> Bid:
