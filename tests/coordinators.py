@@ -179,11 +179,11 @@ class Bench:
     async def device(self, network: str, person: Person, name: str, capability: Capability = LAPTOP) -> Joined:
         return await self.join(await self.invite(network, person), name, capability)
 
-    def connect(self) -> Wire:
+    def connect(self, seen_from: str = "127.0.0.1") -> Wire:
         """Open a link; nothing is proven yet."""
         wire = Wire()
         self.wires.append(wire)
-        scope = {"type": "websocket", "path": link.LINK_PATH, "client": ("127.0.0.1", 5)}
+        scope = {"type": "websocket", "path": link.LINK_PATH, "client": (seen_from, 5)}
         serving = self.coordinator.app(scope, wire.to_coordinator.get, wire.from_coordinator.put)
         self.group.create_task(serving)
         return wire

@@ -93,6 +93,21 @@ async def test_a_challenge_passed_on_from_another_connection_is_worth_nothing(tm
         assert (await third.hear()).error["code"] == "link.proof_refused"
 
 
+async def test_strangers_of_one_address_that_say_nothing_keep_no_other_address_out(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        _, _, _, laptop, _ = await two_people(bench)
+        silent = [bench.connect() for _ in range(64)]
+        for wire in silent:
+            assert isinstance(await wire.hear(), link.Challenge)
+        assert (await bench.connect().hear()).error["code"] == "link.busy"
+        elsewhere = bench.connect("127.0.0.2")
+        elsewhere.say(bench.prove(await elsewhere.hear(), laptop.id, laptop.seed))
+        assert isinstance(await elsewhere.hear(), link.Welcome)
+        silent[0].hang_up()
+        await until(lambda: bench.coordinator.app.links.strangers == 63)
+        assert isinstance(await bench.connect().hear(), link.Challenge)
+
+
 async def test_another_key_and_an_unknown_device_are_refused(tmp_path):
     async with a_coordinator(tmp_path) as bench:
         _, _, _, laptop, server = await two_people(bench)

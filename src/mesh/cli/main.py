@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mesh import __version__
-from mesh.cli import auth, device, invite, job, ledger, members, models, net, run, running, serve, up
+from mesh.cli import auth, device, invite, job, ledger, members, models, net, relay, run, running, serve, up
 from mesh.cli.output import INTERRUPTED, exit_code, show_error
 from mesh.errors import MeshError
 
@@ -50,6 +50,8 @@ def start(
 
 up.add_to(app)
 serve.add_to(app)
+relay.add_to(app)
+relay.add_to(app)
 running.add_to(app)
 app.add_typer(auth.app, name="auth")
 app.add_typer(net.app, name="net")

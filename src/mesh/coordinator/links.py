@@ -7,6 +7,7 @@ Touches: sockets (through ASGI), clock and randomness (through ``parts``).
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 STRANGERS_MAX = 256
 """Handshakes at once; 10,000 devices that come back within 30 s need about 2."""
+STRANGERS_OF_ONE_ADDRESS_MAX = 64
+"""Handshakes at once from one address, so that one stranger cannot keep everybody out; a proxy is one address too."""
 WORKING_MAX = 32
 """Messages of one device that are worked on at once; further ones wait in its socket."""
 SHORT_BYTES_MAX = 64 * 1024
@@ -87,7 +90,12 @@ class Links:
         self._parts = parts
         self._live = live
         self._conversations = conversations
-        self._strangers = 0
+        self._strangers: Counter[str] = Counter()
+
+    @property
+    def strangers(self) -> int:
+        """Connections that have not proven anything yet."""
+        return self._strangers.total()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve one connection to its end."""
@@ -106,9 +114,11 @@ class Links:
 
     async def _handshake(self, scope: dict[str, Any], receive: Receive, send: Send) -> tuple[Link, _Known]:
         """Challenge, proof, welcome. Raises MeshError with the reason for the device, TimeoutError, Ended."""
-        if self._strangers >= STRANGERS_MAX:
+        client = scope.get("client")
+        source = client[0] if client else ""
+        if self._strangers.total() >= STRANGERS_MAX or self._strangers[source] >= STRANGERS_OF_ONE_ADDRESS_MAX:
             raise TooManyStrangers
-        self._strangers += 1
+        self._strangers[source] += 1
         try:
             async with asyncio.timeout(HANDSHAKE_S):
                 nonce = self._parts.random_bytes(NONCE_BYTES).hex()
@@ -120,12 +130,13 @@ class Links:
                 if not isinstance(prove, Prove):
                     raise link.LinkError(reason="order")
                 known, answer = await self._check(prove, nonce)
-                client = scope.get("client")
-                fresh = Link(known.device, known.network, seen_from=client[0] if client else None)
+                fresh = Link(known.device, known.network, seen_from=source or None)
                 await _write(send, link.encode(await self._welcome(known, answer)))
                 return fresh, known
         finally:
-            self._strangers -= 1
+            self._strangers[source] -= 1
+            if not self._strangers[source]:
+                del self._strangers[source]
 
     async def _check(self, prove: Prove, nonce: str) -> tuple[_Known, LinkProof]:
         """Who this is, and the proof to sign in return. Raises UnknownDevice, DeviceRemoved, ProofRefused."""

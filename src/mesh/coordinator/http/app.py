@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from mesh.coordinator.http import about, claim, devices, jobs, join, ledger, members, networks, sessions, tokens
 from mesh.coordinator.http.desk import Desk, answer
+from mesh.coordinator.links import Links
 from mesh.errors import KINDS, MeshError
 from mesh.protocol.link import LINK_PATH
 
@@ -74,15 +75,15 @@ def api(desk: Desk) -> FastAPI:
 class Application:
     """HTTP to the API, WebSockets to the links, nothing else. What is called decides, as it was called."""
 
-    def __init__(self, http: ASGI, links: ASGI) -> None:
+    def __init__(self, http: ASGI, links: Links) -> None:
         self._http = http
-        self._links = links
+        self.links = links
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Serve one request or connection."""
         if scope["type"] == "websocket":
             if scope["path"] == LINK_PATH:
-                await self._links(scope, receive, send)
+                await self.links(scope, receive, send)
             else:
                 await receive()
                 await send({"type": "websocket.close", "code": 1008})
