@@ -14,23 +14,6 @@ from mesh.ids import TokenId
 app = typer.Typer(help="Join links: list, revoke; and one for a relay.", no_args_is_help=True)
 
 
-@app.command()
-def relay(
-    expires: Annotated[str, typer.Option("--expires", help="How long it works: 30m, 1h, 7d.")] = "1h",
-    network: here.Network = None,
-    json: Json = False,
-) -> None:
-    """Make a link by which a relay joins the installation; for its operator."""
-    from mesh.sdk import calls
-
-    place = here.home()
-    terms = calls.TokenTerms("relay", expires_s=here.span_s(expires))
-    with here.coordinator(place) as client:
-        minted = client.do(calls.mint(here.network_of(place, client, network), terms))
-    people = f"{minted.link}\n\nOn a machine that all devices reach, within {expires}:\n  mesh relay --join 'LINK'"
-    Out(json).result({"link": minted.link, "token": minted.token_id}, people)
-
-
 @app.command("list")
 def list_(network: here.Network = None, json: Json = False) -> None:
     """The join links of a network; their secrets are not shown again."""

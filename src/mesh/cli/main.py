@@ -51,7 +51,6 @@ def start(
 up.add_to(app)
 serve.add_to(app)
 relay.add_to(app)
-relay.add_to(app)
 running.add_to(app)
 app.add_typer(auth.app, name="auth")
 app.add_typer(net.app, name="net")

@@ -1,0 +1,58 @@
+"""Joining by a link: a device or relay proves its own key to the very coordinator that the link names.
+
+Touches: sockets (through the client).
+"""
+
+from typing import Any
+
+import msgspec
+
+from mesh.ids import DeviceId, MemberId, NetworkId
+from mesh.protocol import signed
+from mesh.protocol.links import JoinLink, secret_hash
+from mesh.protocol.papers import JoinProof
+from mesh.protocol.values import Capability, DeviceState
+from mesh.sdk import calls
+from mesh.sdk.calls import Call
+from mesh.sdk.client import Coordinator
+from mesh.sdk.home import CoordinatorRecord
+from mesh.sdk.pinning import WrongCertificate
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """What the coordinator made of it: ``pending`` until an admin approves, else ``ready``. Relays have no network."""
+
+    device: DeviceId
+    network: NetworkId
+    member: MemberId
+    state: DeviceState
+
+
+def coordinator_of(link: JoinLink) -> CoordinatorRecord:
+    """The coordinator that a link names."""
+    return CoordinatorRecord(link.url, link.coordinator, link.tls_sha256)
+
+
+def join(link: JoinLink, name: str, seed: bytes, capability: Capability | None = None) -> Joined:
+    """Use a link with the key of ``seed``. Raises WrongCertificate, and what the coordinator refuses with."""
+    with Coordinator(coordinator_of(link)) as client:
+        about = client.do(calls.about())
+        if about.key != link.coordinator:
+            raise WrongCertificate("The coordinator there is not the one that the link named. Ask for a new link.")
+        return client.do(_call(link, name, seed, capability, about.time_ms))
+
+
+def _call(link: JoinLink, name: str, seed: bytes, capability: Capability | None, time_ms: int) -> Call[Joined]:
+    key = signed.public_key(seed)
+    proof = JoinProof(
+        network="",
+        key=key,
+        coordinator=link.coordinator,
+        secret_sha256=secret_hash(link.secret),
+        name=name,
+        time_ms=time_ms,
+    )
+    body: dict[str, Any] = {"secret": link.secret, "name": name, "key": key, "proof": signed.sign(proof, seed)}
+    if capability is not None:
+        body["capability"] = msgspec.to_builtins(capability)
+    return Call("POST", "/v1/join", Joined, body)
