@@ -230,8 +230,14 @@ class Sessions:
             if peer is None:
                 if not self.membership.known(address.key):
                     raise PeerRefused
+                await self._drop_suspects(address.key)
                 peer = self._add(await self._transport.dial(address, DIAL_S))
         return peer
+
+    async def _drop_suspects(self, key: DeviceKey) -> None:
+        """End what fell silent before dialling anew: the binding would send the dial along the same dead path."""
+        for peer in [peer for peer in self._peers.get(key, []) if peer.suspect]:
+            await peer.close("silent")
 
     async def run(self) -> None:
         """Accept connections until cancelled. A task of any connection that fails by a bug of ours ends it all."""
