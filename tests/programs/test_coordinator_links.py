@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from coordinators import LAPTOP, NO_MODEL, START_MS, Clock, Joined, a_coordinator, a_job, an_id
 from mesh.coordinator.store import devices
@@ -260,6 +261,26 @@ async def test_a_device_cannot_fill_the_coordinator_with_what_it_says_of_itself(
         wire.say(link.Hello("x" * 70_000, 1))
         assert (await wire.hear_a(link.Problem)).error["code"] == "link.protocol"
         assert bench.coordinator.parts.snapshot.device(laptop.id).capability == NO_MODEL
+
+
+async def test_a_database_that_is_full_permits_nothing_and_says_so_until_there_is_room(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        ann, _, network, laptop, server = await two_people(bench)
+        asking, _ = await bench.linked(laptop), await bench.linked(server)
+        assert isinstance(await bench.ask(asking), link.Placed)
+
+        async def pages(most):
+            await bench.coordinator.parts.database.write(lambda store: store.run(text(f"pragma max_page_count={most}")))
+
+        await pages(1)  # SQLite takes the pages that it has as the limit; the last ones have a little room
+        answers = [await bench.ask(asking)]
+        while isinstance(answers[-1], link.Placed):
+            answers.append(await bench.ask(asking))
+        assert answers[-1].error["code"] == "store.batch_lost" and answers[-1].retry_after_s
+        await pages(2**30)
+        assert isinstance(await bench.ask(asking), link.Placed)
+        held = (await bench.get(f"/v1/networks/{network}/balance", ann)).json()["held"]
+        assert held == 1110 * (len(answers) + 1)  # the permits before, between and after; nothing for the refusal
 
 
 async def test_under_a_strict_line_nobody_spends_what_they_have_not(tmp_path):
