@@ -102,3 +102,13 @@ def test_names_that_steer_terminals_are_refused_or_shown_plainly(network: Networ
     invite = network.ada.mesh("members", "invite")["link"]
     outcome = network.stage.player("esc").attempt("auth", "claim", invite, "--name", "a\x1b]0;b\x07")
     assert outcome.exit_code == 2 and "\x1b" not in outcome.said
+
+
+def test_a_relay_joins_by_its_link_once_and_comes_back_without(network: Network) -> None:
+    attic = network.stage.player("attic")
+    refused(attic.attempt("relay", "--host", "127.0.0.1"), "relay.not_joined", 3)
+    link = network.ada.mesh("invite", "relay")["link"]
+    first = attic.start("relay", "--join", link, "--host", "127.0.0.1", "--port", "0")
+    assert first.ready["relay"].startswith("http://127.0.0.1:") and first.stop() == 0
+    again = attic.start("relay", "--host", "127.0.0.1", "--port", "0")
+    assert again.ready["id"] == first.ready["id"] and again.stop() == 0
