@@ -1,11 +1,12 @@
 """Every command of the command line takes --json and is in docs/cli.md."""
 
+import re
 from collections.abc import Iterator
 
 import typer.main
 
 from mesh.cli.main import app
-from shape.sources import ROOT
+from shape.sources import ROOT, sources
 
 
 def commands() -> Iterator[tuple[str, set[str]]]:
@@ -24,3 +25,24 @@ def test_every_command_takes_json() -> None:
 def test_every_command_is_documented() -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert [command for command, _ in commands() if f"`{command}" not in page] == []
+
+
+MENTIONED = re.compile(r"`mesh ([a-z]+)(?: ([a-z]+))?[^`]*`")
+
+
+def test_no_text_names_a_command_that_does_not_exist() -> None:
+    known = {command for command, _ in commands()}
+    listed = set(known)
+    known |= {command.rpartition(" ")[0] for command in known}  # a noun alone
+    texts = {source.name: source.text for source in sources()}
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    texts.update({page.name: page.read_text(encoding="utf-8") for page in pages})
+    programs = {command for command in known if command.count(" ") == 1 and command in listed}
+    wrong = [
+        f"{name}: {match[0]}"
+        for name, text in texts.items()
+        for match in MENTIONED.finditer(text)
+        if (f"mesh {match[1]} {match[2]}" if match[2] else f"mesh {match[1]}") not in known
+        and (f"mesh {match[1]}" not in programs)
+    ]
+    assert wrong == []

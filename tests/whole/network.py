@@ -149,6 +149,16 @@ class Network:
 
             eventually(seen, f"{name}'s device is ready")
 
+    def linked(self, *names: str) -> None:
+        """Wait until these players' agents have their link to the coordinator (again)."""
+        for name in names:
+
+            def up(player: Player = self.people[name]) -> bool:
+                agent = player.mesh("status")["agent"]
+                return bool(agent and agent["link"] == "up")
+
+            eventually(up, f"{name}'s link is up", timeout_s=60)
+
     def embed(self, player: Player, *texts: str, on: str | None = None) -> dict[str, Any]:
         """Embed texts from a player's device, on somebody's device if that is said."""
         arguments = [part for text in texts for part in ("--text", text)]
