@@ -300,6 +300,71 @@ def test_a_busy_process_exits_cleanly(leave: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+# 11 (found here). The binding calls Python inside its own locks, and Python's collector may free its handles there.
+
+
+def test_collecting_garbage_in_the_bindings_threads_stops_nothing() -> None:
+    program = """
+        import asyncio, gc, threading, time
+        import iroh
+        from mesh.transport.interface import Address
+        from mesh.transport.iroh import IrohTransport, Options
+
+        async def main():
+            a, b = [await IrohTransport.open(bytes([n]) * 32, Options(bind="127.0.0.1:0")) for n in (1, 2)]
+            accepting = asyncio.create_task(b.accept())
+            near = await a.dial(Address(b.key, b.addresses()), 5)
+            far = await accepting
+            waking = iroh.iroh_ffi._UniffiContinuationHandleMap
+            remove = waking.remove
+            def collect_and_remove(handle):
+                if threading.current_thread() is not threading.main_thread():
+                    gc.collect()
+                return remove(handle)
+            waking.remove = collect_and_remove
+            gc.freeze()
+            gc.disable()  # what only seldom happens there now happens only there
+            end = time.monotonic() + 2
+            async def flood():
+                here = await near.open_stream(5)
+                while time.monotonic() < end:
+                    await here.write(bytes(300_000), 5)
+                await here.finish()
+                assert await here.read(5) == b""
+            async def answer(stream):
+                while content := await stream.read(5):
+                    if len(content) < 10:
+                        await stream.write(content, 5)
+                await stream.finish()
+                stream.itself = stream
+            async def accept():
+                while True:
+                    group.create_task(answer(await far.accept_stream()))
+            async def ask():
+                while time.monotonic() < end:
+                    stream = await near.open_stream(5)
+                    await stream.write(b"hello", 5)
+                    await stream.finish()
+                    while await stream.read(5):
+                        pass
+                    stream.itself = stream
+            async with asyncio.TaskGroup() as group:
+                accepting = group.create_task(accept())
+                flooding = group.create_task(flood())
+                await ask()
+                await flooding
+                accepting.cancel()
+            await a.close()
+            await b.close()
+
+        asyncio.run(main())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # 8. Without a preset the binding uses public relays and discovery.
 
 

@@ -53,7 +53,7 @@ class Inbox(Generic[T]):
             self._items.clear()
             self._held = 0
         if self._error is None:
-            self._error = error
+            self._error = again(error)  # with a traceback it would hold the frames that hold this
         self._wake()
 
     async def has_room(self) -> None:
@@ -98,7 +98,7 @@ class Inbox(Generic[T]):
 
 
 def again(error: TransportError) -> TransportError:
-    """Copy an error, so that each raise has a traceback of its own."""
+    """Copy an error without its traceback and cause: each raise has its own, and what is kept holds no frames."""
     return type(error)(error.message, **error.facts)
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ipaddress
 import re
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar, cast
 
@@ -20,7 +21,7 @@ from mesh.ids import DeviceKey
 from mesh.transport.inbox import Inbox, Tasks
 from mesh.transport.interface import Address, ConnectionLost, DialTimeout, TransportError, TransportTimeout
 from mesh.transport.iroh_connection import CLOSE_LIMIT_S, CODE_BUSY, CODE_NOT_ADMITTED, IrohConnection
-from mesh.transport.iroh_patch import deafen, patch_writes
+from mesh.transport.iroh_patch import deafen, patch_freeing, patch_writes
 
 ALPN = b"mesh/1"
 """What this protocol is called in the handshake; a peer that speaks another one is refused there."""
@@ -128,6 +129,7 @@ class IrohTransport:
         Raises BindingUnsuitable, EndpointFailed.
         """
         patch_writes(iroh)
+        patch_freeing(iroh, _LOOP.call)
         _LOOP.enter()
         try:
             relays = iroh.RelayMap.empty()
@@ -292,6 +294,7 @@ class _Loop:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         self._users = 0
 
     def enter(self) -> None:
@@ -300,8 +303,18 @@ class _Loop:
         if self._users and self._loop is not loop:
             raise TransportError("Another event loop of this process has a transport open.")
         self._loop = loop
+        self._thread = threading.get_ident()
         self._users += 1
         uniffi_set_event_loop(cast(asyncio.BaseEventLoop, loop))
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Do ``work`` now in the loop's thread, soon from any other."""
+        loop = self._loop
+        if loop is None or threading.get_ident() == self._thread:
+            work()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the process is about to end
+                loop.call_soon_threadsafe(work)
 
     def leave(self) -> None:
         """Count one less; after the last one another loop may come."""

@@ -1,17 +1,18 @@
-"""Two repairs from outside: the binding's slow writes made fast, and an endpoint's UDP sockets made deaf.
+"""Repairs from outside: slow writes made fast, handles given back in the loop's thread, UDP sockets made deaf.
 
 The binding is passed in as a module, so that only one module of ours imports it.
 
-Touches: the binding's buffer class, the clock, this process's UDP sockets (only where direct paths are refused).
+Touches: the binding's classes, the clock, this process's UDP sockets (only where direct paths are refused).
 """
 
 import contextlib
 import ctypes
+import functools
 import os
 import socket
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from types import ModuleType
 from typing import Any
@@ -30,6 +31,10 @@ DISCARD_PORT = 9
 
 ORIGINAL = "_mesh_original_write"
 """Where the replaced method is kept on the class: for the check that it was replaced, and for the benchmark."""
+
+
+FREE = "_mesh_free"
+"""Where a class of the binding keeps its own finalizer."""
 
 
 class BindingUnsuitable(TransportError):
@@ -71,6 +76,27 @@ def _write(self: Any, value: bytes | bytearray | memoryview) -> None:
     content = bytes(value)  # no copy where it is bytes already
     with self._reserve(len(content)):
         ctypes.memmove(ctypes.addressof(self.rbuf.data.contents) + self.rbuf.len, content, len(content))
+
+
+def patch_freeing(binding: ModuleType, in_loop: Callable[[Callable[[], None]], None]) -> None:
+    """Let every handle of the binding be given back through ``in_loop``; done once.
+
+    The binding wakes Python from its own threads, some of them inside a connection's lock. If Python's cycle collector
+    happens to run there and finds a stream of that connection, freeing it waits for the very lock: the thread, and
+    soon the event loop, stand still for good (seen; it takes seconds with a collection at every third allocation).
+    """
+    module = binding.iroh_ffi
+    for found in vars(module).values():
+        if isinstance(found, type) and "_uniffi_clone_handle" in vars(found) and not hasattr(found, FREE):
+            setattr(found, FREE, found.__dict__["__del__"])
+            setattr(found, "__del__", _freeing(getattr(found, FREE), in_loop))  # noqa: B010
+
+
+def _freeing(free: Callable[[Any], None], in_loop: Callable[[Callable[[], None]], None]) -> Callable[[Any], None]:
+    def finalizer(self: Any) -> None:
+        in_loop(functools.partial(free, self))
+
+    return finalizer
 
 
 def deafen(bound: Iterable[str]) -> None:

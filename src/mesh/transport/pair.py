@@ -107,6 +107,7 @@ class PairStream:
         self._outward = outward
         self._inward = inward
         self._announce = announce
+        self._loop = asyncio.get_running_loop()
         self._sending = asyncio.Lock()
         self._read_all = self._finished = self._reset = False
 
@@ -170,8 +171,8 @@ class PairStream:
 
     def __del__(self) -> None:
         if not self._reset and not (self._finished and self._read_all):
-            with contextlib.suppress(RuntimeError):  # the loop of a waiter is closed
-                self._drop()
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._drop)  # the collector runs in any thread
 
 
 class PairConnection:
