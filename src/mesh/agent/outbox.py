@@ -60,6 +60,11 @@ class Outbox:
         await self._store.add_out([self.fact(token) for token in tokens])
         self.wake()
 
+    async def outdo(self, number: int, token: str) -> None:
+        """Keep a fact that holds an earlier one in it: only this one need be reported."""
+        await self._store.outdo(number, self.fact(token))
+        self.wake()
+
     async def add_answers(self, job: JobId, attempt: int | None, items: Sequence[Outgoing], now_ms: int) -> bool:
         """Choose ``attempt`` for good, durably, with the job's answers; False if the job was answered before."""
         chosen = await self._store.add_answers(job, attempt, items, now_ms)

@@ -213,14 +213,24 @@ class Store:
             )
         )
 
-    async def claim(self, taken: Taken, items: Iterable[Outgoing]) -> None:
-        """Make a claim durable: the attempt counts as claimed, and its papers are in the outbox."""
+    async def claim(self, taken: Taken, claim: Outgoing) -> int:
+        """Make a claim durable: the attempt counts as claimed, and the paper is in the outbox; returns its number."""
         row = (taken.requester, taken.job, taken.attempt, taken.permit, taken.amount, taken.until_ms)
-        rows = [(item.kind, item.content) for item in items]
+
+        def act(db: sqlite3.Connection) -> int:
+            db.execute("INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?, ?, 1, ?)", row)
+            added = db.execute("INSERT INTO outbox (kind, content) VALUES (?, ?)", (claim.kind, claim.content))
+            assert added.lastrowid is not None
+            return added.lastrowid
+
+        return await self.write(act)
+
+    async def outdo(self, number: int, item: Outgoing) -> None:
+        """Put in something that says all that an earlier thing said, and take that one out if it is still here."""
 
         def act(db: sqlite3.Connection) -> None:
-            db.execute("INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?, ?, 1, ?)", row)
-            _add_out(db, rows)
+            db.execute("DELETE FROM outbox WHERE id = ?", (number,))
+            _add_out(db, [(item.kind, item.content)])
 
         await self.write(act)
 

@@ -23,7 +23,7 @@ from mesh.agent.sessions import PeerConnection
 from mesh.agent.store import Store, Taken
 from mesh.agent.stream import SessionStream
 from mesh.errors import MeshError
-from mesh.ids import DeviceId, JobId, PermitId
+from mesh.ids import JobId, PermitId
 from mesh.protocol import frames, receipt, signed
 from mesh.protocol.frames import AnyFrame
 from mesh.protocol.session import Key
@@ -57,13 +57,12 @@ class Worker:
         self._doorkeeper = doorkeeper
         self.work: Work[Attempt] = Work(membership.member)
         self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-        self.on_started: Callable[[JobId, int, DeviceId], None] = lambda job, attempt, requester: None
         self._attempts: dict[AttemptKey, Attempt] = {}
         self._seen: dict[AttemptKey, int] = {}
         self._shares: dict[PermitId, int] = {}
         self._tombstones: set[PermitId] = set()
         self._permits: OrderedDict[PermitId, str] = OrderedDict()
-        self._claims: OrderedDict[AttemptKey, None] = OrderedDict()
+        self._claims: OrderedDict[AttemptKey, int] = OrderedDict()
 
     async def recall(self) -> None:
         """Take up what must survive a restart: attempts taken, shares begun, tombstones."""
@@ -260,10 +259,10 @@ class Worker:
         content = _encode(result)
         claim = self._claim(attempt, units, content, started_ms)
         if attempt.checked.permit is not None:
-            self._claims[attempt.key] = None
+            writing = asyncio.shield(self._store.claim(self._taken(attempt), self._outbox.fact(claim)))
+            self._claims[attempt.key] = await writing
             while len(self._claims) > CLAIMS_MAX:
                 self._claims.popitem(last=False)
-            await asyncio.shield(self._store.claim(self._taken(attempt), [self._outbox.fact(claim)]))
             self._outbox.wake()
         await self._deliver(attempt, Usage(units), claim, content)
 
@@ -331,11 +330,11 @@ class Worker:
         """Keep the requester's Used: it pays this worker even if the requester is never heard again."""
         assert peer.certificate is not None
         key = (peer.certificate.device, frame.job, frame.attempt)
-        if frame.used is None or self._claims.pop(key, self) is self:
+        if frame.used is None or key not in self._claims:
             return
         used = signed.verify(frame.used, receipt.Used, peer.certificate.key, self._membership.network)
         if (used.requester, used.job, used.attempt) == key and used.worker == self._membership.me:
-            self.spawn(self._outbox.add_facts([frame.used]))
+            self.spawn(self._outbox.outdo(self._claims.pop(key), frame.used))
 
 
 def _advance(attempt: Attempt) -> Callable[[float], None]:
