@@ -14,6 +14,7 @@ from mesh.agent.membership import Membership, Peer
 from mesh.agent.myself import Myself
 from mesh.agent.outbox import Outbox
 from mesh.agent.planning import Planner
+from mesh.agent.reach import Reach
 from mesh.agent.requester import Requester
 from mesh.agent.sessions import Sessions
 from mesh.agent.store import Store
@@ -59,6 +60,8 @@ class Desk:
         self._started_ms = started_ms
         self._stop = stop
         self.gateway: str | None = None
+        self.reach: Reach | None = None
+        """Set by the wiring, as ``gateway`` is."""
 
     async def answer(self, request: control.AnyRequest, say: Callable[[control.Answer], None]) -> control.Answer:
         """Do what is asked. Raises MeshErrors for the asker."""
@@ -98,6 +101,8 @@ class Desk:
             jobs_running=parts.requester.running + parts.worker.busy,
             outbox=await parts.outbox.size(),
             started_ms=self._started_ms,
+            relay=None if self.reach is None else self.reach.relay,
+            observed=() if self.reach is None else self.reach.observed,
         )
 
     async def _run(self, request: control.Run, say: Callable[[control.Answer], None]) -> control.Ran:
@@ -141,7 +146,8 @@ class Desk:
             except TimeoutError as error:
                 raise TransportTimeout from error
             rtt_ms = (loop.time() - started) * 1000
-            say(control.Ping(number, found.certificate.device, peer.path().kind, round(rtt_ms, 3)))
+            path = peer.path()
+            say(control.Ping(number, found.certificate.device, path.kind, round(rtt_ms, 3), path.address))
             if number < request.count:
                 await asyncio.sleep(min(max(request.interval_s, 0.0), 60.0))
         return control.Ok()
@@ -153,13 +159,18 @@ class Desk:
         certificate, membership = peer.certificate, self._parts.membership
         own = membership.own.get(certificate.device)
         connected = self._parts.sessions.connected(certificate.key)
+        path = None if connected is None else connected.path()
         return control.Peer(
             device=certificate.device,
             name=certificate.name,
             owner=certificate.owner,
             own=membership.is_own(certificate.device),
             state=None if own is None else own.condition.state,
-            path=None if connected is None else connected.path().kind,
+            path=None if path is None else path.kind,
+            address=None if path is None else path.address,
+            rtt_ms=None if path is None else path.rtt_ms,
+            direct_bytes=0 if path is None else path.direct_bytes,
+            relayed_bytes=0 if path is None else path.relayed_bytes,
         )
 
     def _cancel(self, job: JobId) -> control.Ok:

@@ -162,6 +162,7 @@ class Agent:
         """Run all parts until ``stop``; then leave in order: callers first, peers next, the link last."""
         parts = self.parts
         desk = Desk(parts, started_ms=parts.membership.clock.now_ms(), stop=stop.set)
+        desk.reach = self.reach
         async with asyncio.TaskGroup() as group:
             parts.requester.spawn = parts.worker.spawn = group.create_task
             tasks = [

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import structlog
 
 from mesh.agent.membership import Membership
+from mesh.agent.relay_watch import RelayWatch
 from mesh.errors import MeshError
 from mesh.protocol import signed
 from mesh.protocol.papers import OBSERVE, OBSERVED_BYTES_MAX, Observed, RelayInfo
@@ -55,8 +56,11 @@ class Reach:
         self._observe = observe
         self._heard: dict[str, Heard] = {}
         self._asking: dict[RelayInfo, asyncio.Task[None]] = {}
+        self._failed: dict[str, float] = {}
         self._ask_again = asyncio.Event()
+        self._news = asyncio.Event()
         self._used: tuple[str, ...] = ()
+        self._relay_watch = RelayWatch(transport.use_relays, lambda: self.relay)
         self._told: object = None
 
     @property
@@ -82,10 +86,39 @@ class Reach:
         """The addresses under which the world sees this device."""
         return tuple(dict.fromkeys(heard.address for heard in self._heard.values()))
 
+    @property
+    def observes(self) -> bool:
+        """Whether observers are asked at all: not where no direct paths are wanted."""
+        return self._observe
+
+    async def ask_now(self, timeout_s: float) -> dict[str, str]:
+        """Ask every observer anew: the addresses that they see, by the URL of their relay; silent ones are left out."""
+        asked_at = asyncio.get_running_loop().time()
+        urls = [relay.url for relay in self._asking]
+        self._ask_soon()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not all(self._heard_since(url, asked_at) or self._failed.get(url, 0) >= asked_at for url in urls):
+                    await self._news.wait()
+        return {url: self._heard[url].address for url in urls if self._heard_since(url, asked_at)}
+
+    def _heard_since(self, url: str, at_s: float) -> bool:
+        heard = self._heard.get(url)
+        return heard is not None and heard.at_s >= at_s
+
+    def _ask_soon(self) -> None:
+        self._ask_again.set()
+        self._ask_again = asyncio.Event()
+
+    def _tell_askers(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
     async def run(self) -> None:
         """Follow the State's relays, and the machine's network, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch())
+            group.create_task(self._relay_watch.run())
             while True:
                 self._membership.changed.clear()
                 state = self._membership.state
@@ -96,11 +129,12 @@ class Reach:
         urls = tuple(relay.url for relay in relays)
         if urls != self._used:
             self._used = urls
-            await self._transport.use_relays(urls)
+            await self._relay_watch.follow(urls)
         observers = [relay for relay in relays if relay.key and relay.observer][:OBSERVERS_MAX] if self._observe else []
         for relay in [relay for relay in self._asking if relay not in observers]:
             self._asking.pop(relay).cancel()
             self._heard.pop(relay.url, None)
+            self._failed.pop(relay.url, None)
         for relay in observers:
             if relay not in self._asking:
                 self._asking[relay] = group.create_task(self._keep_asking(relay))
@@ -110,8 +144,7 @@ class Reach:
         """The network changed, or another relay was chosen: ask anew, tell anew."""
         while True:
             await self._transport.reach_changed()
-            self._ask_again.set()
-            self._ask_again = asyncio.Event()
+            self._ask_soon()
             await self._tell()
 
     async def _tell(self) -> None:
@@ -128,6 +161,7 @@ class Reach:
         failures = 0
         try:
             while True:
+                again = self._ask_again  # taken before the question: a wish that comes meanwhile is not lost
                 try:
                     async with asyncio.timeout(ASK_S):
                         if connection is None or connection.closed:
@@ -137,10 +171,12 @@ class Reach:
                 except (MeshError, TimeoutError, OSError) as error:
                     log.info("observer.silent", relay=relay.url, reason=_reason(error))
                     failures += 1
+                    self._failed[relay.url] = asyncio.get_running_loop().time()
+                    self._tell_askers()
                     if connection is not None:
                         await connection.close("observer_silent")
                     await self._forget_stale(relay)
-                await self._pause(connection, failures)
+                await self._pause(connection, failures, again)
         finally:
             if connection is not None:
                 await connection.close()
@@ -149,10 +185,10 @@ class Reach:
         assert relay.key is not None and relay.observer is not None
         return await self._transport.dial(Address(relay.key, (await _resolved(relay.observer),)), ASK_S)
 
-    async def _pause(self, connection: Connection | None, failures: int) -> None:
+    async def _pause(self, connection: Connection | None, failures: int, again: asyncio.Event) -> None:
         """Until it is time, the network changes, or the observer is gone."""
         loop = asyncio.get_running_loop()
-        waits = [loop.create_task(self._ask_again.wait())]
+        waits = [loop.create_task(again.wait())]
         if connection is not None and not connection.closed:
             waits.append(loop.create_task(connection.wait_closed()))  # type: ignore[arg-type]
         seconds = ASK_EVERY_S if not failures else min(AGAIN_S_MAX, AGAIN_S * (1 << min(failures - 1, 10)))
@@ -165,6 +201,7 @@ class Reach:
     async def _took(self, relay: RelayInfo, heard: Heard) -> None:
         before = self._heard.get(relay.url)
         self._heard[relay.url] = heard
+        self._tell_askers()
         if before is None or before.address != heard.address:
             log.info("observer.says", relay=relay.url, address=heard.address)
         await self._tell()

@@ -73,8 +73,26 @@ def _show_status(value: dict[str, Any], agent: "Status | None", peers: tuple[Any
     print(f"Agent        {agent.condition.state}, link {agent.link}, {load.depth} jobs here, {agent.outbox} to report")
     if agent.gateway:
         print(f"Gateway      {agent.gateway}")
-    rows = [(one.name, "yours" if one.own else "", one.state or "", one.path or "", one.device) for one in peers]
-    table(("device", "", "state", "path", "id"), rows, empty="No other devices yet. Next: mesh device invite")
+    if agent.relay:
+        seen = f", seen by the world at {', '.join(agent.observed)}" if agent.observed else ""
+        print(f"Reached      by {agent.relay}{seen}")
+    rows = [
+        (
+            one.name,
+            "yours" if one.own else "",
+            one.state or "",
+            _path(one.path, one.address),
+            "" if one.rtt_ms is None else f"{one.rtt_ms:.0f}",
+            one.device,
+        )
+        for one in peers
+    ]
+    table(("device", "", "state", "path", "#ms", "id"), rows, empty="No other devices yet. Next: mesh device invite")
+
+
+def _path(kind: str | None, address: str | None) -> str:
+    """How packets travel, for people: ``direct (private)``."""
+    return f"{kind} ({address})" if kind and address else kind or ""
 
 
 def ping(
@@ -82,7 +100,7 @@ def ping(
     count: Annotated[int, typer.Option("--count", "-c", min=1, max=1000, help="How many.")] = 4,
     json: Json = False,
 ) -> None:
-    """Time the way to a device: the path (local, direct, relayed) and the round trip of each reply."""
+    """Time the way to a device: each reply's path (local, direct, relayed), address kind and milliseconds."""
     from mesh.sdk import control
 
     answered = 0
@@ -90,9 +108,18 @@ def ping(
         if isinstance(answer, control.Ping):
             answered += 1
             if json:
-                line({"number": answer.number, "device": answer.device, "path": answer.path, "rtt_ms": answer.rtt_ms})
+                line(
+                    {
+                        "number": answer.number,
+                        "device": answer.device,
+                        "path": answer.path,
+                        "address": answer.address,
+                        "rtt_ms": answer.rtt_ms,
+                    }
+                )
             else:
-                print(f"{answer.number}: {foreign(device)} {answer.path} {answer.rtt_ms:.1f} ms", flush=True)
+                path = _path(answer.path, answer.address)
+                print(f"{answer.number}: {foreign(device)} {path} {answer.rtt_ms:.1f} ms", flush=True)
     if not answered:
         raise NoReply
 

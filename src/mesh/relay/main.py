@@ -37,6 +37,7 @@ from mesh.transport.link import LinkTarget
 KEEP_EVERY_S: Final = 60.0
 """How often the age of the list is looked at."""
 _READ_BYTES = 64 * 1024
+_ROUTED: Final = ("192.0.2.1", 9)  # an address of documentation pages
 
 
 class BadConfig(MeshError):
@@ -134,10 +135,20 @@ async def _observe(config: RelayConfig, port: int, seed: bytes, relay: Relay, so
 
 def _info(config: RelayConfig, port: int, observer: Observer) -> RelayInfo:
     """Where the relay is. Its observer is at the same host: what a public URL names, else what it listens on."""
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    url = config.public_url or f"http://{host}:{port}"
-    named = urlsplit(url).hostname or config.host
+    host = _outward() if config.host in ("0.0.0.0", "::", "") else config.host  # noqa: S104 - compared, not bound
+    url = config.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    named = urlsplit(url).hostname or host
     return RelayInfo(url, observer.key, f"[{named}]:{observer.port}" if ":" in named else f"{named}:{observer.port}")
+
+
+def _outward() -> str:
+    """The address of this machine towards the world; asking for a route sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(_ROUTED)
+        except OSError:
+            return "127.0.0.1"  # no network at all
+        return str(asking.getsockname()[0])
 
 
 def key_of(folder: Path) -> bytes:

@@ -18,7 +18,16 @@ import msgspec
 
 from mesh.errors import MeshError, from_wire
 from mesh.ids import DeviceId, JobId, MemberId, NetworkId
-from mesh.protocol.values import Capability, Condition, DeviceState, Explanation, PathKind, Routing, Sensitivity
+from mesh.protocol.values import (
+    AddressKind,
+    Capability,
+    Condition,
+    DeviceState,
+    Explanation,
+    PathKind,
+    Routing,
+    Sensitivity,
+)
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """10,000 embeddings in base64 are 20 MB; three times that bounds what either side keeps of a line."""
@@ -127,6 +136,10 @@ class Status(Answer, frozen=True):
     outbox: int = 0
     """Facts that the coordinator has not acknowledged yet."""
     started_ms: int = 0
+    relay: str | None = None
+    """The relay through which this device is reached."""
+    observed: tuple[str, ...] = ()
+    """The addresses under which the world sees this device."""
 
 
 class Progress(Answer, frozen=True):
@@ -168,6 +181,8 @@ class Ping(Answer, frozen=True):
     device: DeviceId
     path: PathKind
     rtt_ms: float
+    address: AddressKind | None = None
+    """Over a direct path: the kind of the other device's address."""
 
 
 class Peer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -179,6 +194,11 @@ class Peer(msgspec.Struct, frozen=True, omit_defaults=True):
     own: bool
     state: DeviceState | None = None
     path: PathKind | None = None
+    address: AddressKind | None = None
+    rtt_ms: float | None = None
+    direct_bytes: int = 0
+    relayed_bytes: int = 0
+    """Both directions, since this connection began."""
 
 
 class Peers(Answer, frozen=True):
