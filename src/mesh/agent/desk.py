@@ -1,10 +1,10 @@
-"""What the command line may ask of the agent, answered: status, run, ping, peers, models, pause, cancel, stop.
+"""What the command line may ask of the agent, answered: status, run, ping, peers, models, check, pause, cancel, stop.
 
 Touches: the clock (ping).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from mesh import __version__
@@ -19,6 +19,7 @@ from mesh.agent.requester import Requester
 from mesh.agent.sessions import Sessions
 from mesh.agent.store import Store
 from mesh.agent.worker import Worker
+from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError
 from mesh.ids import JobId
 from mesh.sdk import control
@@ -60,6 +61,8 @@ class Desk:
         self._started_ms = started_ms
         self._stop = stop
         self.gateway: str | None = None
+        self.check_network: Callable[[], Awaitable[NetworkFacts]]
+        """Measures the network around this device; set by the wiring."""
         self.reach: Reach | None = None
         """Set by the wiring, as ``gateway`` is."""
 
@@ -75,6 +78,8 @@ class Desk:
             return self._peers()
         if isinstance(request, control.GetModels):
             return control.Models(self._parts.myself.capability())
+        if isinstance(request, control.CheckNetwork):
+            return control.Network(await self.check_network())
         if isinstance(request, control.SetState):
             self._parts.myself.want(request.state)
             await self._parts.myself.remember(self._parts.store)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import structlog
 
 from mesh import __version__
-from mesh.agent import control, identity
+from mesh.agent import control, identity, netcheck
 from mesh.agent.coordination import Coordination
 from mesh.agent.coordination import Parts as Concerned
 from mesh.agent.desk import Desk, Parts
@@ -163,6 +163,9 @@ class Agent:
         parts = self.parts
         desk = Desk(parts, started_ms=parts.membership.clock.now_ms(), stop=stop.set)
         desk.reach = self.reach
+        desk.check_network = lambda: netcheck.measure(
+            netcheck.inside(home.read(), parts.membership, parts.coordination, self.reach)
+        )
         async with asyncio.TaskGroup() as group:
             parts.requester.spawn = parts.worker.spawn = group.create_task
             tasks = [

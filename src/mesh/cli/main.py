@@ -11,7 +11,23 @@ from typing import Annotated
 import typer
 
 from mesh import __version__
-from mesh.cli import auth, device, invite, job, ledger, members, models, net, relay, run, running, serve, up
+from mesh.cli import (
+    auth,
+    device,
+    doctor,
+    invite,
+    job,
+    ledger,
+    members,
+    models,
+    net,
+    relay,
+    run,
+    running,
+    serve,
+    service,
+    up,
+)
 from mesh.cli.output import INTERRUPTED, exit_code, show_error
 from mesh.errors import MeshError
 
@@ -52,6 +68,7 @@ up.add_to(app)
 serve.add_to(app)
 relay.add_to(app)
 running.add_to(app)
+doctor.add_to(app)
 app.add_typer(auth.app, name="auth")
 app.add_typer(net.app, name="net")
 app.add_typer(device.app, name="device")
@@ -61,6 +78,7 @@ app.add_typer(run.app, name="run")
 app.add_typer(job.app, name="job")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(models.app, name="models")
+app.add_typer(service.app, name="service")
 
 
 def perform(arguments: list[str]) -> int:

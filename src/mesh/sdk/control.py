@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError, from_wire
 from mesh.ids import DeviceId, JobId, MemberId, NetworkId
 from mesh.protocol.values import (
@@ -86,6 +87,10 @@ class GetPeers(Request, frozen=True):
 
 class GetModels(Request, frozen=True):
     """What this device offers itself. Answered by ``Models``."""
+
+
+class CheckNetwork(Request, frozen=True):
+    """Measure the network around this device; takes some seconds where something is silent. Answered by ``Network``."""
 
 
 class SetState(Request, frozen=True):
@@ -213,8 +218,14 @@ class Models(Answer, frozen=True):
     capability: Capability
 
 
-AnyRequest = GetStatus | Run | PingDevice | GetPeers | GetModels | SetState | Cancel | Stop
-AnyAnswer = Ok | Refusal | Status | Progress | Ran | Ping | Peers | Models
+class Network(Answer, frozen=True):
+    """What was measured. It names addresses and URLs: for this device's owner alone."""
+
+    facts: NetworkFacts
+
+
+AnyRequest = GetStatus | Run | PingDevice | GetPeers | GetModels | CheckNetwork | SetState | Cancel | Stop
+AnyAnswer = Ok | Refusal | Status | Progress | Ran | Ping | Peers | Models | Network
 
 _encoder = msgspec.json.Encoder()
 _requests: msgspec.json.Decoder[Any] = msgspec.json.Decoder(AnyRequest)

@@ -102,7 +102,7 @@ def _listen(home: Home) -> tuple[socket.socket, _Kept]:
         raise HomeUnreadable(f"{home.gateway_file} is damaged. Delete it; a new port and key are made.") from error
     bound = _bind(kept.port)
     if bound is None:
-        owner = _owner_of(kept.port)
+        owner = owner_of(kept.port)
         raise PortTaken(
             f"Port {kept.port} of the gateway is in use by {owner}. Stop that program, or delete "
             f"{home.gateway_file} for a new port.",
@@ -111,7 +111,7 @@ def _listen(home: Home) -> tuple[socket.socket, _Kept]:
     return bound, kept
 
 
-def _owner_of(port: int) -> str:
+def owner_of(port: int) -> str:
     """Who listens on a port, as far as this user may know."""
     with contextlib.suppress(psutil.Error, OSError):
         for one in psutil.net_connections("tcp"):
