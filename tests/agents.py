@@ -117,11 +117,12 @@ class Device:
     def key(self) -> Any:
         return self.agent.parts.membership.key
 
-    async def start(self, *, gateway: bool = False, wait: bool = True) -> "Device":
-        """Run the agent; with ``wait`` until it is ready."""
+    async def start(self, *, gateway: bool = False, wait: bool = True, alone: bool = False) -> "Device":
+        """Run the agent; with ``wait`` until it is ready. ``alone``: how it ends concerns nobody but ``end``."""
         ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
         self._stop = asyncio.Event()
-        self._running = self._town.group.create_task(self._run(gateway, ready))
+        begin = asyncio.create_task if alone else self._town.group.create_task
+        self._running = begin(self._run(gateway, ready))
         if wait:
             async with asyncio.timeout(WAIT_S):
                 self.ready = await ready
@@ -134,6 +135,13 @@ class Device:
             async with asyncio.timeout(WAIT_S):
                 await self._running
             self._running = None
+
+    async def end(self, limit_s: float = WAIT_S) -> None:
+        """Wait until the agent ends by itself; raises what it ended with."""
+        assert self._running is not None
+        running, self._running = self._running, None
+        async with asyncio.timeout(limit_s):
+            await running
 
     async def run(self, *texts: str, **changes: Any) -> Any:
         """Have a job done from here."""

@@ -15,9 +15,9 @@ from mesh.agent.requester import Requester
 from mesh.agent.store import Store
 from mesh.agent.worker import Worker
 from mesh.errors import MeshError, from_wire
-from mesh.ids import DeviceId, JobId, PermitId, RequestId
+from mesh.ids import PermitId, RequestId
 from mesh.protocol import link
-from mesh.transport.link import Down, Event, LinkClient, LinkDown, Up
+from mesh.transport.link import REMOVED, Down, Event, LinkClient, LinkDown, Up
 
 PERMIT_S = 10.0
 """A coordinator that answers no permit request for so long counts as away for that job."""
@@ -81,12 +81,9 @@ class Coordination:
         """Tell what this device is and runs: after every Welcome, and when it changes."""
         await self._client.send(self.hello())
 
-    async def started(self, job: JobId, attempt: int, requester: DeviceId) -> None:
-        """Tell people who watch that a job began here."""
-        await self._client.send(link.Started(job, attempt, requester))
-
     async def run(self) -> None:
         """Keep the link until this device is removed or the program ends."""
+        self.parts.membership.on_newer = self._remember.set
         async with asyncio.TaskGroup() as group:
             helpers = [group.create_task(work) for work in (self._close_permits(), self._keep_membership())]
             await self._client.run(self._event)
@@ -155,6 +152,8 @@ class Coordination:
         if self.last_down != event.code or event.retry_s == 0:
             log.info("link.down", code=event.code)
         self.last_down = event.code
+        if event.code == REMOVED:
+            self.removed = event.code
         self.parts.outbox.link_down()
         for answer in self._asked.values():
             if not answer.done():

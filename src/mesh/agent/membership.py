@@ -73,6 +73,8 @@ class Membership:
         self.state_token: str | None = None
         self.own: dict[DeviceId, link.OwnDevice] = {}
         self.on_revoked: Callable[[frozenset[DeviceKey]], None] = lambda keys: None
+        self.on_newer: Callable[[], None] = lambda: None
+        """Called when a newer State was taken, whoever brought it: it is written down, so that no restart undoes it."""
         self.changed = asyncio.Event()
         """Set at every change; whoever waits clears it first."""
         self._by_key: dict[DeviceKey, Peer] = {}
@@ -177,6 +179,7 @@ class Membership:
             return False
         self.state, self.state_token = state, token
         self.changed.set()
+        self.on_newer()
         revoked = frozenset(state.revoked)
         for key in revoked & self._by_key.keys():
             self._forget(self._by_key[key].certificate.device)

@@ -21,6 +21,7 @@ from mesh.protocol import frames
 from mesh.protocol.frames import AnyFrame, FrameError
 from mesh.protocol.papers import Certificate
 from mesh.protocol.session import Key
+from mesh.protocol.signed import BadToken
 from mesh.transport.interface import (
     Address,
     Connection,
@@ -40,6 +41,12 @@ STREAMS_MAX = 32
 """Streams of one peer that are read at once; more wait in the transport."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+
+class PeerRemoved(TransportError):
+    """The other device was removed from the network while it worked. The job is tried elsewhere if it can be."""
+
+    code = "peer.removed"
 
 
 class Frames(Protocol):
@@ -128,6 +135,12 @@ class PeerConnection:
         self.suspect = True
         await self.connection.close(reason)
 
+    async def cut(self) -> None:
+        """The device was removed: what is asked of it ends now, with that reason."""
+        if self.asking_now is not None:
+            self.asking_now.fail(PeerRemoved())
+        await self.close("revoked")
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._sessions.spawn(work)
         self._tasks.add(task)
@@ -165,7 +178,7 @@ class PeerConnection:
     async def _pump(self, stream: SessionStream, raw: bytes) -> None:
         with suppress(TransportError):
             await stream.run(raw)
-        if isinstance(stream.failure, FrameError | PeerRefused):
+        if isinstance(stream.failure, FrameError | PeerRefused | BadToken):
             await self.close(stream.failure.wire_code)
 
     # --- what streams tell ----------------------------------------------------------------------------------------
@@ -274,4 +287,4 @@ class Sessions:
         for key in keys:
             for peer in self._peers.get(key, []):
                 peer.suspect = True
-                self.spawn(peer.close("revoked"))
+                self.spawn(peer.cut())

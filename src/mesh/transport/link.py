@@ -39,6 +39,10 @@ SEND_S = 10.0
 """A coordinator that takes nothing for 10 s is gone; the link is opened anew."""
 
 
+REMOVED = "device.removed"
+"""The code with which a coordinator refuses a device that was removed while it was away: it is told once, and ends."""
+
+
 class LinkDown(MeshError):
     """The coordinator cannot be reached now. Jobs on your own devices go on; the rest waits until it is back."""
 
@@ -155,7 +159,7 @@ class LinkClient:
             delay = 0.0 if self._failures == 0 else _jitter(self._failures)
             self._failures += 1
             await _call(on_event, Down(code, delay))
-            if code == link.Removed.__name__.lower():
+            if code in (link.Removed.__name__.lower(), REMOVED):
                 return
             await asyncio.sleep(delay)
 
