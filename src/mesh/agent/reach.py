@@ -166,7 +166,7 @@ class Reach:
                     async with asyncio.timeout(ASK_S):
                         if connection is None or connection.closed:
                             connection = await self._connect(relay)
-                        await self._took(relay, await _ask(connection, relay))
+                        await self._took(relay, await ask(connection, relay))
                     failures = 0
                 except (MeshError, TimeoutError, OSError) as error:
                     log.info("observer.silent", relay=relay.url, reason=_reason(error))
@@ -213,7 +213,7 @@ class Reach:
             await self._tell()
 
 
-async def _ask(connection: Connection, relay: RelayInfo) -> Heard:
+async def ask(connection: Connection, relay: RelayInfo) -> Heard:
     """Ask an observer under which address it sees us. Raises TransportError, BadToken, TimeoutError."""
     assert relay.key is not None
     stream = await connection.open_stream(ASK_S)

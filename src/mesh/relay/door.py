@@ -16,7 +16,7 @@ from typing import Any, Final
 from mesh.units import KIB
 
 HALF_OPEN_MAX: Final = 512
-"""In all. Each holds one file descriptor and at most about 100 KiB (its read buffer)."""
+"""In all. Each holds one file descriptor and about 20 KiB (its read buffer)."""
 HALF_OPEN_PER_SOURCE_MAX: Final = 128
 """Per source: room for a house or office behind one address whose devices all come back at once."""
 ESTABLISH_S: Final = 30.0
