@@ -108,6 +108,7 @@ class SessionStream:
     async def run(self, first: bytes = b"") -> None:
         """Pump until the stream ends; ``first`` was read from it already. Tells the listener how it ended."""
         error: MeshError = TransportError("The session was closed.", reason="closed")
+        ends: Sequence[BaseException | None] = ()
         writer = asyncio.create_task(self._write())
         reader = asyncio.create_task(self._read(first))
         try:
@@ -119,10 +120,12 @@ class SessionStream:
                     timer.cancel()
             for task in (writer, reader):
                 task.cancel()
-            ends = await asyncio.gather(writer, reader, return_exceptions=True)
-            self.failure = self.failure or _mesh_error(ends) or error
-            self.settled.set()
-            self._listener.ended(self, self.session.abandon(), self.failure)
+            try:
+                ends = await asyncio.gather(writer, reader, return_exceptions=True)
+            finally:  # also when the connection's own end cancels this in the middle: nobody may wait for ever
+                self.failure = self.failure or _mesh_error(ends) or error
+                self.settled.set()
+                self._listener.ended(self, self.session.abandon(), self.failure)
             await self._stream.reset()
         for end in ends:
             if isinstance(end, Exception) and not isinstance(end, MeshError):
