@@ -145,6 +145,7 @@ class Reach:
         while True:
             await self._transport.reach_changed()
             self._ask_soon()
+            self._relay_watch.look_again_now()
             await self._tell()
 
     async def _tell(self) -> None:

@@ -47,9 +47,14 @@ class RelayWatch:
         while True:
             await asyncio.sleep(LOOK_S)
             if len(self._urls) > 1:
-                await self._look()
+                await self.look()
 
-    async def _look(self) -> None:
+    def look_again_now(self) -> None:
+        """The network changed: relays that were left are looked at with the next look."""
+        self._left = dict.fromkeys(self._left, float("-inf"))
+
+    async def look(self) -> None:
+        """One look at the relay in use, and at those that were left a while ago."""
         before = self._wanted()
         now_s = asyncio.get_running_loop().time()
         again = [url for url, at in self._left.items() if now_s - at >= LOOK_AGAIN_S]
