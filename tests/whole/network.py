@@ -5,8 +5,10 @@ Touches: processes, files, sockets (all through the `mesh` command).
 
 import fcntl
 import io
+import itertools
 import json
 import os
+import secrets
 import shutil
 import sys
 import time
@@ -18,11 +20,13 @@ from typing import Any, TypeVar
 from mesh.cli.main import perform
 from mesh.cli.programs import Program
 from mesh.cli.stage import Outcome, Player, Stage
+from mesh.sdk.home import write_secret
 
 T = TypeVar("T")
 CACHE = Path(__file__).resolve().parents[2] / ".dev" / "models"
 """Models are fetched once per checkout, by Mesh's own catalogue, and linked into each test's homes."""
 WAIT_S = 30.0
+_PORTS = itertools.count()
 
 
 def eventually(probe: Callable[[], T | None], what: str, timeout_s: float = WAIT_S) -> T:
@@ -50,11 +54,25 @@ def give_model(player: Player) -> None:
     shutil.copytree(CACHE, player.home / "models", dirs_exist_ok=True)
 
 
+def own_port() -> int:
+    """A gateway port for one home of this test run: the usual ones are taken and left by whoever else runs here."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return 20_000 + 1_000 * int(worker) + next(_PORTS)
+
+
 class QuickPlayer(Player):
     """A player whose single commands run inside this process: the same code without half a second of imports each.
 
     Programs that stay (``start``) are processes all the same.
     """
+
+    def start(self, *arguments: str) -> Program:
+        """Start a program; an agent gets a gateway port that nobody else here takes meanwhile."""
+        gateway = self.home / "gateway.json"
+        if arguments[0] == "up" and not gateway.exists():
+            self.home.mkdir(mode=0o700, exist_ok=True)
+            write_secret(gateway, json.dumps({"port": own_port(), "key": secrets.token_urlsafe(32)}).encode())
+        return super().start(*arguments)
 
     def attempt(self, *arguments: str, stdin: str = "") -> Outcome:
         """Run a command with --json, whatever comes of it."""
@@ -126,7 +144,6 @@ class Network:
         """Start a player's agent; its home has the model."""
         if not (player.home / "models").exists():
             give_model(player)
-        (player.home / "gateway.json").unlink(missing_ok=True)  # on one machine, another home may have its port by now
         self.agents[player.name] = player.start("up", *options)
         return self.agents[player.name]
 

@@ -18,8 +18,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         ben = made.person("ben")
         made.join(made.ada)
         made.join(ben)
-        made.up(made.ada)
-        made.up(ben)
+        made.stage.at_once(lambda: made.up(made.ada), lambda: made.up(ben))
         made.ready("ada", "ben")
         yield made
 

@@ -77,10 +77,9 @@ def perform(story: Story, stage: Stage) -> People:
     """Play the whole story. Raises what fails on the way."""
     people = People(stage)
     _gather(story, people)
-    _join(story, people)
+    _join(story, stage, people)
     story.step("Ada embeds three sentences on Ben's device. Direct paths are refused, so packets go through the relay.")
-    people.up(people.ada)
-    people.up(people.ben, "--no-direct")
+    stage.at_once(lambda: people.up(people.ada), lambda: people.up(people.ben, "--no-direct"))
     _embed(story, people, "relayed")
     story.step("Ben's device takes direct paths again: the same job, without the relay.")
     people.agents["ben"].stop()
@@ -103,13 +102,17 @@ def _gather(story: Story, people: People) -> None:
     shutil.copytree(people.ada.home / "models", people.ben.home / "models")
 
 
-def _join(story: Story, people: People) -> None:
+def _join(story: Story, stage: Stage, people: People) -> None:
     story.step("Each brings a device of their own: a link is made, and used.")
-    for player in (people.ada, people.ben):
+
+    def bring(player: Player) -> None:
         link = player.mesh("device", "invite")["link"]
         joined = player.mesh("device", "join", "-", "--name", f"{player.name}-laptop", stdin=link)
         people.devices[player.name] = joined["device"]
-        story.tell(f"{player.name}-laptop is in: {joined['device']}")
+
+    stage.at_once(lambda: bring(people.ada), lambda: bring(people.ben))
+    for name, device in sorted(people.devices.items()):
+        story.tell(f"{name}-laptop is in: {device}")
 
 
 def _embed(story: Story, people: People, path: str) -> str:

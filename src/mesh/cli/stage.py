@@ -1,7 +1,7 @@
 """A whole network of real processes on this machine, each player with a MESH_HOME of its own: for demo and tests.
 
 Every process is the `mesh` command as people run it, in a session of its own, with its stderr in a file. Leaving the
-stage stops them in reverse order, and kills what does not leave.
+stage stops them, and kills what does not leave.
 
 Touches: processes, files below its folder.
 """
@@ -10,7 +10,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -100,10 +101,20 @@ class Stage:
         """Somebody with a home of their own."""
         return Player(self, name)
 
+    def at_once(self, *steps: Callable[[], object]) -> None:
+        """Do independent steps side by side; raises the first error of any."""
+        with ThreadPoolExecutor(max_workers=len(steps)) as pool:
+            for done in [pool.submit(step) for step in steps]:
+                done.result()
+
     def close(self) -> None:
-        """Stop every program, the latest first."""
-        while self.programs:
-            self.programs.pop().stop()
+        """Stop every program: the first one, on which the others depend, last."""
+        first, rest = self.programs[:1], self.programs[1:]
+        self.programs.clear()
+        if rest:
+            self.at_once(*(program.stop for program in rest))
+        for program in first:
+            program.stop()
 
     def __enter__(self) -> Self:
         return self
