@@ -78,7 +78,7 @@ def test_the_plist_runs_mesh_up_at_login_and_after_a_crash() -> None:
         read = plistlib.loads(launchd_plist(service).encode())
         assert read["ProgramArguments"] == list(service.command)
         assert read["EnvironmentVariables"] == {"MESH_HOME": service.home}
-        assert read["Label"] == f"mesh.{service.name}"
+        assert read["Label"] == f"local.{service.name}"
         assert read["RunAtLoad"] is True and read["KeepAlive"] == {"SuccessfulExit": False}
         assert read["Umask"] == 0o077
 

@@ -39,7 +39,7 @@ class Service(NamedTuple):
     @property
     def label(self) -> str:
         """The name in the dotted form that launchd wants."""
-        return f"mesh.{self.name}"
+        return f"local.{self.name}"
 
 
 def service_name(home: str, usual_home: str) -> str:
