@@ -58,7 +58,7 @@ async def exchange(transport: IrohTransport, peer: DeviceKey, relay: str) -> Non
     connected_s = time.monotonic() - started
     direct_s = None
     slowest = 0.0
-    while direct_s is None and time.monotonic() - started < 5.0:
+    while direct_s is None and time.monotonic() - started < 3.0:
         slowest = max(slowest, await ask(connection, 1000))  # requests go on while the path changes
         if connection.path().kind == "direct":
             direct_s = time.monotonic() - started

@@ -5,15 +5,15 @@ Touches: processes, files, sockets (all through the `mesh` command).
 
 import fcntl
 import io
-import itertools
 import json
 import os
 import secrets
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +26,6 @@ T = TypeVar("T")
 CACHE = Path(__file__).resolve().parents[2] / ".dev" / "models"
 """Models are fetched once per checkout, by Mesh's own catalogue, and linked into each test's homes."""
 WAIT_S = 30.0
-_PORTS = itertools.count()
 
 
 def eventually(probe: Callable[[], T | None], what: str, timeout_s: float = WAIT_S) -> T:
@@ -55,9 +54,15 @@ def give_model(player: Player) -> None:
 
 
 def own_port() -> int:
-    """A gateway port for one home of this test run: the usual ones are taken and left by whoever else runs here."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    return 20_000 + 1_000 * int(worker) + next(_PORTS)
+    """A gateway port for one home: the usual ones are taken and left by whoever else runs here.
+
+    Below 32768, where Linux begins to give ports to callers.
+    """
+    while True:
+        port = 12_000 + secrets.randbelow(20_000)
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class QuickPlayer(Player):

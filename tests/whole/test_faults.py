@@ -39,6 +39,7 @@ class Asked:
 
     def __init__(self, player: Player, texts: list[str], **options: Any) -> None:
         self.running = threading.Event()
+        self.job = ""
         self.ran: control.Ran | None = None
         self.error: MeshError | None = None
         self._socket = player.home / "agent.sock"
@@ -50,6 +51,7 @@ class Asked:
         try:
             for answer in control.stream(self._socket, self._request, SILENCE_S):
                 if isinstance(answer, control.Progress) and answer.stage == "running":
+                    self.job = answer.job
                     self.running.set()
                 elif isinstance(answer, control.Ran):
                     self.ran = answer
@@ -119,6 +121,17 @@ def test_a_job_pinned_to_a_killed_worker_fails_with_the_reason_and_is_free(netwo
     eventually(lambda: nothing_is_held(network), "the hold is released")
     assert network.ada.mesh("ledger", "show")["balance"] == before
     assert network.ada.mesh("ledger", "verify")["ok"]
+
+
+def test_a_cancelled_job_stops_and_is_free(network: Network) -> None:
+    before = network.ada.mesh("ledger", "show")["balance"]
+    asked = Asked(network.ada, LONG)
+    asked.wait_running()
+    network.ada.mesh("job", "cancel", asked.job)
+    assert asked.end().error is not None, "whoever waited for it is told"
+    eventually(lambda: _depth(network.ben) + _depth(network.people["cleo"]) == 0, "the work stops")
+    eventually(lambda: nothing_is_held(network), "the hold is released")
+    assert network.ada.mesh("ledger", "show")["balance"] == before
 
 
 def test_a_coordinator_killed_between_hold_and_settlement_settles_once_afterwards(network: Network) -> None:

@@ -1,10 +1,16 @@
 """Whoever should not get in does not, and learns why."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
 from mesh.cli.stage import Outcome
+from mesh.errors import RemoteError
+from mesh.ids import JobId, NetworkId
+from mesh.sdk import calls
+from mesh.sdk.client import AsyncCoordinator
+from mesh.sdk.home import Home
 from whole.network import Network, a_network, eventually
 
 
@@ -112,3 +118,33 @@ def test_a_relay_joins_by_its_link_once_and_comes_back_without(network: Network)
     assert first.ready["relay"].startswith("http://127.0.0.1:") and first.stop() == 0
     again = attic.start("relay", "--host", "127.0.0.1", "--port", "0")
     assert again.ready["id"] == first.ready["id"] and again.stop() == 0
+
+
+def test_who_is_signed_in_only_needs_up(network: Network) -> None:
+    dora = network.person("dora")
+    ready = dora.start("up", "--only-ask").ready
+    owners = {one["device"]: one["owner"] for one in network.ada.mesh("device", "list")["devices"]}
+    people = {one["name"]: one["member"] for one in network.ada.mesh("members", "list")["members"]}
+    assert owners[ready["device"]] == people["Dora"]
+
+
+def test_a_coordinator_that_is_away_is_said_to_be(network: Network) -> None:
+    alone = network.stage.player("alone")
+    alone.home.mkdir()
+    known = json.loads((network.ada.home / "home.json").read_text())
+    known["coordinator"]["url"] = "http://127.0.0.1:9"  # nobody listens at the discard port
+    (alone.home / "home.json").write_text(json.dumps(known))
+    refused(alone.attempt("device", "list"), "coordinator.unreachable", 5)
+
+
+@pytest.mark.anyio
+async def test_programs_may_speak_to_the_coordinator_without_waiting(network: Network) -> None:
+    home = Home(network.ada.home)
+    session = home.read().session
+    assert session is not None
+    async with await AsyncCoordinator.open(home.coordinator(), session.token) as client:
+        assert (await client.do(calls.about())).key == home.coordinator().key
+        assert network.id in {one.network for one in (await client.do(calls.networks())).networks}
+        with pytest.raises(RemoteError) as refusal:
+            await client.do(calls.job(NetworkId(network.id), JobId("nothing")))
+    assert refusal.value.wire_code == "job.not_found"

@@ -24,6 +24,7 @@ from whole.network import QuickStage, eventually, give_model
 
 PEER = Path(__file__).with_name("nat_peer.py")
 SEEDS = {name: bytes([number]) * 32 for number, name in enumerate(("ann", "amy", "bob", "cid", "dan"), 1)}
+AWAY_S = 10.0
 MOVED_BYTES = 64 * 1024 * 1024
 
 
@@ -188,6 +189,15 @@ def test_a_relay_that_is_killed_costs_no_job(world: World) -> None:
     assert ended.wait(5.0)
     jobs += [world.embed(world.cid) for _ in range(4)]
     assert [path for path, _ in jobs] == ["relayed"] * 8
+
+
+def test_a_relay_that_is_away_for_ten_seconds_costs_no_job(world: World) -> None:
+    frozen = world.relay_process()
+    frozen.send_signal(signal.SIGSTOP)
+    threading.Timer(AWAY_S, frozen.send_signal, [signal.SIGCONT]).start()
+    path, took_s = world.embed(world.cid)
+    assert path == "relayed"
+    assert took_s < AWAY_S + 10.0
 
 
 def test_a_direct_path_that_goes_silent_costs_seconds(world: World) -> None:
