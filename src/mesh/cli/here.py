@@ -15,12 +15,14 @@ from mesh.errors import MeshError
 from mesh.ids import NetworkId
 
 if TYPE_CHECKING:
+    from mesh.cli.output import Out
     from mesh.protocol.links import JoinLink
     from mesh.sdk.client import Coordinator
     from mesh.sdk.home import Home
 
 Network = Annotated[str | None, typer.Option("--network", help="A network's id or name; needed only with several.")]
 _SPAN = re.compile(r"(\d{1,6})([smhd])")
+LOOPBACK = re.compile(r"https?://(127\.|localhost[:/]|\[::1\])")
 _SPAN_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -90,6 +92,14 @@ def coordinator(place: "Home") -> "Coordinator":
     if record.session is None and record.device is not None:
         return Coordinator(place.coordinator(), device_session(place))
     return Coordinator.of(place)
+
+
+def warn_if_unreachable(place: "Home", out: "Out") -> None:
+    """Say so when a link that was just made names this machine's loopback: elsewhere it leads nowhere."""
+    if LOOPBACK.match(place.coordinator().url):
+        out.note(
+            "\nThe coordinator is reachable from this machine alone. For others: mesh up --host 0.0.0.0, a new link."
+        )
 
 
 def network_of(place: "Home", client: "Coordinator", wanted: str | None) -> NetworkId:

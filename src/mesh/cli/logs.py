@@ -1,10 +1,25 @@
 """Where the programs' logs go: stderr, one JSON object per line; stdout is for the command's answer alone.
 
-Touches: stderr, global logging set-up of the process.
+Touches: stderr, a log file, global logging set-up of the process.
 """
 
 import logging
+import os
 import sys
+from pathlib import Path
+
+
+def of_children_to(path: Path) -> None:
+    """At a terminal, what this process's children log goes to a file; people see words only.
+
+    Where stderr is no terminal (a journal, a pipe) nothing changes. This process itself keeps its stderr.
+    """
+    if not sys.stderr.isatty():
+        return
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 2)
+    os.close(log)
 
 
 def to_stderr() -> None:

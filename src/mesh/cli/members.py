@@ -44,7 +44,9 @@ def invite(
         minted = client.do(calls.mint(here.network_of(place, client, network), terms))
     whom = foreign(name) if name else "them"
     steps = f"Send it to {whom}; it works for {expires}. They type:\n  mesh auth claim 'LINK' --name NAME"
-    Out(json).result({"link": minted.link, "token": minted.token_id}, f"{minted.link}\n\n{steps}")
+    out = Out(json)
+    out.result({"link": minted.link, "token": minted.token_id}, f"{minted.link}\n\n{steps}")
+    here.warn_if_unreachable(place, out)
 
 
 @app.command("list")

@@ -71,6 +71,7 @@ def embeddings(
             max_cost=None if max_cost is None else int(max_cost * CREDIT),
         )
         ran = perform(place, request, out, "embeddings")
+        name = "" if json else names_of(place).get(ran.device, ran.device)
     vectors = vectors_of(Payload(ran.manifest, ran.blobs))
     value = {
         "job": ran.job,
@@ -82,7 +83,7 @@ def embeddings(
         "attempts": ran.attempts,
         "embeddings": vectors,
     }
-    out.result(value, lambda: _show(payload.manifest["texts"], vectors, ran))
+    out.result(value, lambda: _show(payload.manifest["texts"], vectors, ran, name))
 
 
 def perform(place: "Home", request: Any, out: Out, title: str) -> "Ran":
@@ -104,16 +105,21 @@ def perform(place: "Home", request: Any, out: Out, title: str) -> "Ran":
 
 def _name_gates(place: "Home", error: MeshError, out: Out) -> None:
     """Where a job had nowhere to run: say which gate each device failed, by name."""
-    from mesh.sdk import control
-
     gates = error.facts.get("gates")
     if not isinstance(gates, list) or not gates:
         return
-    answer = control.ask(place.control_socket, control.GetPeers(), SILENCE_S_MAX)
-    names = {one.device: one.name for one in answer.peers} if isinstance(answer, control.Peers) else {}
+    names = names_of(place)
     for gate in gates:
         device = names.get(gate["device"], gate["device"])
         out.note(foreign(f"  {device}  {gate['gate']}: {gate.get('reason') or 'no'}"))
+
+
+def names_of(place: "Home") -> dict[str, str]:
+    """What the devices that the agent knows are called, by id."""
+    from mesh.sdk import control
+
+    answer = control.ask(place.control_socket, control.GetPeers(), SILENCE_S_MAX)
+    return {one.device: one.name for one in answer.peers} if isinstance(answer, control.Peers) else {}
 
 
 def routing(place: "Home", device: str | None, route: str) -> "Routing":
@@ -160,10 +166,10 @@ def lines_of(file: Path) -> list[str]:
     return [line for line in decoded.split("\n") if line.strip()]
 
 
-def _show(texts: list[str], vectors: list[list[float]], ran: "Ran") -> None:
+def _show(texts: list[str], vectors: list[list[float]], ran: "Ran", name: str) -> None:
     cost = f"{credits_text(ran.charge)} credits" if ran.charge else "nothing"
     print(f"{len(vectors)} vectors of {len(vectors[0])} numbers from {foreign(ran.model)}.")
-    print(f"Worked on by {foreign(ran.device)} ({ran.path}); it cost {cost}.")
+    print(f"Worked on by {foreign(name)} ({ran.path}); it cost {cost}.")
     if 1 < len(vectors) <= SIMILARITIES_MAX:
         print("How alike the texts are (1: the same meaning, 0: nothing in common):")
         rows = [

@@ -32,7 +32,11 @@ def up(
     json: Json = False,
 ) -> None:
     """Run this machine's agent in the foreground, until Ctrl-C or `mesh down`."""
+    from mesh.cli import logs
+
     out, place = Out(json), here.home()
+    place.ensure()
+    logs.of_children_to(place.agent_log)
     flags = [flag for flag, wanted in (("--only-ask", only_ask), ("--no-direct", not direct)) if wanted]
     with ExitStack() as stack:
         own = prepare(place, host, out, stack)
@@ -90,7 +94,8 @@ class Teller:
                 self._show = self.showing.enter_context(self._out.progress("model"))
             self._show(said["stage"], said["done"] / said["total"] if said["total"] else 0.0)
         elif said["event"] == "crashed":
-            self._out.note(f"The agent ended by itself (exit code {said['exit_code']}); it is started again.")
+            ended = f"The agent ended by itself (exit code {said['exit_code']}) and is started again."
+            self._out.note(f"{ended} Its log: {self._place.agent_log}")
 
     def _ready(self, said: dict[str, Any]) -> None:
         """For people. The gateway's key is not shown: journals keep what people see."""
@@ -106,6 +111,6 @@ def how_to_add(place: "Home") -> str:
     """How the next machine comes in: on loopback the coordinator must first be reachable for it."""
     url = place.coordinator().url
     steps = "mesh device invite     and there: mesh device join LINK --name NAME, then mesh up"
-    if "//127." in url or "//localhost" in url or "//[::1]" in url:
+    if here.LOOPBACK.match(url):
         return f"To add a machine: stop this, start it with `mesh up --host 0.0.0.0` on your LAN, then\n  {steps}"
     return f"To add a machine: {steps}"
