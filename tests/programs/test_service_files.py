@@ -1,15 +1,20 @@
 """Service files for three systems: each is read back by that system's own rules and says what it should."""
 
 import configparser
+import json
+import os
 import plistlib
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from mesh.cli.main import perform
 from mesh.cli.service_files import (
     TASK_SPACE,
     Service,
@@ -124,3 +129,39 @@ def test_the_steps_name_the_service() -> None:
     assert ("systemctl", "--user", "enable", "--now", "mesh.service") in enable_steps("linux", PLAIN, "/x")
     assert enable_steps("darwin", PLAIN, "/x.plist") == [("launchctl", "load", "-w", "/x.plist")]
     assert enable_steps("windows", PLAIN, "x.xml")[0][0] == "schtasks"
+
+
+def service(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+    code = perform(["service", *arguments, "--json"])
+    return code, json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="writes into the folder that Linux has for it")
+def test_a_service_is_written_and_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MESH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    code, value = service("install", "--no-start", "--as-root", capsys=capsys)
+    assert code == 0 and value["started"] is False
+    file = Path(value["file"])
+    assert file.parent == tmp_path / "settings" / "systemd" / "user"
+    unit = read_unit(file.read_text())["Service"]
+    command = shlex.split(unit["ExecStart"])
+    assert Path(command[0]).is_absolute() and command[-1] == "up"
+    assert unit["Environment"] == f'"MESH_HOME={tmp_path / "home"}"'
+    assert value["next"][-1] == f"systemctl --user enable --now {file.name}"
+    assert service("status", capsys=capsys)[1]["installed"] is True
+    assert service("uninstall", capsys=capsys)[1]["removed"] is True
+    assert not file.exists() and service("status", capsys=capsys)[1]["installed"] is False
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be refused as root")
+def test_root_is_refused_unless_it_insists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MESH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    code, value = service("install", capsys=capsys)
+    assert code == 2 and value["error"]["code"] == "service.root"
+    assert not (tmp_path / "settings").exists()

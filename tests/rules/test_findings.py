@@ -92,6 +92,7 @@ def test_a_healthy_device_has_no_warning() -> None:
     [
         ("unreachable", "coordinator.unreachable"),
         ("wrong_certificate", "coordinator.wrong_certificate"),
+        ("untrusted", "coordinator.untrusted"),
         ("other_key", "coordinator.other_key"),
         ("odd_answer", "coordinator.odd_answer"),
     ],

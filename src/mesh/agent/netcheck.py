@@ -159,8 +159,17 @@ async def _coordinator(record: CoordinatorRecord) -> facts.CoordinatorFacts:
             return await _about(record, found)
     except WrongCertificate:
         return msgspec.structs.replace(found, failure="wrong_certificate")
-    except (TimeoutError, OSError, httpx2.HTTPError):
-        return msgspec.structs.replace(found, failure="unreachable")
+    except (TimeoutError, OSError, ValueError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+        return msgspec.structs.replace(found, failure="untrusted" if _untrusted(error) else "unreachable")
+
+
+def _untrusted(error: BaseException | None) -> bool:
+    """Whether what failed at the bottom is that nobody vouches for the certificate."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 async def _about(record: CoordinatorRecord, found: facts.CoordinatorFacts) -> facts.CoordinatorFacts:
@@ -239,8 +248,10 @@ async def _ping_relay(url: str) -> float | None:
 
 
 async def _heard(ask: Callable[[], Awaitable[dict[str, str]]]) -> dict[str, str]:
-    async with asyncio.timeout(PART_S + 1):  # the question has its own limit below this
-        return await ask()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PART_S + 1):  # the question has its own limit below this
+            return await ask()
+    return {}
 
 
 # --- ways to ask ------------------------------------------------------------------------------------------------------
@@ -278,7 +289,7 @@ async def in_thread(work: Callable[[], T]) -> T:
         result, error = None, None
         try:
             result = work()
-        except (OSError, MeshError) as raised:
+        except (OSError, MeshError, ValueError) as raised:  # ValueError: a host name that cannot be one
             error = raised
         with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(settle, result, error)

@@ -77,9 +77,12 @@ def uninstall(json: Json = False) -> None:
     steps = service_files.disable_steps(system, service, str(path))
     was, stopped = path.exists(), False
     if was and _can_run(system):
-        _run_steps(steps)
-        stopped = True
+        with suppress(StepFailed):  # the file goes all the same; it is then said how to stop what runs
+            _run_steps(steps)
+            stopped = True
     path.unlink(missing_ok=True)
+    if stopped:
+        _systemctl("daemon-reload")
     value = {"service": service.name, "removed": was, "stopped": stopped}
     if not was:
         out.result(value, "No service was installed for this home.")

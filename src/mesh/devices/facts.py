@@ -15,7 +15,7 @@ from mesh.protocol.values import Isolation
 AddressClass = Literal["loopback", "private", "shared", "public", "name"]
 """Where an address counts: this machine, its own network, behind its provider's address translation (100.64.0.0/10),
 the whole world; ``name``: a host name that was not resolved."""
-ReachFailure = Literal["unreachable", "wrong_certificate", "other_key", "odd_answer"]
+ReachFailure = Literal["unreachable", "wrong_certificate", "untrusted", "other_key", "odd_answer"]
 FilesState = Literal["good", "missing", "damaged", "unread"]
 EngineState = Literal["warm", "started", "failed", "untried"]
 GatewayState = Literal["none", "answers", "silent", "free", "taken"]

@@ -76,6 +76,13 @@ def _not_reached(facts: CoordinatorFacts) -> Finding:
             f"What answers at {facts.url} shows another certificate than the one that your link pinned.",
             "Do not go on. Ask the admin whether the coordinator was set up anew; if so, join with a new link.",
         )
+    if facts.failure == "untrusted":
+        return Finding(
+            "coordinator.untrusted",
+            "problem",
+            f"The certificate at {facts.url} is not trusted: expired, for another name, or from nobody known.",
+            "Look at this machine's clock, then have the coordinator's admin renew the certificate of its proxy.",
+        )
     if facts.failure == "other_key":
         return Finding(
             "coordinator.other_key",

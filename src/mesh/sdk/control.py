@@ -259,6 +259,8 @@ def stream(path: Path, request: Request, timeout_s: float) -> Iterator[AnyAnswer
     ``timeout_s`` bounds the silence between two lines. A ``Refusal`` is raised as the error it carries. Raises
     AgentAway, ControlBroken.
     """
+    if not hasattr(socket, "AF_UNIX"):
+        raise AgentAway("No agent can run on this system yet: it needs Unix sockets.")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(CONNECT_S)
         try:
