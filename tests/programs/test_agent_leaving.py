@@ -80,8 +80,8 @@ async def test_a_removal_travels_between_peers_and_no_restart_undoes_it(tmp_path
         await second.stop()
         await removed(town, ann, leaving)
         await ended(leaving)
-        epoch = first.agent.parts.membership.epoch
         await until(lambda: not first.agent.parts.membership.known(key))
+        epoch = first.agent.parts.membership.epoch
         await town.away()
         await second.start()
         membership = second.agent.parts.membership

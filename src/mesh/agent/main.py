@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import json
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -110,10 +111,12 @@ class Agent:
     def __init__(self, parts: Parts, offering: Offering, transport: Transport, options: Options) -> None:
         self.parts = parts
         self.engines: Pool
+        self.record: HomeRecord
         self.offering = offering
         self.transport = transport
         self.options = options
         self.installation = 0
+        self.start = secrets.token_hex(8)
         self.reach = Reach(transport, parts.membership, observe=options.direct)
         self.reach.on_change = self._tell_reach
 
@@ -153,7 +156,7 @@ class Agent:
         coordination.on_drain = lambda resume: myself.want("ready" if resume else "draining")
         parts = Parts(membership, myself, coordination, sessions, planner, requester, worker, outbox, store)
         agent = cls(parts, offering, transport, options)
-        agent.engines = engines
+        agent.engines, agent.record = engines, record
         agent.installation = await store.advance("installation", 1) + 1
         coordination.hello = agent.hello
         return agent
@@ -164,7 +167,7 @@ class Agent:
         desk = Desk(parts, started_ms=parts.membership.clock.now_ms(), stop=stop.set)
         desk.reach = self.reach
         desk.check_network = lambda: netcheck.measure(
-            netcheck.inside(home.read(), parts.membership, parts.coordination, self.reach)
+            netcheck.inside(self.record, parts.membership, parts.coordination, self.reach)
         )
         async with asyncio.TaskGroup() as group:
             parts.requester.spawn = parts.worker.spawn = group.create_task
@@ -197,6 +200,7 @@ class Agent:
         return link.Hello(
             software=__version__,
             installation=self.installation,
+            start=self.start,
             capability=self.parts.myself.capability(),
             epoch=self.parts.membership.epoch,
             relay=self.reach.relay,

@@ -24,6 +24,12 @@ def invite(
     uses: Annotated[int, typer.Option("--uses", min=1, help="How many devices may use it.")] = 1,
     expires: Annotated[str, typer.Option("--expires", help="How long it works: 30m, 1h, 7d.")] = "1h",
     approve: Annotated[bool, typer.Option("--approve", help="Devices wait for an admin's approval.")] = False,
+    ephemeral: Annotated[
+        bool, typer.Option("--ephemeral", help="Devices are removed by themselves after 30 minutes offline.")
+    ] = False,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="What its devices are for; repeat it for several.")
+    ] = None,
     network: here.Network = None,
     json: Json = False,
 ) -> None:
@@ -33,11 +39,20 @@ def invite(
 
     place = here.home()
     count = USES_MAX if reusable else uses
-    terms = calls.TokenTerms("device", uses=count, expires_s=here.span_s(expires), approve=approve)
+    terms = calls.TokenTerms(
+        "device",
+        uses=count,
+        expires_s=here.span_s(expires),
+        approve=approve,
+        tags=tuple(tag or ()),
+        ephemeral=ephemeral,
+    )
     with here.coordinator(place) as client:
         minted = client.do(calls.mint(here.network_of(place, client, network), terms))
     people = f"{minted.link}\n\nOn the new machine, within {expires}:\n  mesh device join 'LINK' --name NAME\n  mesh up"
-    Out(json).result({"link": minted.link, "token": minted.token_id}, people)
+    out = Out(json)
+    out.result({"link": minted.link, "token": minted.token_id}, people)
+    here.warn_if_unreachable(place, out)
 
 
 @app.command()
@@ -66,10 +81,17 @@ def list_(network: here.Network = None, json: Json = False) -> None:
         found, people = client.do(calls.devices(meant)), client.do(calls.members(meant))
     names = {one.member: one.name for one in people.members}
     rows = [
-        (one.name, one.state, "" if one.tier is None else str(one.tier), names.get(one.owner, one.owner), one.device)
+        (
+            one.name,
+            f"{one.state} ({one.held})" if one.held else one.state,
+            "" if one.tier is None else str(one.tier),
+            names.get(one.owner, one.owner),
+            " ".join((*one.tags, *(["(ephemeral)"] if one.ephemeral else []))),
+            one.device,
+        )
         for one in found.devices
     ]
-    shown = ("name", "state", "#tier", "owner", "id")
+    shown = ("name", "state", "#tier", "owner", "tags", "id")
     Out(json).result(found, lambda: table(shown, rows, empty="None. Next: mesh device invite"))
 
 

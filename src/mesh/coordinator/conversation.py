@@ -16,6 +16,7 @@ from mesh.coordinator.relays import Relays
 from mesh.coordinator.reports import Reports
 from mesh.coordinator.snapshot import Seen
 from mesh.devices.capability import check
+from mesh.devices.copies import COPIED, WORD_LENGTH_MAX, CopiedHome, Start
 from mesh.errors import MeshError
 from mesh.ids import PermitId
 from mesh.protocol import link
@@ -24,6 +25,8 @@ from mesh.protocol.link import Beat, BeatAnswer, CancelJob, Close, Hello, Permit
 ADDRESSES_KEPT = 16
 """What one device may name of itself; more is noise, and it is filtered before anybody is told."""
 URL_LENGTH_MAX = 255
+COUNT_MAX = 2**53 - 1
+"""Starts of a home: what fits a database and every JSON reader."""
 
 log = structlog.get_logger()
 
@@ -109,14 +112,31 @@ class Conversations:
             raise NotHere
         await self.relays.said(fresh.device, message.relay, message.observer)
 
+    async def _started(self, fresh: Link, seen: Seen, hello: Hello) -> None:
+        """Notice copied and restored homes; a held device hears so each time it comes. Relays keep no such count."""
+        start = Start(max(0, min(hello.installation, COUNT_MAX)), hello.start[:WORD_LENGTH_MAX])
+        if seen.kept.standing == "active" and start != seen.kept.started:
+            moment = self._parts.moment()
+            kept, changed = await self._parts.database.write(device_acts.started, seen.kept.id, start, moment)
+            if changed is not None:
+                log.warning("device.copied", device=kept.id, installation=start.installation)
+                await self.news.device_held(kept, changed)
+            elif self._parts.snapshot.device(kept.id) is seen:
+                seen.kept = seen.kept._replace(started=kept.started)
+        if seen.kept.held == COPIED:
+            fresh.say(Problem(CopiedHome().wire()))
+
     async def _greeted(self, fresh: Link, seen: Seen, hello: Hello) -> None:
         """A device says what it is; with its first word it also hears which permits it must close."""
         seen.relay = hello.relay if hello.relay and len(hello.relay) <= URL_LENGTH_MAX else None
         seen.addresses = hello.addresses[:ADDRESSES_KEPT]
         seen.attested = self.relays.attested(hello.observed, seen.kept.key, self._parts.now_ms())
-        if hello.capability is not None and hello.capability != seen.kept.capability:
+        news = hello.capability is not None and hello.capability != seen.kept.capability
+        if hello.capability is not None and news:
             check(hello.capability)
             seen.kept = seen.kept._replace(capability=hello.capability)
+        await self._started(fresh, seen, hello)
+        if hello.capability is not None and news:
             await self._parts.database.write(device_acts.report_capability, seen.kept.id, hello.capability)
         self.news.own_device_changed(seen)
         for permit in await self._parts.database.read(unanswered_closes, seen.kept.id):

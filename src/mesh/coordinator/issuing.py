@@ -41,6 +41,7 @@ def certify(device: Device, seed: bytes, *, serial: int, epoch: int, now_ms: int
         epoch=epoch,
         issued_ms=now_ms,
         expires_ms=expires_ms,
+        tags=device.tags,
     )
     return Issued(signed.sign(paper, seed), expires_ms)
 
@@ -51,10 +52,10 @@ def is_half_over(issued: Issued, now_ms: int) -> bool:
 
 
 def revoked_keys(store: Store, network: Network, *, now_ms: int) -> tuple[DeviceKey, ...]:
-    """Keys whose devices were removed lately, but for those that came back and were approved."""
+    """Keys whose devices were removed lately or are held, but for those that came back and were approved."""
     removed = devices.removed_keys(store, network.id, since_ms=now_ms - int(REVOKED_KEPT_S * 1000))
     back = {device.key for key in removed for device in devices.of_key(store, network.id, key) if _counts(device)}
-    return tuple(sorted(set(removed) - back))
+    return tuple(sorted((set(removed) - back) | set(devices.held_keys(store, network.id))))
 
 
 def state(

@@ -84,11 +84,24 @@ class News:
     async def device_removed(self, device: Device, network: Network) -> None:
         """A device is out: its link ends, relays drop its key, all others get the new State."""
         self._parts.snapshot.drop_device(device.id)
-        self._parts.snapshot.put_network(network)
         own = self._live.of(device.id)
         if own is not None:
             own.say(Removed(REMOVED))
             own.end()
+        await self._no_more(device, network)
+
+    async def device_held(self, device: Device, network: Network) -> None:
+        """A device counts for nobody until an admin approves; its link stays, so that it hears of that."""
+        seen = self._parts.snapshot.device(device.id)
+        if seen is None:
+            return  # it was removed meanwhile
+        seen.kept = seen.kept._replace(standing=device.standing, held=device.held)
+        seen.certificate = None
+        await self._no_more(device, network)
+
+    async def _no_more(self, device: Device, network: Network) -> None:
+        """Relays drop a device's key, all other devices get the new State and forget it."""
+        self._parts.snapshot.put_network(network)
         self._admissions.changed(device.key)
         await self._new_state(network)
         for link in self._members(network.id):

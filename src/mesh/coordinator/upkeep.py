@@ -16,6 +16,7 @@ from mesh.coordinator.parts import Parts
 from mesh.coordinator.reports import Reports
 from mesh.coordinator.snapshot import SEEN_EVERY_S, Seen
 from mesh.coordinator.store import devices, requests
+from mesh.devices.presence import has_left
 from mesh.errors import MeshError
 from mesh.ids import DeviceId
 
@@ -59,6 +60,7 @@ class Upkeep:
             self._reports.perform(swept.effects)
             more = swept.more
         await self._renew()
+        await self._let_go()
         if write_seen:
             await self.write_seen()
             await parts.database.write(requests.prune, before_ms=parts.now_ms() - int(KEPT_S * 1000))
@@ -81,6 +83,21 @@ class Upkeep:
                 renewed = await self._parts.database.write(device_acts.renew, seen.kept.id, issue, self._parts.moment())
                 if renewed is not None:
                     self._news.certificate_renewed(*renewed)
+
+    async def _let_go(self) -> None:
+        """Ephemeral devices that stayed away are removed; after a start of ours all have their time anew."""
+        parts, now_ms = self._parts, self._parts.now_ms()
+        for seen in parts.snapshot.everywhere():
+            if has_left(
+                seen.kept.leaves_after_s,
+                last_here_ms=max(seen.last_beat_ms or 0, seen.kept.joined_ms, parts.snapshot.started_ms),
+                now_ms=now_ms,
+                linked=seen.linked,
+            ):
+                gone = await parts.database.write(device_acts.leave, seen.kept.id, parts.moment())
+                if gone is not None:
+                    log.info("device.left", device=seen.kept.id)
+                    await self._news.device_removed(*gone)
 
     def _is_due(self, seen: Seen) -> bool:
         return seen.certificate is None or issuing.is_half_over(seen.certificate, self._parts.now_ms())

@@ -31,3 +31,8 @@ def seen_state(
     else:
         fresh = linked and now_ms - last_beat_ms <= OFFLINE_AFTER_S * 1000
     return reported if fresh else "offline"
+
+
+def has_left(leaves_after_s: int | None, *, last_here_ms: int, now_ms: int, linked: bool) -> bool:
+    """Whether an ephemeral device was away so long that it is removed by itself; others never are (None)."""
+    return leaves_after_s is not None and not linked and now_ms - last_here_ms > leaves_after_s * 1000

@@ -6,12 +6,13 @@ does what the token is for, so that a failed join costs no use and two joins at 
 Touches: nothing.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
 from mesh.errors import MeshError
-from mesh.ids import MemberId, NetworkId, TokenId
+from mesh.ids import MemberId, NetworkId, TokenId, is_name
 from mesh.protocol.values import Role
 
 Purpose = Literal["claim", "member", "device", "relay"]
@@ -68,6 +69,19 @@ class TermsRefused(MeshError):
     kind = "invalid"
 
 
+EPHEMERAL_S = 30 * 60
+"""An ephemeral device is removed after this long offline: longer than a restart or a tunnel, short for a name in lists."""
+TAGS_MAX = 8
+"""Tags ride in every certificate; eight say what a machine is for."""
+
+
+class BadTag(MeshError):
+    """A device has at most 8 tags, each 1 to 63 of a-z, 0-9 and hyphens inside. Choose other tags."""
+
+    code = "token.bad_tag"
+    kind = "invalid"
+
+
 class JoinToken(msgspec.Struct, frozen=True):
     """A way in. ``maker`` owns the devices that join by it; ``approved`` False leaves them pending."""
 
@@ -82,12 +96,23 @@ class JoinToken(msgspec.Struct, frozen=True):
     name: str = ""
     approved: bool = True
     revoked: bool = False
+    tags: tuple[str, ...] = ()
+    leaves_after_s: int | None = None
+    """Its devices are removed by themselves after so long offline (*ephemeral*); None: they stay."""
 
 
 def check_terms(*, uses: int, life_s: float) -> None:
     """Refuse terms of a new token outside of the limits. Raises TermsRefused."""
     if not (1 <= uses <= USES_MAX and 1 <= life_s <= LIFE_S_MAX):
         raise TermsRefused(uses=uses, expires_s=life_s)
+
+
+def tags_of(texts: Iterable[str]) -> tuple[str, ...]:
+    """Tags, sorted and each once. Raises BadTag."""
+    tags = tuple(sorted(set(texts)))
+    if len(tags) > TAGS_MAX or not all(is_name(tag) for tag in tags):
+        raise BadTag
+    return tags
 
 
 def redeem(token: JoinToken | None, *, purpose: Purpose, now_ms: int) -> JoinToken:

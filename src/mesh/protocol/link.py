@@ -189,7 +189,8 @@ class Prove(Message, frozen=True):
 class Hello(Message, frozen=True):
     """What the device is and runs. Sent once after Welcome, and again whenever it changes.
 
-    ``installation`` grows at each start of the agent: a lower number than before is a restored or copied home.
+    ``installation`` grows at each start of the agent, ``start`` is a random word of that start: a lower number than
+    before, or the same number with another word, is a restored or copied home.
     """
 
     software: str
@@ -204,6 +205,7 @@ class Hello(Message, frozen=True):
     """Signed ``Observed`` papers, one per observer: only these make a public address one that others may try."""
     observer: str | None = None
     """Of a relay: where it observes addresses (UDP host:port)."""
+    start: str = ""
 
 
 class Beat(Message, frozen=True):

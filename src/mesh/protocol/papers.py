@@ -36,6 +36,8 @@ class Certificate(Paper, frozen=True, kw_only=True):
     expires_ms: int
     admission: str | None = None
     """An admission signed by an admin's device, where there is one."""
+    tags: tuple[str, ...] = ()
+    """What the link by which it joined says it is for."""
 
 
 class NetworkKey(msgspec.Struct, frozen=True):

@@ -55,6 +55,8 @@ class Token(Answer, frozen=True):
     used: int
     expires_ms: int
     name: str = ""
+    tags: tuple[str, ...] = ()
+    ephemeral: bool = False
 
 
 class Tokens(Answer, frozen=True):
@@ -89,7 +91,7 @@ class Networks(Answer, frozen=True):
 
 
 class Device(Answer, frozen=True):
-    """A device as its network shows it."""
+    """A device as its network shows it. ``held``: why it was put back to pending (``copied``)."""
 
     device: DeviceId
     name: str
@@ -97,6 +99,9 @@ class Device(Answer, frozen=True):
     state: DeviceState
     tier: int | None = None
     last_seen_ms: int | None = None
+    tags: tuple[str, ...] = ()
+    ephemeral: bool = False
+    held: str | None = None
 
 
 class Devices(Answer, frozen=True):

@@ -33,7 +33,10 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
 
 
 class TokenTerms(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a join link allows: for whom, how often, how long (seconds), and whether an admin must still approve."""
+    """What a join link allows: for whom, how often, how long (seconds), and whether an admin must still approve.
+
+    Devices that come by it have its ``tags``; ``ephemeral`` ones are removed by themselves after half an hour offline.
+    """
 
     purpose: Purpose
     uses: int = 1
@@ -41,6 +44,8 @@ class TokenTerms(msgspec.Struct, frozen=True, omit_defaults=True):
     approve: bool = False
     role: Role | None = None
     name: str | None = None
+    tags: tuple[str, ...] = ()
+    ephemeral: bool = False
 
 
 def _network(network: NetworkId, *rest: str) -> str:
@@ -79,7 +84,11 @@ def networks() -> Call[answers.Networks]:
 def mint(network: NetworkId, terms: TokenTerms) -> Call[answers.Minted]:
     """Make a join link."""
     body = {"uses": terms.uses, "expires_s": terms.expires_s, "approve": terms.approve, "purpose": terms.purpose}
-    extra = {key: value for key, value in {"role": terms.role, "name": terms.name}.items() if value is not None}
+    extra: dict[str, Any] = {
+        key: value for key, value in {"role": terms.role, "name": terms.name}.items() if value is not None
+    }
+    if terms.tags or terms.ephemeral:  # older coordinators know neither
+        extra |= {"tags": list(terms.tags), "ephemeral": terms.ephemeral}
     return Call("POST", _network(network, "tokens"), answers.Minted, {**body, **extra})
 
 

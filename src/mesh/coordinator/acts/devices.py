@@ -9,6 +9,7 @@ from mesh.coordinator.store import devices, networks, people
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.devices import Device, Issued
 from mesh.coordinator.store.networks import Network
+from mesh.devices.copies import COPIED, Start, is_copy
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, MemberId, NetworkId
 from mesh.networks.membership import Permission, require
@@ -25,15 +26,20 @@ class DeviceUnknown(MeshError):
 def approve(
     store: Store, network: NetworkId, device: DeviceId, *, by: MemberId, issue: Issue, moment: Moment
 ) -> Joined:
-    """An admin lets a pending device in; a device that is in already stays as it is. Raises DeviceUnknown."""
+    """An admin lets a pending device in; a device that is in already stays as it is. Raises DeviceUnknown.
+
+    A device that was held starts anew: whichever of its copies is on the link from now on is the one that counts.
+    """
     kept = _in_network(store, network, device)
     found = networks.get(store, network)
     assert found is not None
     if not devices.approve(store, device, by=by, now_ms=moment.now_ms):
         return Joined(kept, found, devices.certificate(store, device))
-    if any(other.removed_ms is not None for other in devices.of_key(store, network, kept.key)):
+    if kept.held is not None:
+        devices.set_started(store, device, Start())
+    if kept.held is not None or any(other.removed_ms is not None for other in devices.of_key(store, network, kept.key)):
         found = found._replace(epoch=networks.next_epoch(store, network))  # its key leaves the list of revoked ones
-    kept = kept._replace(standing="active")
+    kept = kept._replace(standing="active", held=None, started=Start() if kept.held else kept.started)
     return Joined(kept, found, certify(store, kept, found, issue, moment))
 
 
@@ -56,6 +62,35 @@ def take_out(store: Store, device: DeviceId, moment: Moment) -> None:
     """End a device, its certificates and its sessions; the caller has looked at who asks, and raises the epoch."""
     devices.remove(store, device, now_ms=moment.now_ms)
     people.end_device_sessions(store, device, now_ms=moment.now_ms)
+
+
+def leave(store: Store, device: DeviceId, moment: Moment) -> tuple[Device, Network] | None:
+    """An ephemeral device was away for long: it is taken out. None where it is out already."""
+    kept = devices.get(store, device)
+    if kept is None or kept.removed_ms is not None:
+        return None
+    take_out(store, device, moment)
+    networks.next_epoch(store, kept.network)
+    found = networks.get(store, kept.network)
+    return None if found is None else (kept, found)
+
+
+def started(store: Store, device: DeviceId, start: Start, moment: Moment) -> tuple[Device, Network | None]:
+    """A device says which start of its home speaks; one that cannot be the known home's is held until approved.
+
+    Returns the device as it is now, and its network if that changed because of it. Raises DeviceUnknown.
+    """
+    kept = devices.get(store, device)
+    if kept is None or kept.removed_ms is not None:
+        raise DeviceUnknown
+    if not is_copy(kept.started, start):
+        devices.set_started(store, device, start)
+        return kept._replace(started=start), None
+    if not devices.hold(store, device, why=COPIED, now_ms=moment.now_ms):
+        return kept, None
+    people.end_device_sessions(store, device, now_ms=moment.now_ms)
+    networks.next_epoch(store, kept.network)
+    return kept._replace(standing="pending", held=COPIED), networks.get(store, kept.network)
 
 
 def renew(store: Store, device: DeviceId, issue: Issue, moment: Moment) -> tuple[Device, Issued] | None:

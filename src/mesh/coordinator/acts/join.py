@@ -103,4 +103,7 @@ def _new_device(store: Store, asked: Asked, token: JoinToken, *, approved: bool,
         token=token.id,
         seen_ms=None,
         removed_ms=None,
+        joined_ms=moment.now_ms,
+        tags=token.tags,
+        leaves_after_s=token.leaves_after_s,
     )

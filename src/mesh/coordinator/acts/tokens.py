@@ -10,12 +10,15 @@ from mesh.coordinator.store import tokens
 from mesh.coordinator.store.connection import Store
 from mesh.ids import MemberId, NetworkId, TokenId
 from mesh.networks.names import machine_name, person_name
-from mesh.networks.tokens import JoinToken, Purpose, TokenUnknown, check_terms
+from mesh.networks.tokens import EPHEMERAL_S, JoinToken, Purpose, TokenUnknown, check_terms, tags_of
 from mesh.protocol.values import Role
 
 
 class Terms(NamedTuple):
-    """What a link allows: for whom, how often, for how many seconds, and whether an admin must still approve."""
+    """What a link allows: for whom, how often, for how many seconds, and whether an admin must still approve.
+
+    ``tags`` are kept on the devices that come by it; ``ephemeral`` ones go by themselves once offline for long.
+    """
 
     purpose: Purpose
     role: Role
@@ -23,12 +26,14 @@ class Terms(NamedTuple):
     uses: int
     life_s: float
     approve: bool
+    tags: tuple[str, ...] = ()
+    ephemeral: bool = False
 
 
 def make(
     store: Store, terms: Terms, *, network: NetworkId, maker: MemberId, secret_hash: str, moment: Moment
 ) -> JoinToken:
-    """A new link. Raises TermsRefused, BadName."""
+    """A new link. Raises TermsRefused, BadName, BadTag."""
     check_terms(uses=terms.uses, life_s=terms.life_s)
     if terms.name:
         (person_name if terms.purpose == "member" else machine_name)(terms.name)
@@ -42,6 +47,8 @@ def make(
         role=terms.role,
         name=terms.name,
         approved=not terms.approve,
+        tags=tags_of(terms.tags),
+        leaves_after_s=EPHEMERAL_S if terms.ephemeral else None,
     )
     tokens.add(store, token, secret_hash=secret_hash, now_ms=moment.now_ms)
     return token

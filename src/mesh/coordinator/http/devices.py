@@ -32,6 +32,9 @@ async def listing(network: str, request: Request) -> Response:
             state=snapshot.state(seen, now_ms),
             tier=None if seen.kept.capability is None else seen.kept.capability.tier,
             last_seen_ms=seen.last_beat_ms or seen.kept.seen_ms,
+            tags=seen.kept.tags,
+            ephemeral=seen.kept.leaves_after_s is not None,
+            held=seen.kept.held,
         )
         for seen in snapshot.devices(NetworkId(network))
         if caller.role != "guest" or seen.kept.standing == "active" or seen.kept.owner == caller.member

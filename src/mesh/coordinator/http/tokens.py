@@ -34,6 +34,8 @@ class TokenBody(BaseModel):
     uses: int = 1
     expires_s: float = LIFE_S_DEFAULT
     approve: bool = False
+    tags: list[str] = Field(default_factory=list, max_length=64)
+    ephemeral: bool = False
 
 
 @router.post("/v1/networks/{network}/tokens", dependencies=[needs("devices.invite")])
@@ -45,7 +47,16 @@ async def mint(network: str, body: TokenBody, request: Request) -> Response:
     if body.purpose == "relay" and not caller.operator:
         raise NotOperator  # a relay serves every network of the installation
     link = desk.parts.new_link()
-    terms = Terms(body.purpose, body.role, body.name, body.uses, body.expires_s, body.approve)
+    terms = Terms(
+        body.purpose,
+        body.role,
+        body.name,
+        body.uses,
+        body.expires_s,
+        body.approve,
+        tuple(body.tags),
+        body.ephemeral,
+    )
 
     def act(store: Store, moment: Moment) -> tuple[Minted, None]:
         token = acts.make(
@@ -99,4 +110,14 @@ def _shown(token: JoinToken, now_ms: int) -> Token:
         state = "used"
     elif now_ms >= token.expires_ms:
         state = "expired"
-    return Token(token.id, token.purpose, state, token.uses_max, token.uses, token.expires_ms, token.name)
+    return Token(
+        token.id,
+        token.purpose,
+        state,
+        token.uses_max,
+        token.uses,
+        token.expires_ms,
+        token.name,
+        token.tags,
+        token.leaves_after_s is not None,
+    )

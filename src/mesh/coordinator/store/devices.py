@@ -10,6 +10,7 @@ from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.schema.devices import certificates, device_keys, devices
+from mesh.devices.copies import Start
 from mesh.ids import DeviceId, DeviceKey, MemberId, NetworkId, TokenId
 from mesh.protocol.values import Capability
 
@@ -26,6 +27,12 @@ _COLUMNS = (
     devices.c.token,
     devices.c.seen_ms,
     devices.c.removed_ms,
+    devices.c.joined_ms,
+    devices.c.tags,
+    devices.c.leaves_after_s,
+    devices.c.installation,
+    devices.c.start,
+    devices.c.held,
 )
 _with_key = (
     select(*_COLUMNS)
@@ -43,7 +50,22 @@ _add_key = insert(device_keys)
 _approve = (
     update(devices)
     .where(devices.c.id == bindparam("which"), devices.c.state == "pending")
-    .values(state="active", approved_by=bindparam("by"), approved_ms=bindparam("now"))
+    .values(
+        state="active",
+        held=None,
+        approved_by=bindparam("by"),
+        approved_ms=bindparam("now"),
+    )
+)
+_hold = (
+    update(devices)
+    .where(devices.c.id == bindparam("which"), devices.c.state == "active")
+    .values(state="pending", held=bindparam("why"))
+)
+_started = (
+    update(devices)
+    .where(devices.c.id == bindparam("which"))
+    .values(installation=bindparam("count"), start=bindparam("word"))
 )
 _remove = (
     update(devices)
@@ -58,6 +80,14 @@ _removed_since = (
     .where(devices.c.network == bindparam("network"), devices.c.removed_ms > bindparam("since"))
     .order_by(device_keys.c.key)
 )
+_held = (
+    select(device_keys.c.key)
+    .join(devices, devices.c.id == device_keys.c.device)
+    .where(
+        devices.c.network == bindparam("network"), devices.c.held.is_not(None), devices.c.removed_ms.is_(None),
+        device_keys.c.valid_to_ms.is_(None),
+    )
+)  # fmt: skip
 _certify = insert(certificates)
 _count = select(func.count()).where(certificates.c.network == bindparam("network"))
 _certificate = (
@@ -86,6 +116,11 @@ class Device(NamedTuple):
     token: TokenId | None
     seen_ms: int | None
     removed_ms: int | None
+    joined_ms: int = 0
+    tags: tuple[str, ...] = ()
+    leaves_after_s: int | None = None
+    started: Start = Start()
+    held: str | None = None
 
 
 class Issued(NamedTuple):
@@ -128,6 +163,8 @@ def add(store: Store, device: Device, *, approved_by: MemberId | None, now_ms: i
             "state": device.standing,
             "capability": msgspec.to_builtins(device.capability),
             "token": device.token,
+            "tags": list(device.tags),
+            "leaves_after_s": device.leaves_after_s,
             "approved_by": approved_by,
             "approved_ms": now_ms if approved_by else None,
             "joined_ms": now_ms,
@@ -145,6 +182,22 @@ def remove(store: Store, device: DeviceId, *, now_ms: int) -> bool:
     """Take a device out, with its certificates; False where it was out already."""
     store.run(_revoke_certificates, {"which": device, "now": now_ms})
     return store.run(_remove, {"which": device, "now": now_ms}) == 1
+
+
+def hold(store: Store, device: DeviceId, *, why: str, now_ms: int) -> bool:
+    """Put a device back to pending and end its certificates; False where it was not active."""
+    store.run(_revoke_certificates, {"which": device, "now": now_ms})
+    return store.run(_hold, {"which": device, "why": why}) == 1
+
+
+def set_started(store: Store, device: DeviceId, start: Start) -> None:
+    """The newest start of a device's home."""
+    store.run(_started, {"which": device, "count": start.installation, "word": start.word})
+
+
+def held_keys(store: Store, network: NetworkId) -> list[DeviceKey]:
+    """Keys of devices that were put back to pending: they count for nobody until an admin approves."""
+    return [row[0] for row in store.rows(_held, {"network": network})]
 
 
 def set_capability(store: Store, device: DeviceId, capability: Capability) -> None:
@@ -196,5 +249,19 @@ def certificate(store: Store, device: DeviceId) -> Issued | None:
 def _device(row: Row[Any]) -> Device:
     capability = None if row.capability is None else msgspec.convert(row.capability, Capability)
     return Device(
-        row.id, row.network, row.owner, row.name, row.key, row.state, capability, row.token, row.seen_ms, row.removed_ms
+        id=row.id,
+        network=row.network,
+        owner=row.owner,
+        name=row.name,
+        key=row.key,
+        standing=row.state,
+        capability=capability,
+        token=row.token,
+        seen_ms=row.seen_ms,
+        removed_ms=row.removed_ms,
+        joined_ms=row.joined_ms,
+        tags=tuple(row.tags),
+        leaves_after_s=row.leaves_after_s,
+        started=Start(row.installation, row.start),
+        held=row.held,
     )

@@ -24,6 +24,8 @@ _COLUMNS = (
     join_tokens.c.name,
     join_tokens.c.approve,
     join_tokens.c.revoked_ms,
+    join_tokens.c.tags,
+    join_tokens.c.leaves_after_s,
 )
 _add = insert(join_tokens)
 _by_secret = select(*_COLUMNS).where(join_tokens.c.secret_hash == bindparam("secret_hash"))
@@ -69,6 +71,8 @@ def add(store: Store, token: JoinToken, *, secret_hash: str, now_ms: int) -> Non
             "role": token.role,
             "name": token.name,
             "approve": not token.approved,
+            "tags": list(token.tags),
+            "leaves_after_s": token.leaves_after_s,
             "uses_max": token.uses_max,
             "uses_left": token.uses_max - token.uses,
             "created_by": token.maker,
@@ -125,4 +129,6 @@ def _token(row: Row[Any]) -> JoinToken:
         name=row.name or "",
         approved=not row.approve,
         revoked=row.revoked_ms is not None,
+        tags=tuple(row.tags),
+        leaves_after_s=row.leaves_after_s,
     )

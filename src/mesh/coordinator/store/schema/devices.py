@@ -3,7 +3,7 @@
 Touches: database (describes its tables).
 """
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, String, Table, Text, text
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, Text, text
 
 from mesh.coordinator.store.schema.columns import DOCUMENT, ID, KEY, METADATA, NAME, WHOLE, WORD, time_ms
 
@@ -17,6 +17,11 @@ devices = Table(
     Column("state", WORD, nullable=False, server_default="active"),
     Column("capability", DOCUMENT),
     Column("token", ID, ForeignKey("join_tokens.id")),
+    Column("tags", DOCUMENT, nullable=False, server_default=text("'[]'")),
+    Column("leaves_after_s", Integer),
+    Column("installation", WHOLE, nullable=False, server_default=text("0")),
+    Column("start", String(32), nullable=False, server_default=text("('')")),
+    Column("held", WORD),
     Column("approved_by", ID, ForeignKey("members.id")),
     time_ms("joined_ms"),
     time_ms("approved_ms", nullable=True),
@@ -33,7 +38,11 @@ devices = Table(
     ),
     Index("ix_devices_owner", "owner"),
 )
-"""A machine in a network. Its key is an attribute (``device_keys``), so that a reinstalled laptop keeps its history."""
+"""A machine in a network. Its key is an attribute (``device_keys``), so that a reinstalled laptop keeps its history.
+
+``installation`` and ``start``: the newest start of its home (a count, and a random word). ``held``: why an admitted device
+was put back to pending. ``leaves_after_s``: it is removed by itself after so long offline.
+"""
 
 device_keys = Table(
     "device_keys",

@@ -61,6 +61,8 @@ join_tokens = Table(
     Column("role", WORD),
     Column("name", String(128)),
     Column("approve", Boolean, nullable=False, server_default=text("false")),
+    Column("tags", DOCUMENT, nullable=False, server_default=text("'[]'")),
+    Column("leaves_after_s", Integer),
     Column("uses_max", Integer, nullable=False, server_default="1"),
     Column("uses_left", Integer, nullable=False, server_default="1"),
     Column("created_by", ID, ForeignKey("members.id")),

@@ -1,0 +1,41 @@
+"""Copied and restored homes: two machines with one device key are noticed by the order of their starts.
+
+Every home counts its starts, and every start has a random word. The coordinator keeps the newest of both. A home that
+comes with a lower count was restored from a backup or copied and left behind; one that comes with the same count and
+another word is a copy that was started as often. Whichever of two running copies was started last is taken first; the
+other shows itself when its link comes back, which is at once.
+
+Touches: nothing.
+"""
+
+from typing import NamedTuple
+
+from mesh.errors import MeshError
+
+COPIED = "copied"
+"""Why a device is held."""
+WORD_LENGTH_MAX = 32
+
+
+class CopiedHome(MeshError):
+    """This device's folder (MESH_HOME) was copied or restored from a backup: its key is used in two places, or an old copy
+    came back. It is held until an admin decides. If this is the one that should count, stop the other and ask an admin
+    for: mesh device approve NAME. If it is the copy, empty its folder and join anew: mesh device join LINK --name NAME.
+    """
+
+    code = "device.copied"
+    kind = "conflict"
+
+
+class Start(NamedTuple):
+    """One start of a home: how many there were with it (0: none is known yet), and its random word ("" where unsaid)."""
+
+    installation: int = 0
+    word: str = ""
+
+
+def is_copy(known: Start, said: Start) -> bool:
+    """Whether ``said`` cannot come from the home whose newest start is ``known``."""
+    if said.installation != known.installation:
+        return said.installation < known.installation
+    return bool(known.word and said.word and known.word != said.word)
