@@ -19,7 +19,7 @@ from typing import NamedTuple
 import structlog
 
 from mesh import __version__
-from mesh.agent import control, identity, netcheck
+from mesh.agent import control, identity
 from mesh.agent.coordination import Coordination
 from mesh.agent.coordination import Parts as Concerned
 from mesh.agent.desk import Desk, Parts
@@ -42,6 +42,7 @@ from mesh.agent.sessions import Sessions
 from mesh.agent.store import Store
 from mesh.agent.supervisor import REFUSED
 from mesh.agent.worker import Worker
+from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey
 from mesh.protocol import link
@@ -166,9 +167,7 @@ class Agent:
         parts = self.parts
         desk = Desk(parts, started_ms=parts.membership.clock.now_ms(), stop=stop.set)
         desk.reach = self.reach
-        desk.check_network = lambda: netcheck.measure(
-            netcheck.inside(self.record, parts.membership, parts.coordination, self.reach)
-        )
+        desk.check_network = self._check_network
         async with asyncio.TaskGroup() as group:
             parts.requester.spawn = parts.worker.spawn = group.create_task
             tasks = [
@@ -194,6 +193,12 @@ class Agent:
                     task.cancel()
         if parts.coordination.removed is not None:
             raise DeviceRemoved(code=parts.coordination.removed)
+
+    async def _check_network(self) -> NetworkFacts:
+        from mesh.agent import netcheck  # its HTTP client takes 8 MB, and is asked for once in a while
+
+        parts = self.parts
+        return await netcheck.measure(netcheck.inside(self.record, parts.membership, parts.coordination, self.reach))
 
     def hello(self) -> link.Hello:
         """What this device tells the coordinator after every Welcome."""
