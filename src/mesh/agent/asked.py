@@ -139,6 +139,7 @@ class Job:
         self.tried: list[Tried] = []
         self.plans: list[Plan] = []
         self.explanation = Explanation()
+        self._forgiven = 0
 
     @property
     def ends(self) -> list[End]:
@@ -150,9 +151,21 @@ class Job:
 
         A device that was lost once may have restarted behind a connection that is dead: it is dialled anew.
         """
-        lost = [tried.target.device for tried in self.tried if tried.end == "lost"]
-        others = [tried.target.device for tried in self.tried if tried.end not in (None, "lost")]
-        return tuple(dict.fromkeys([*others, *(device for device in lost if lost.count(device) > 1)]))
+        gone = ("lost", "unreached")
+        late = self.tried[self._forgiven :]
+        lost = [tried.target.device for tried in late if tried.end == "lost"]
+        unreached = [tried.target.device for tried in late if tried.end == "unreached"]
+        others = [tried.target.device for tried in self.tried if tried.end is not None and tried.end not in gone]
+        return tuple(dict.fromkeys([*others, *unreached, *(device for device in lost if lost.count(device) > 1)]))
+
+    def forgive(self) -> bool:
+        """Nowhere else is left: give devices that were only out of reach another chance, where there are such.
+
+        Their relay may have been away for the moment. Each chance that fails counts as a loss, so that it ends.
+        """
+        late = self.tried[self._forgiven :]
+        self._forgiven = len(self.tried)
+        return any(tried.end in ("lost", "unreached") for tried in late)
 
     def failure(self, last: MeshError | None) -> MeshError:
         """What to tell the caller when no attempt gave a result."""

@@ -26,6 +26,7 @@ from mesh.agent.stream import SessionStream
 from mesh.errors import MeshError, from_wire
 from mesh.ids import JobId
 from mesh.jobs.attempts import End, wait_before_next
+from mesh.jobs.placement import NowhereToRun
 from mesh.protocol import frames, receipt, signed
 from mesh.protocol.frames import AnyFrame
 from mesh.protocol.session import Key
@@ -145,6 +146,8 @@ class Requester:
             try:
                 plan = await self._planner.plan(job, self._numbers.request(job.number, len(job.plans), now_ms))
             except MeshError as error:
+                if error.wire_code == NowhereToRun.code and job.forgive():
+                    continue
                 raise (job.failure(last) if job.tried else error) from error
             job.plans.append(plan)
             for place, target in enumerate(plan.targets, start=1):
