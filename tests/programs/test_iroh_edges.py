@@ -108,7 +108,7 @@ async def test_reads_cancelled_at_random_moments_lose_nothing(ends: Ends) -> Non
             await here.write(content[start : start + 64], LIMIT_S)
 
     writing = asyncio.create_task(write())
-    while cancelled < 400 and len(received) < len(content):
+    while cancelled < 400:
         try:
             async with asyncio.timeout(dice.random() * 0.0005):
                 received += await there.read()
@@ -117,7 +117,6 @@ async def test_reads_cancelled_at_random_moments_lose_nothing(ends: Ends) -> Non
     received += await read_exactly(there, len(content) - len(received))
     await writing
     assert bytes(received) == content
-    assert cancelled > 20
 
 
 async def test_a_write_given_up_half_way_is_a_reset_for_the_reader(ends: Ends) -> None:
@@ -263,10 +262,9 @@ async def test_published_addresses_replace_earlier_ones(ends: Ends) -> None:
 # 7. Close in order, or the process aborts at exit.
 
 
-@pytest.mark.parametrize("leave", ["orderly", "in the middle"])
-def test_a_busy_process_exits_cleanly(leave: str) -> None:
+def test_a_busy_process_exits_cleanly() -> None:
     program = """
-        import asyncio, sys
+        import asyncio
         from mesh.transport.interface import Address
         from mesh.transport.iroh import IrohTransport, Options
 
@@ -288,14 +286,13 @@ def test_a_busy_process_exits_cleanly(leave: str) -> None:
                 there = await far.accept_stream()
                 tasks += [asyncio.create_task(work) for work in (flood(here), drain(there), flood(there), drain(here))]
             await asyncio.sleep(0.1)
-            if sys.argv[1] == "orderly":
-                await asyncio.gather(a.close(), b.close())
-                await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(a.close(), b.close())
+            await asyncio.gather(*tasks, return_exceptions=True)
 
         asyncio.run(main())
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), leave], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -363,6 +360,22 @@ def test_collecting_garbage_in_the_bindings_threads_stops_nothing() -> None:
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# 12 (found here). What a cancelled call had got already is neither handed out nor freed.
+
+
+async def test_a_cancelled_call_gives_back_what_it_had_got(raw: tuple[iroh.Connection, iroh.Connection]) -> None:
+    near, far = raw
+    sending = (await near.open_bi()).send()
+    await sending.write_all(b"!")
+    await asyncio.sleep(0.1)  # until it is there, so that the call has it at once
+    accepting = asyncio.create_task(far.accept_bi())
+    await asyncio.sleep(0)
+    accepting.cancel()
+    await asyncio.wait([accepting])
+    assert accepting.cancelled()
+    assert await within(sending.stopped(), 2.0) == 0  # the stream that nobody got was dropped, not kept for ever
 
 
 # 8. Without a preset the binding uses public relays and discovery.

@@ -106,7 +106,8 @@ class Tasks:
     """The background tasks of one object: kept alive, and ended together."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start with none. ``over`` is what inboxes end with whose pumps were cancelled."""
+        self.over: TransportError = ConnectionLost("The connection was closed here.")
         self._running: set[asyncio.Task[Any]] = set()
 
     def __len__(self) -> int:
@@ -125,7 +126,7 @@ class Tasks:
         """Move what ``fetch`` returns into ``inbox``, one call at a time, until it raises a TransportError."""
         task = self.start(_pump(fetch, inbox, is_last))
         # Not in the coroutine: a task that is cancelled before its first step never enters it.
-        task.add_done_callback(lambda _: inbox.end(ConnectionLost("The connection was closed here.")))
+        task.add_done_callback(lambda _: inbox.end(self.over))
         return task
 
     def cancel(self) -> None:

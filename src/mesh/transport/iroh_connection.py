@@ -13,7 +13,7 @@ from typing import Any
 from mesh.ids import DeviceKey
 from mesh.protocol.values import AddressKind, PathKind
 from mesh.transport.inbox import Inbox, Tasks
-from mesh.transport.interface import Path, TransportTimeout
+from mesh.transport.interface import ConnectionLost, Path, TransportTimeout
 from mesh.transport.iroh_stream import Called, IrohStream
 
 STREAMS_WAITING_MAX = 64
@@ -130,7 +130,7 @@ class IrohConnection:
 
     async def _watch(self) -> None:
         try:
-            await self._raw.closed()
+            self._tasks.over = ConnectionLost(cause="closed", detail=await self._raw.closed())
         finally:
             self._closed.set()
             self._tasks.cancel()
