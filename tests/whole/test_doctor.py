@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -160,6 +161,9 @@ def test_without_an_agent_or_a_coordinator_it_still_says_what_it_can(network: Ne
     assert problems(alone) == set() and "agent.away" in codes
     for code in ("coordinator.reached", "certificate.good", "relay.reached", "engine.works", "gateway.free"):
         assert codes[code]["level"] == "ok", code
+    port = json.loads((network.ada.home / "gateway.json").read_text())["port"]
+    with socket.create_server(("127.0.0.1", port)):
+        assert problems(network.ada.attempt("doctor")) == {"gateway.taken"}
     network.served.stop()
     outcome = network.ada.attempt("netcheck")
     assert problems(outcome) == {"coordinator.unreachable", "relay.unreachable"} and outcome.exit_code == 1

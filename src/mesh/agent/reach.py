@@ -94,7 +94,8 @@ class Reach:
     async def ask_now(self, timeout_s: float) -> dict[str, str]:
         """Ask every observer anew: the addresses that they see, by the URL of their relay; silent ones are left out."""
         asked_at = asyncio.get_running_loop().time()
-        urls = [relay.url for relay in self._asking]
+        state = self._membership.state
+        urls = [relay.url for relay in self._observers(() if state is None else state.relays)]
         self._ask_soon()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -130,7 +131,7 @@ class Reach:
         if urls != self._used:
             self._used = urls
             await self._relay_watch.follow(urls)
-        observers = [relay for relay in relays if relay.key and relay.observer][:OBSERVERS_MAX] if self._observe else []
+        observers = self._observers(relays)
         for relay in [relay for relay in self._asking if relay not in observers]:
             self._asking.pop(relay).cancel()
             self._heard.pop(relay.url, None)
@@ -139,6 +140,10 @@ class Reach:
             if relay not in self._asking:
                 self._asking[relay] = group.create_task(self._keep_asking(relay))
         await self._tell()
+
+    def _observers(self, relays: tuple[RelayInfo, ...]) -> list[RelayInfo]:
+        """The relays whose observers are asked."""
+        return [relay for relay in relays if relay.key and relay.observer][:OBSERVERS_MAX] if self._observe else []
 
     async def _watch(self) -> None:
         """The network changed, or another relay was chosen: ask anew, tell anew."""
