@@ -1,0 +1,171 @@
+"""More edges of the binding, which only long or busy runs meet: what stays behind, and who frees it."""
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+
+import iroh
+import psutil
+import pytest
+
+from mesh.protocol.signed import public_key
+from mesh.transport.interface import Address
+from mesh.transport.iroh import IrohTransport, Options
+from mesh.units import MIB
+from transport_ends import (
+    LIMIT_S,
+    SEED_A,
+    SEED_B,
+    Ends,
+    a_stream,
+    connect,
+    iroh_end,
+    read_to_end,
+    within,
+)
+
+pytestmark = pytest.mark.anyio
+
+MEMBERS = frozenset({public_key(SEED_A)})
+
+
+@pytest.fixture
+async def ends() -> AsyncIterator[Ends]:
+    near, far = await iroh_end(SEED_A), await iroh_end(SEED_B)
+    yield Ends(near, far, Address(far.key, tuple(far.addresses())))
+    await near.close()
+    await far.close()
+
+
+@pytest.fixture
+async def raw(ends: Ends) -> tuple[iroh.Connection, iroh.Connection]:
+    """The binding's own two ends of a connection."""
+    near, far = await connect(ends)
+    return near._raw, far._raw  # type: ignore[attr-defined]
+
+
+# 10. Long runs must not leak (uvloop, the rest of this edge, is not used).
+
+
+async def test_many_streams_leave_nothing_behind(ends: Ends) -> None:
+    near, far = await connect(ends)
+
+    async def round_trips(count: int) -> None:
+        for _ in range(count):
+            here = await near.open_stream(LIMIT_S)
+            await here.write(b"?" * 1000, LIMIT_S)
+            await here.finish()
+            there = await within(far.accept_stream())
+            await there.write(await read_to_end(there), LIMIT_S)
+            await there.finish()
+            assert await read_to_end(here) == b"?" * 1000
+
+    await round_trips(100)
+    gc.collect()
+    tasks, bytes_before = len(asyncio.all_tasks()), psutil.Process().memory_info().rss
+    await round_trips(900)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert len(asyncio.all_tasks()) <= tasks
+    assert psutil.Process().memory_info().rss - bytes_before < 8 * MIB
+
+
+async def test_strangers_in_a_loop_cost_nothing_that_stays(ends: Ends) -> None:
+    guarded = await IrohTransport.open(os.urandom(32), Options(bind="127.0.0.1:0"), admits=MEMBERS.__contains__)
+    try:
+        address = Address(guarded.key, tuple(guarded.addresses()))
+        member = await connect(Ends(ends.near, guarded, address))
+        tasks = len(asyncio.all_tasks())
+        for _ in range(100):
+            stranger = await ends.far.dial(address, LIMIT_S)
+            await within(stranger.wait_closed())
+        await a_stream(*member)
+        assert len(asyncio.all_tasks()) <= tasks + 4
+        assert guarded._incoming.full is False
+    finally:
+        await guarded.close()
+
+
+# 11 (found here). The binding calls Python inside its own locks, and Python's collector may free its handles there.
+
+
+def test_collecting_garbage_in_the_bindings_threads_stops_nothing() -> None:
+    program = """
+        import asyncio, gc, threading, time
+        import iroh
+        from mesh.transport.interface import Address
+        from mesh.transport.iroh import IrohTransport, Options
+
+        async def main():
+            a, b = [await IrohTransport.open(bytes([n]) * 32, Options(bind="127.0.0.1:0")) for n in (1, 2)]
+            accepting = asyncio.create_task(b.accept())
+            near = await a.dial(Address(b.key, b.addresses()), 5)
+            far = await accepting
+            waking = iroh.iroh_ffi._UniffiContinuationHandleMap
+            remove = waking.remove
+            def collect_and_remove(handle):
+                if threading.current_thread() is not threading.main_thread():
+                    gc.collect()
+                return remove(handle)
+            waking.remove = collect_and_remove
+            gc.freeze()
+            gc.disable()  # what only seldom happens there now happens only there
+            end = time.monotonic() + 2
+            async def flood():
+                here = await near.open_stream(5)
+                while time.monotonic() < end:
+                    await here.write(bytes(300_000), 5)
+                await here.finish()
+                assert await here.read(5) == b""
+            async def answer(stream):
+                while content := await stream.read(5):
+                    if len(content) < 10:
+                        await stream.write(content, 5)
+                await stream.finish()
+                stream.itself = stream
+            async def accept():
+                while True:
+                    group.create_task(answer(await far.accept_stream()))
+            async def ask():
+                while time.monotonic() < end:
+                    stream = await near.open_stream(5)
+                    await stream.write(b"hello", 5)
+                    await stream.finish()
+                    while await stream.read(5):
+                        pass
+                    stream.itself = stream
+            async with asyncio.TaskGroup() as group:
+                accepting = group.create_task(accept())
+                flooding = group.create_task(flood())
+                await ask()
+                await flooding
+                accepting.cancel()
+            await a.close()
+            await b.close()
+
+        asyncio.run(main())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# 12 (found here). What a cancelled call had got already is neither handed out nor freed.
+
+
+async def test_a_cancelled_call_gives_back_what_it_had_got(raw: tuple[iroh.Connection, iroh.Connection]) -> None:
+    near, far = raw
+    sending = (await near.open_bi()).send()
+    await sending.write_all(b"!")
+    await asyncio.sleep(0.1)  # until it is there, so that the call has it at once
+    accepting = asyncio.create_task(far.accept_bi())
+    await asyncio.sleep(0)
+    accepting.cancel()
+    await asyncio.wait([accepting])
+    assert accepting.cancelled()
+    assert await within(sending.stopped(), 2.0) == 0  # the stream that nobody got was dropped, not kept for ever
