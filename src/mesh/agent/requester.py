@@ -33,6 +33,9 @@ from mesh.protocol.session import Key
 from mesh.transport.interface import TransportError
 from mesh.workloads.contract import Payload
 
+ANSWER_AFTER_S = 0.005
+"""The caller gets the result first; the papers are signed and written when it has gone on."""
+
 log = structlog.get_logger()
 _payloads: msgspec.msgpack.Decoder[Payload] = msgspec.msgpack.Decoder(Payload)
 
@@ -303,6 +306,7 @@ class Requester:
 
     async def _answer(self, job: Job, won: Won | None, code: str) -> None:
         """Write the answers durably, then let them go: to the worker, and through the outbox."""
+        await asyncio.sleep(ANSWER_AFTER_S)
         paid = won is not None and won.tried.plan.permit is not None
         used = self._signer.used(job, won) if won is not None and paid else None
         tokens = ([] if used is None else [used]) + self._signer.others(job, won)

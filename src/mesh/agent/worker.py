@@ -259,8 +259,7 @@ class Worker:
         content = _encode(result)
         claim = self._claim(attempt, units, content, started_ms)
         if attempt.checked.permit is not None:
-            writing = asyncio.shield(self._store.claim(self._taken(attempt), self._outbox.fact(claim)))
-            self._claims[attempt.key] = await writing
+            self._claims[attempt.key] = await self._store.claim(self._taken(attempt), self._outbox.fact(claim))
             while len(self._claims) > CLAIMS_MAX:
                 self._claims.popitem(last=False)
             self._outbox.wake()
