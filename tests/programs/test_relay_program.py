@@ -6,6 +6,7 @@ import socket
 import stat
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from mesh.ids import DeviceKey
 from mesh.protocol import link
 from mesh.protocol.link import Admission, Admissions
 from mesh.relay.admitted import SERVES_ALONE_S, AdmittedKeys
+from mesh.relay.months import Months
 from mesh.units import MIB
 from relay_client import Denied, a_key, connected, public
 
@@ -161,6 +163,22 @@ def test_the_list_serves_a_day_and_no_longer(tmp_path: Path) -> None:
 def test_an_unreadable_list_is_an_empty_one(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "admissions.json").write_bytes(content)
     assert AdmittedKeys(tmp_path / "admissions.json").load() == []
+
+
+def test_a_networks_month_is_counted_over_restarts_and_limited(tmp_path: Path) -> None:
+    now = [1_795_000_000.0]  # in November 2026
+    path = tmp_path / "months.json"
+    first = Months(path, 1000, wall=lambda: now[0])
+    assert first.look(Counter({1: 600, 2: 10})) == frozenset()
+    assert first.look(Counter({1: 700, 2: 20})) == frozenset()
+    first.save()
+    second = Months(path, 1000, wall=lambda: now[0])
+    second.load()
+    assert second.look(Counter({1: 299})) == frozenset()
+    assert second.look(Counter({1: 300, 2: 900})) == {1}
+    now[0] += 31 * 86400
+    assert second.look(Counter({1: 301, 2: 900})) == frozenset()
+    assert Months(path, None).look(Counter({1: 10**15})) == frozenset()
 
 
 async def knock(url: str, count: int) -> None:

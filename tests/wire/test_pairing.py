@@ -92,6 +92,20 @@ def test_one_shared_network_of_several_is_enough() -> None:
     assert pairing.counters.network_bytes == {7: len(to(C))}
 
 
+def test_a_network_that_has_had_its_month_is_not_forwarded_for_but_others_are() -> None:
+    pairing = a_relay({A: (1,), B: (1,), C: (1, 7)})
+    for conn, key in enumerate((A, B, C), 1):
+        pairing.connected(conn, key, 2, 0.0)
+    assert wire(pairing.frame(1, to(B), 0.0)) == [(2, from_(A))]
+    pairing.spend(frozenset({1}))
+    assert wire(pairing.frame(1, to(B), 0.0)) == []
+    assert pairing.counters.dropped == {"month": 1}
+    pairing.admissions([(A, (1, 7))], full=False)
+    assert wire(pairing.frame(1, to(C), 0.0)) == [(3, from_(A))]  # on the account of the network that is left
+    pairing.spend(frozenset())
+    assert wire(pairing.frame(1, to(B), 0.0)) == [(2, from_(A))]
+
+
 @pytest.mark.parametrize(
     "frame",
     [

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from mesh.transport.link import LinkTarget
 
 
+GB = 10**9
+"""As hosts count traffic."""
+
+
 class RelayNotJoined(MeshError):
     """This relay belongs to no installation yet. Its operator makes a link: `mesh invite relay`; then --join LINK."""
 
@@ -55,6 +59,9 @@ def relay(
     ] = "0.0.0.0",  # noqa: S104
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")] = 8401,
     public_url: Annotated[str | None, typer.Option("--public-url", help="How devices reach it.")] = None,
+    month_gb: Annotated[
+        int | None, typer.Option("--month-gb", min=1, help="Forward so much for one network in one month.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Run a relay in the foreground, until Ctrl-C. The first time it joins by a link."""
@@ -67,7 +74,8 @@ def relay(
     seed = key_of(folder)
     record = _joined(folder, join, here.named(name), seed)
     target = LinkTarget(record.url, record.coordinator, record.tls_sha256, record.id)
-    asyncio.run(_serve(RelayConfig(str(folder), host, port, public_url), target, seed, out))
+    month = None if month_gb is None else month_gb * GB
+    asyncio.run(_serve(RelayConfig(str(folder), host, port, public_url, month), target, seed, out))
 
 
 async def _serve(config: "RelayConfig", target: "LinkTarget", seed: bytes, out: Out) -> None:

@@ -1,6 +1,7 @@
 """Whom the relays admit: device keys and the numbers of the networks they are in.
 
-A number means nothing outside this process: relays get the whole list whenever they connect.
+A number means nothing to anybody but relays, who count a network's bytes by it; they get the whole list whenever they
+connect.
 
 Touches: nothing (relays are told through callables).
 """
@@ -52,4 +53,7 @@ class RelayAdmissions:
             tell(news)
 
     def _number(self, network: NetworkId) -> int:
+        if network not in self._numbers:
+            for known in sorted(self._snapshot.networks):  # ids grow with time: the same numbers at every start
+                self._numbers.setdefault(known, len(self._numbers) + 1)
         return self._numbers.setdefault(network, len(self._numbers) + 1)

@@ -16,7 +16,8 @@ class Counters:
         self.frames_forwarded = 0
         self.bytes_forwarded = 0
         self.dropped: Counter[str] = Counter()
-        """Frames that went nowhere, by reason: ``no_route`` (absent, or in no network of the sender's), ``full``."""
+        """Frames that went nowhere, by reason: ``no_route`` (absent, or in no network of the sender's), ``full``,
+        ``month`` (their network has had its bytes)."""
         self.closed: Counter[str] = Counter()
         """Connections that the relay ended, by reason."""
         self.limited = 0

@@ -30,12 +30,17 @@ from mesh.protocol.papers import RelayInfo
 from mesh.protocol.signed import SEED_BYTES
 from mesh.relay.admitted import AdmissionSource, AdmittedKeys, Take, pairs, replace
 from mesh.relay.linked import CoordinatorLink
+from mesh.relay.months import Months
 from mesh.relay.observer import CannotObserve, Observer
 from mesh.relay.server import Relay
 from mesh.transport.link import LinkTarget
 
 KEEP_EVERY_S: Final = 60.0
 """How often the age of the list is looked at."""
+COUNT_EVERY_S: Final = 2.0
+"""How often networks are held against their month: one may exceed it by what two seconds carry."""
+SAVE_EVERY: Final = 30
+"""Looks per save: a killed relay forgets at most a minute's bytes."""
 _READ_BYTES = 64 * 1024
 _ROUTED: Final = ("192.0.2.1", 9)  # an address of documentation pages
 
@@ -56,13 +61,15 @@ class BadKeyFile(MeshError):
 class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a relay is told at its start. ``folder`` holds its state; ``port`` 0 picks a free one.
 
-    ``public_url``: how devices reach it, where that is not ``http://host:port``.
+    ``public_url``: how devices reach it, where that is not ``http://host:port``. ``month_bytes_max``: what is forwarded
+    for one network in one month (UTC); None: no limit.
     """
 
     folder: str
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     public_url: str | None = None
+    month_bytes_max: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 Ready = Callable[[RelayInfo], None]
@@ -76,6 +83,9 @@ async def run(config: RelayConfig, source: AdmissionSource, seed: bytes, ready: 
     admitted = AdmittedKeys(Path(config.folder) / "admissions.json")
     relay = Relay()
     relay.admissions(pairs(await asyncio.to_thread(admitted.load)), full=True)
+
+    months = Months(Path(config.folder) / "months.json", config.month_bytes_max)
+    await asyncio.to_thread(months.load)
 
     async def take(news: Admissions) -> None:
         relay.admissions(pairs(news.admissions), full=news.full)  # whoever was removed is cut before anything is saved
@@ -92,6 +102,7 @@ async def run(config: RelayConfig, source: AdmissionSource, seed: bytes, ready: 
                     group.create_task(relay.run()),
                     group.create_task(observer.run()),
                     group.create_task(_watch_age(relay, source, admitted)),
+                    group.create_task(_count(relay, months)),
                 ]
                 ready(me)
                 await source.run(me, take)
@@ -101,6 +112,8 @@ async def run(config: RelayConfig, source: AdmissionSource, seed: bytes, ready: 
             await observer.close()
     finally:
         await relay.stop()
+        months.look(relay.pairing.counters.network_bytes)
+        await asyncio.to_thread(months.save)
 
 
 async def run_linked(config: RelayConfig, target: LinkTarget, seed: bytes, ready: Ready) -> None:
@@ -115,6 +128,16 @@ async def _watch_age(relay: Relay, source: AdmissionSource, admitted: AdmittedKe
             await asyncio.to_thread(admitted.still_heard)
         elif admitted.expired:
             relay.admissions([], full=True)
+
+
+async def _count(relay: Relay, months: Months) -> None:
+    looked = 0
+    while True:
+        relay.pairing.spend(months.look(relay.pairing.counters.network_bytes))
+        if looked % SAVE_EVERY == 0:
+            await asyncio.to_thread(months.save)
+        looked += 1
+        await asyncio.sleep(COUNT_EVERY_S)
 
 
 async def _observe(config: RelayConfig, port: int, seed: bytes, relay: Relay, source: AdmissionSource) -> Observer:

@@ -91,6 +91,7 @@ class Pairing:
         self._randomness = randomness
         self._s_per_byte = 1.0 / bytes_per_s
         self._networks: dict[bytes, frozenset[int]] = {}
+        self._spent: frozenset[int] = frozenset()
         self._clients: dict[int, _Client] = {}
         self._by_key: dict[bytes, list[_Client]] = {}  # oldest first; the last is active
         self._sent_to: dict[bytes, set[bytes]] = {}
@@ -129,6 +130,12 @@ class Pairing:
         for key in removed:
             self._sent_to.pop(key, None)
         return effects
+
+    def spend(self, networks: frozenset[int]) -> None:
+        """These networks have had their bytes for now: nothing is forwarded on their account."""
+        if networks != self._spent:
+            self._spent = networks
+            self._routes.clear()
 
     def connected(self, conn: int, key: bytes, version: Version, now: float) -> list[Effect]:
         """A connection has proven an admitted key: it becomes the active one of that key."""
@@ -206,14 +213,15 @@ class Pairing:
         receiver = bytes(frame[1 : 1 + KEY_BYTES])
         route = self._routes.get((sender.key, receiver)) or self._find_route(sender.key, receiver)
         if route is None:
-            self.counters.dropped["no_route"] += 1
+            spent = self._shared(sender.key, receiver) is not None and receiver in self._by_key
+            self.counters.dropped["month" if spent else "no_route"] += 1
             return NOTHING
         conn, network = route
         self.counters.network_bytes[network] += len(frame)
         return (Send(conn, sender.heads[kind], frame[1 + KEY_BYTES :]),)
 
     def _find_route(self, sender: bytes, receiver: bytes) -> tuple[int, int] | None:
-        network = self._shared(sender, receiver)
+        network = self._shared(sender, receiver, self._spent)
         peers = self._by_key.get(receiver)
         if network is None or not peers:
             return None
@@ -267,10 +275,10 @@ class Pairing:
         peers = self._by_key.get(receiver)
         return [Send(peers[-1].conn, relayed.endpoint_gone(key))] if peers else []
 
-    def _shared(self, one: bytes, other: bytes) -> int | None:
+    def _shared(self, one: bytes, other: bytes, without: frozenset[int] = frozenset()) -> int | None:
         """The smallest number of the networks that hold both keys."""
         shared = self._networks.get(one, frozenset()) & self._networks.get(other, frozenset())
-        return min(shared, default=None)
+        return min(shared - without, default=None)
 
     def _sent_pairs(self) -> Iterator[tuple[bytes, bytes]]:
         return ((sender, receiver) for sender, receivers in self._sent_to.items() for receiver in receivers)
