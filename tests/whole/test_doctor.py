@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from mesh.cli.main import perform
+from mesh.cli.programs import Program
 from mesh.cli.stage import Outcome, Player
 from whole.network import Network, a_network
 
@@ -37,9 +38,14 @@ def problems(outcome: Outcome) -> set[str]:
     return {finding["code"] for finding in outcome.value["findings"] if finding["level"] == "problem"}
 
 
-def relay_of(network: Network) -> psutil.Process:
-    below = psutil.Process(network.served.process.pid).children(recursive=True)
-    return next(one for one in below if any("mesh.relay" in word for word in one.cmdline()))
+def below(program: Program, module: str) -> int:
+    """The process that runs a module, among those that a program started."""
+    family = psutil.Process(program.process.pid).children(recursive=True)
+    return next(one.pid for one in family if any(module in word for word in one.cmdline()))
+
+
+def relay_of(network: Network) -> int:
+    return below(network.served, "mesh.relay")
 
 
 @contextmanager
@@ -76,7 +82,7 @@ def test_people_get_a_line_per_finding(network: Network, capsys: pytest.CaptureF
 
 
 def test_a_relay_that_does_not_answer_is_named_with_the_next_step(network: Network) -> None:
-    with stopped(relay_of(network).pid):
+    with stopped(relay_of(network)):
         started = time.monotonic()
         outcome = network.ada.attempt("netcheck")
         took_s = time.monotonic() - started
@@ -87,12 +93,21 @@ def test_a_relay_that_does_not_answer_is_named_with_the_next_step(network: Netwo
 
 
 def test_everything_silent_is_told_within_ten_seconds(network: Network) -> None:
-    with stopped(network.served.process.pid, relay_of(network).pid):
+    with stopped(network.served.process.pid, relay_of(network)):
         started = time.monotonic()
         outcome = network.ada.attempt("netcheck")
         took_s = time.monotonic() - started
     assert took_s < NETCHECK_S
     assert {"coordinator.unreachable", "relay.unreachable"} <= problems(outcome)
+
+
+def test_a_frozen_agent_is_told_and_the_rest_is_asked_without_it(network: Network) -> None:
+    with stopped(below(network.agents["ada"], "mesh.agent.main")):
+        started = time.monotonic()
+        outcome = network.ada.attempt("netcheck")
+        took_s = time.monotonic() - started
+    assert took_s < NETCHECK_S
+    assert problems(outcome) == {"agent.broken"} and "coordinator.reached" in found(outcome)
 
 
 def test_a_key_that_others_can_read_is_a_problem(network: Network) -> None:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from mesh.sdk.control import Status
     from mesh.sdk.home import Home
 
-ANSWER_S = 15.0
-"""The agent's check ends within ten seconds."""
+STATUS_S = 3.0
+"""A status takes milliseconds; an agent that needs this long is taken for frozen, and the rest is asked without it."""
+ANSWER_S = 10.0
+"""The agent's check has limits of its own below this."""
 MARKS = {"ok": "  ok     ", "note": "  note   ", "warning": "! warning", "problem": "X PROBLEM"}
 WIDTH = 110
 
@@ -59,7 +61,7 @@ def _network(place: "Home") -> "tuple[Status | None, NetworkFacts]":
     from mesh.sdk import control
 
     try:
-        status = control.ask(place.control_socket, control.GetStatus(), ANSWER_S)
+        status = control.ask(place.control_socket, control.GetStatus(), STATUS_S)
         network = control.ask(place.control_socket, control.CheckNetwork(), ANSWER_S)
         if isinstance(status, control.Status) and isinstance(network, control.Network):
             return status, network.facts

@@ -61,8 +61,8 @@ def _coordinator(facts: CoordinatorFacts | None) -> Iterator[Finding]:
         yield Finding(
             "coordinator.address_silent",
             "note",
-            f"The coordinator has {len(facts.knocks)} addresses, and {', '.join(silent)} does not answer.",
-            "Nothing breaks; connecting is slower. Let its name lead only to addresses that work.",
+            f"Of the coordinator's {len(facts.knocks)} addresses this one does not answer as it: {', '.join(silent)}.",
+            "Nothing breaks while another answers; connecting may be slower.",
         )
     yield from _tls(facts)
     yield from _clock(facts)

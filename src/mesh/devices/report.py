@@ -56,7 +56,7 @@ def _network(facts: NetworkFacts) -> dict[str, Any]:
     return {
         "device_of_a_network": facts.joined,
         "coordinator": _coordinator(facts.coordinator, facts.software),
-        "agent": "away" if facts.agent is None else "linked" if facts.agent.link_up else "not linked",
+        "agent": _agent(facts),
         "certificate_days_left": None if held is None else round((held.expires_ms - held.now_ms) / DAY_MS, 1),
         "relays": [
             {
@@ -70,6 +70,12 @@ def _network(facts: NetworkFacts) -> dict[str, Any]:
         "nat": nat_of(sights, facts.local_ips),
         "seen_under": sorted({classify(sight.address) for sight in sights}),
     }
+
+
+def _agent(facts: NetworkFacts) -> str:
+    if facts.agent_broken:
+        return "broken"
+    return "away" if facts.agent is None else "linked" if facts.agent.link_up else "not linked"
 
 
 def _coordinator(facts: CoordinatorFacts | None, software: str) -> dict[str, Any] | None:
