@@ -34,7 +34,9 @@ log = structlog.get_logger()
 
 
 class RelayFailed(MeshError):
-    """The relay beside the coordinator does not start. Look at the log above, and whether another program has its port."""
+    """The relay beside the coordinator does not start. Look at the log above, and whether another program has its
+    port.
+    """
 
     code = "coordinator.relay_failed"
     kind = "unavailable"
