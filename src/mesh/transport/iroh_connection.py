@@ -35,6 +35,7 @@ class IrohConnection:
         self._raw = raw
         self._called = called
         self._counted: dict[str, tuple[bool, int]] = {}
+        self._ended = {True: 0, False: 0}
         self._peer = DeviceKey(str(raw.remote_id()))
         self._tasks = Tasks()
         self._streams: Inbox[IrohStream] = Inbox(STREAMS_WAITING_MAX)
@@ -65,9 +66,14 @@ class IrohConnection:
         A path that ended between two calls is counted as far as the call before saw it.
         """
         paths = self._raw.paths()
-        for path in paths:
-            self._counted[path.id] = path.is_ip, path.stats.udp_tx_bytes + path.stats.udp_rx_bytes
-        direct, relayed = (sum(size for ip, size in self._counted.values() if ip is kind) for kind in (True, False))
+        now = {path.id: (path.is_ip, path.stats.udp_tx_bytes + path.stats.udp_rx_bytes) for path in paths}
+        for ended in self._counted.keys() - now.keys():
+            ip, size = self._counted[ended]
+            self._ended[ip] += size
+        self._counted = now
+        direct, relayed = (
+            self._ended[kind] + sum(size for ip, size in now.values() if ip is kind) for kind in (True, False)
+        )
         for path in sorted(paths, key=lambda path: not path.is_selected)[:1]:
             kind: PathKind = "direct" if path.is_ip else "relayed"
             where = kind_of(path.remote_addr) if path.is_ip else None
