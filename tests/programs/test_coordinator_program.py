@@ -124,10 +124,13 @@ def test_an_odd_public_url_is_refused(tmp_path, url):
 
 def test_links_name_the_public_url_and_pin_only_our_own_certificate(tmp_path):
     behind_a_proxy = site(Config(tmp_path, public_url="https://Mesh.example.org/"), 8400, None)
-    assert behind_a_proxy == ("https://mesh.example.org", None) and behind_a_proxy.binding == behind_a_proxy.url
+    assert behind_a_proxy == ("https://mesh.example.org", None, ()) and behind_a_proxy.binding == behind_a_proxy.url
     open_port = site(Config(tmp_path, host="0.0.0.0", public_url="https://mesh.example.org:8400"), 8400, "ab")
-    assert open_port == ("https://mesh.example.org:8400", "ab") and open_port.binding == "ab"
+    assert open_port[:2] == ("https://mesh.example.org:8400", "ab") and open_port.binding == "ab"
     assert site(Config(tmp_path, host="::1"), 8400, None).url == "http://[::1]:8400"
+    for other in open_port.more:
+        assert other.startswith("https://") and other.endswith(":8400") and "127." not in other
+    assert site(Config(tmp_path, host="192.0.2.7"), 8400, "ab").more == (), "it listens there alone"
 
 
 def test_behind_a_proxy_the_relay_listens_to_the_world_by_the_public_name(tmp_path):

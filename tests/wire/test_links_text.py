@@ -46,3 +46,36 @@ def test_a_damaged_link_is_refused_without_echoing_its_secret(bad):
 def test_any_text_is_a_link_or_a_refusal(text):
     with pytest.raises(BadLink):
         parse(text)
+
+
+NETWORK_KEY = examples.COORDINATOR_KEY
+MORE = ("https://192.168.1.7:8400", "https://[fd00::2]:8400")
+
+
+@pytest.mark.parametrize("network", [None, NETWORK_KEY])
+@pytest.mark.parametrize("more", [(), MORE])
+def test_a_link_pins_its_network_and_names_further_addresses(network, more):
+    link = JoinLink("https://mesh.example.org", SECRET, examples.COORDINATOR_KEY, "ab" * 32, network, more)
+    assert parse(link.text()) == link
+
+
+def test_a_link_without_them_is_the_text_it_always_was():
+    assert GOOD.partition("#")[2] == f"v1.{SECRET}.{examples.COORDINATOR_KEY}.-"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("ftp://a",),
+        ("https://a/b",),
+        ("https://user@a",),
+        ("https://a:99999",),
+        ("https://a#b",),
+        ("",),
+        ("https://a",) * 5,
+    ],
+)
+def test_odd_further_addresses_are_refused(more):
+    bad = JoinLink("https://mesh.example.org", SECRET, examples.COORDINATOR_KEY, "ab" * 32, None, more)
+    with pytest.raises(BadLink):
+        parse(bad.text() if more != ("",) else bad.text() + "AA")

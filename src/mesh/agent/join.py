@@ -8,6 +8,7 @@ import msgspec
 from mesh.agent import identity
 from mesh.agent.probe import Probe
 from mesh.errors import MeshError
+from mesh.ids import DeviceKey
 from mesh.protocol.links import JoinLink
 from mesh.sdk import joining
 from mesh.sdk.home import DeviceRecord, Home
@@ -28,7 +29,7 @@ def join(home: Home, link: JoinLink, name: str) -> joining.Joined:
     home.ensure()
     me = identity.load_or_make(home)
     joined = joining.join(link, name, me.seed, Probe().capability((), "none"))
-    device = DeviceRecord(joined.device, name, joined.network, joined.member)
+    device = DeviceRecord(joined.device, name, joined.network, joined.member, DeviceKey(joined.network_key))
     where = joining.coordinator_of(link)
     home.write(msgspec.structs.replace(record, coordinator=where, device=device, network=joined.network))
     return joined

@@ -143,7 +143,11 @@ class Agent:
         myself = Myself(membership.me, probe, offering)
         await myself.recall(store)
         target = LinkTarget(
-            record.coordinator.url, record.coordinator.key, record.coordinator.tls_sha256, membership.me
+            record.coordinator.url,
+            record.coordinator.key,
+            record.coordinator.tls_sha256,
+            membership.me,
+            record.coordinator.urls[1:],
         )
         client = LinkClient(target, me.seed, clock, myself.condition)
         coordination, sessions = Coordination(client), Sessions(transport, membership)

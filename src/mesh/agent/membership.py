@@ -67,6 +67,7 @@ class Membership:
         self.me = record.id
         self.name = record.name
         self.member = record.member
+        self._network_key = record.network_key
         self.key = key
         self.clock = clock
         self.state: State | None = None
@@ -173,7 +174,7 @@ class Membership:
         claimed = signed.peek(token, State)
         if self.state is None and not trusted:
             raise BadToken("The network key is not known yet.", reason="signature")
-        held = claimed.network_keys if self.state is None else self.state.network_keys
+        held = self._first_keys(claimed) if self.state is None else self.state.network_keys
         state = self._verified_state(token, held)
         if state.epoch <= self.epoch and self.state is not None:
             return False
@@ -186,6 +187,12 @@ class Membership:
         if revoked:
             self.on_revoked(revoked)
         return True
+
+    def _first_keys(self, claimed: State) -> tuple[NetworkKey, ...]:
+        """Who may sign the first State: the key that the join answered, which the link had pinned."""
+        if self._network_key is None:
+            return claimed.network_keys
+        return tuple(key for key in claimed.network_keys if key.key == self._network_key)
 
     def _verified_state(self, token: str, held: tuple[NetworkKey, ...]) -> State:
         for key in _valid(held, self.clock.now_ms()):

@@ -34,7 +34,7 @@ def claim(
 
     place, parsed = here.home(), here.link_from(link)
     record = place.read()
-    known = CoordinatorRecord(parsed.url, parsed.coordinator, parsed.tls_sha256)
+    known = CoordinatorRecord(parsed.url, parsed.coordinator, parsed.tls_sha256, parsed.more)
     if record.coordinator is not None and record.coordinator.key != known.key:
         raise OtherCoordinator
     with Coordinator(known) as client:

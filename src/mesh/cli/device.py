@@ -52,6 +52,7 @@ def invite(
     people = f"{minted.link}\n\nOn the new machine, within {expires}:\n  mesh device join 'LINK' --name NAME\n  mesh up"
     out = Out(json)
     out.result({"link": minted.link, "token": minted.token_id}, people)
+    out.qr(minted.link)
     here.warn_if_unreachable(place, out)
 
 

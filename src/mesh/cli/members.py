@@ -46,6 +46,7 @@ def invite(
     steps = f"Send it to {whom}; it works for {expires}. They type:\n  mesh auth claim 'LINK' --name NAME"
     out = Out(json)
     out.result({"link": minted.link, "token": minted.token_id}, f"{minted.link}\n\n{steps}")
+    out.qr(minted.link)
     here.warn_if_unreachable(place, out)
 
 

@@ -55,6 +55,13 @@ class Out:
         else:
             people()
 
+    def qr(self, text: str) -> None:
+        """Show a text as a QR code for another machine's camera: at a terminal only, never among JSON."""
+        if not self.as_json and sys.stdout.isatty():
+            import segno
+
+            segno.make(text, error="l", micro=False).terminal(out=sys.stdout, compact=True)
+
     def note(self, text: str) -> None:
         """Say something beside the answer."""
         print(text, file=sys.stderr, flush=True)

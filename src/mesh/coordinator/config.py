@@ -13,11 +13,16 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
+import psutil
 
 from mesh.errors import MeshError
+from mesh.protocol.links import MORE_MAX
 
 PORT_DEFAULT = 8400
 _ROUTED = ("192.0.2.1", 9)  # a documentation address: connecting a datagram socket only asks for a route
+
+
+UNSPECIFIED = ("0.0.0.0", "::", "")  # noqa: S104 - compared, not bound
 
 
 class BadConfig(MeshError):
@@ -40,10 +45,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Site(NamedTuple):
-    """Where devices find this coordinator. ``tls_sha256`` is what links pin, None where nothing is pinned."""
+    """Where devices find this coordinator. ``tls_sha256`` is what links pin, None where nothing is pinned.
+
+    ``more``: its other addresses, named by links that pin a certificate.
+    """
 
     url: str
     tls_sha256: str | None
+    more: tuple[str, ...] = ()
 
     @property
     def binding(self) -> str:
@@ -106,16 +115,32 @@ def public_url(config: Config) -> str | None:
 
 def site(config: Config, port: int, tls_sha256: str | None) -> Site:
     """Where devices find a coordinator that listens on ``port``; links use this and never a Host header."""
-    public = public_url(config)
-    if public is not None:
-        return Site(public, tls_sha256)
-    host = reachable_host(config.host)
-    return Site(f"{'https' if tls_sha256 else 'http'}://{f'[{host}]' if ':' in host else host}:{port}", tls_sha256)
+    url = public_url(config) or _url(reachable_host(config.host), port, tls=tls_sha256 is not None)
+    if tls_sha256 is None or config.host not in UNSPECIFIED:
+        return Site(url, tls_sha256)
+    others = [_url(host, port, tls=True) for host in own_addresses()]
+    return Site(url, tls_sha256, tuple(other for other in others if other != url)[:MORE_MAX])
+
+
+def _url(host: str, port: int, *, tls: bool) -> str:
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def own_addresses() -> list[str]:
+    """This machine's addresses that other machines can try, IPv4 first."""
+    found = []
+    for addresses in psutil.net_if_addrs().values():
+        for each in addresses:
+            if each.family in (socket.AF_INET, socket.AF_INET6):
+                address = ipaddress.ip_address(each.address.partition("%")[0])
+                if not (address.is_loopback or address.is_link_local or address.is_unspecified):
+                    found.append(address)
+    return [str(address) for address in sorted(set(found), key=lambda address: (address.version, int(address)))]
 
 
 def reachable_host(host: str) -> str:
     """The address by which others reach a bound host: itself, or for all interfaces the one towards the world."""
-    if host not in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
+    if host not in UNSPECIFIED:
         return host.lower()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         try:

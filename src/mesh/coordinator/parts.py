@@ -38,10 +38,11 @@ class Parts:
         """Now, for an act."""
         return Moment(self.now_ms(), self.new_id)
 
-    def new_link(self) -> JoinLink:
-        """A join link with a fresh secret."""
+    def new_link(self, network: NetworkId | None = None) -> JoinLink:
+        """A join link with a fresh secret, which also pins the key of the network that it leads into."""
         secret = links.new_secret(self.random_bytes(SECRET_BYTES))
-        return JoinLink(self.site.url, secret, self.keys.public, self.site.tls_sha256)
+        key = None if network is None else self.snapshot.networks[network].key
+        return JoinLink(self.site.url, secret, self.keys.public, self.site.tls_sha256, key, self.site.more)
 
     def issuer(self, network: NetworkId) -> Issue:
         """What issues certificates of a network in an act."""

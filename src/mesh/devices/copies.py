@@ -18,9 +18,9 @@ WORD_LENGTH_MAX = 32
 
 
 class CopiedHome(MeshError):
-    """This device's folder (MESH_HOME) was copied or restored from a backup: its key is used in two places, or an old copy
-    came back. It is held until an admin decides. If this is the one that should count, stop the other and ask an admin
-    for: mesh device approve NAME. If it is the copy, empty its folder and join anew: mesh device join LINK --name NAME.
+    """This device's folder (MESH_HOME) was copied or restored from a backup, so two machines have one key. It is held.
+    The one that should count: stop the other, and an admin runs `mesh device approve NAME`. The copy: empty its folder,
+    then `mesh device join LINK --name NAME` makes it a key of its own.
     """
 
     code = "device.copied"
@@ -28,7 +28,7 @@ class CopiedHome(MeshError):
 
 
 class Start(NamedTuple):
-    """One start of a home: how many there were with it (0: none is known yet), and its random word ("" where unsaid)."""
+    """One start of a home: its number, from 1 (0: none is known yet), and its random word ("" where unsaid)."""
 
     installation: int = 0
     word: str = ""

@@ -70,7 +70,7 @@ class TermsRefused(MeshError):
 
 
 EPHEMERAL_S = 30 * 60
-"""An ephemeral device is removed after this long offline: longer than a restart or a tunnel, short for a name in lists."""
+"""An ephemeral device is removed after this long offline: longer than a restart or a tunnel, short in a list."""
 TAGS_MAX = 8
 """Tags ride in every certificate; eight say what a machine is for."""
 

@@ -20,11 +20,13 @@ import msgspec
 from mesh.errors import MeshError, RemoteError, from_wire
 from mesh.sdk.calls import Call
 from mesh.sdk.home import CoordinatorRecord, Home, NotSignedIn
-from mesh.sdk.pinning import pinned_context
+from mesh.sdk.pinning import WrongCertificate, pinned_context
 
 T = TypeVar("T")
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
 """Longest answer that is decoded; a page of 1,000 ledger lines is about 300 KiB."""
+TRY_S = 5.0
+"""How long one of several addresses may take before the next is tried."""
 TIMEOUT_S = 20.0
 """How long a call may take: the coordinator answers in milliseconds, a busy small machine in seconds."""
 
@@ -77,21 +79,30 @@ def _unreachable(url: str, error: Exception) -> CoordinatorUnreachable:
     )
 
 
-def _verify(record: CoordinatorRecord) -> ssl.SSLContext | bool:
-    try:
-        return True if record.tls_sha256 is None else pinned_context(record.url, record.tls_sha256, TIMEOUT_S)
-    except OSError as error:
-        raise _unreachable(record.url, error) from error
+def _verify(record: CoordinatorRecord) -> tuple[str, ssl.SSLContext | bool]:
+    """The first of its URLs where the pinned coordinator answers, and how to check it there."""
+    if record.tls_sha256 is None:
+        return record.url, True
+    failed: Exception | None = None
+    for url in record.urls:
+        try:
+            return url, pinned_context(url, record.tls_sha256, TRY_S if len(record.urls) > 1 else TIMEOUT_S)
+        except (OSError, WrongCertificate) as error:
+            failed = failed if isinstance(failed, WrongCertificate) else error  # another machine may have that address
+    if isinstance(failed, WrongCertificate):
+        raise failed
+    assert failed is not None
+    raise _unreachable(" or ".join(record.urls), failed) from failed
 
 
 class Coordinator:
     """A client that waits for each answer. Close it, or use it as a context manager."""
 
     def __init__(self, record: CoordinatorRecord, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
-        self._url = record.url
+        self._url, verify = _verify(record)
         self._token = token
         # No proxies from the environment: a coordinator is on loopback, on the LAN, or pinned.
-        self._http = httpx2.Client(base_url=record.url, verify=_verify(record), timeout=timeout_s, trust_env=False)
+        self._http = httpx2.Client(base_url=self._url, verify=verify, timeout=timeout_s, trust_env=False)
 
     @classmethod
     def of(cls, home: Home) -> Self:
@@ -132,8 +143,8 @@ class AsyncCoordinator:
     @classmethod
     async def open(cls, record: CoordinatorRecord, token: str | None = None, timeout_s: float = TIMEOUT_S) -> Self:
         """Make the client; where a certificate is pinned it is fetched and compared first."""
-        verify = await asyncio.to_thread(_verify, record)
-        return cls(httpx2.AsyncClient(base_url=record.url, verify=verify, timeout=timeout_s, trust_env=False), token)
+        url, verify = await asyncio.to_thread(_verify, record)
+        return cls(httpx2.AsyncClient(base_url=url, verify=verify, timeout=timeout_s, trust_env=False), token)
 
     async def do(self, call: Call[T]) -> T:
         """Send a call. Raises RemoteError with the coordinator's reason, CoordinatorUnreachable, OddAnswer."""

@@ -39,11 +39,20 @@ class NotSignedIn(MeshError):
 
 
 class CoordinatorRecord(msgspec.Struct, frozen=True):
-    """Where the coordinator is, its public key, and the SHA-256 of its certificate where one is pinned."""
+    """Where the coordinator is, its public key, and the SHA-256 of its certificate where one is pinned.
+
+    ``more``: further URLs of it, tried in order where ``url`` does not answer; only where a certificate is pinned.
+    """
 
     url: str
     key: DeviceKey
     tls_sha256: str | None = None
+    more: tuple[str, ...] = ()
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All its URLs, the best first."""
+        return (self.url, *(self.more if self.tls_sha256 else ()))
 
 
 class SessionRecord(msgspec.Struct, frozen=True):
@@ -55,12 +64,13 @@ class SessionRecord(msgspec.Struct, frozen=True):
 
 
 class DeviceRecord(msgspec.Struct, frozen=True):
-    """Which device of which network this home is."""
+    """Which device of which network this home is; ``network_key`` as the join answered it, None in older homes."""
 
     id: DeviceId
     name: str
     network: NetworkId
     member: MemberId
+    network_key: DeviceKey | None = None
 
 
 class HomeRecord(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from mesh.errors import MeshError
 from mesh.ids import DeviceId, MemberId, NetworkId
 from mesh.protocol import signed
 from mesh.protocol.links import JoinLink, secret_hash
@@ -19,6 +20,13 @@ from mesh.sdk.home import CoordinatorRecord
 from mesh.sdk.pinning import WrongCertificate
 
 
+class WrongNetwork(MeshError):
+    """The network that answered is not the one that the link named: its key differs. Ask its admin for a new link."""
+
+    code = "network.wrong_key"
+    kind = "forbidden"
+
+
 class Joined(msgspec.Struct, frozen=True):
     """What the coordinator made of it: ``pending`` until an admin approves, else ``ready``. Relays have no network."""
 
@@ -26,11 +34,12 @@ class Joined(msgspec.Struct, frozen=True):
     network: NetworkId
     member: MemberId
     state: DeviceState
+    network_key: str = ""
 
 
 def coordinator_of(link: JoinLink) -> CoordinatorRecord:
     """The coordinator that a link names."""
-    return CoordinatorRecord(link.url, link.coordinator, link.tls_sha256)
+    return CoordinatorRecord(link.url, link.coordinator, link.tls_sha256, link.more)
 
 
 def join(link: JoinLink, name: str, seed: bytes, capability: Capability | None = None) -> Joined:
@@ -39,7 +48,10 @@ def join(link: JoinLink, name: str, seed: bytes, capability: Capability | None =
         about = client.do(calls.about())
         if about.key != link.coordinator:
             raise WrongCertificate("The coordinator there is not the one that the link named. Ask for a new link.")
-        return client.do(_call(link, name, seed, capability, about.time_ms))
+        joined = client.do(_call(link, name, seed, capability, about.time_ms))
+    if link.network_key is not None and joined.network_key != link.network_key:
+        raise WrongNetwork
+    return joined
 
 
 def _call(link: JoinLink, name: str, seed: bytes, capability: Capability | None, time_ms: int) -> Call[Joined]:

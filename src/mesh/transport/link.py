@@ -64,6 +64,8 @@ class LinkTarget(NamedTuple):
     coordinator: DeviceKey
     tls_sha256: str | None
     device: DeviceId
+    more: tuple[str, ...] = ()
+    """Further URLs, tried in turn; only where a certificate is pinned, which is what the proofs are then bound to."""
 
     @property
     def binding(self) -> str:
@@ -130,6 +132,8 @@ class LinkClient:
         self._beats: dict[int, float] = {}
         self._beat_now = asyncio.Event()
         self._failures = 0
+        self._place = 0
+        """Which of the target's URLs is tried."""
 
     @property
     def up(self) -> bool:
@@ -156,6 +160,8 @@ class LinkClient:
         """Connect, pass events on, and connect again, until cancelled or until the device is removed."""
         while True:
             code = await self._once(on_event)
+            if code in (LinkDown.code, PinMismatch.code) and self.target.tls_sha256 is not None:
+                self._place = (self._place + 1) % (1 + len(self.target.more))
             delay = 0.0 if self._failures == 0 else _jitter(self._failures)
             self._failures += 1
             await _call(on_event, Down(code, delay))
@@ -186,7 +192,7 @@ class LinkClient:
             self._socket = None
 
     def _connecting(self) -> connect:
-        scheme, _, rest = origin(self.target.url).partition("://")
+        scheme, _, rest = origin((self.target.url, *self.target.more)[self._place]).partition("://")
         pin = self.target.tls_sha256
         if pin is not None and scheme != "https":
             raise PinMismatch  # a pin on plain http: somebody took the TLS away

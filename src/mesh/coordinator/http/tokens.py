@@ -46,7 +46,7 @@ async def mint(network: str, body: TokenBody, request: Request) -> Response:
         require(caller.role, "members.invite")
     if body.purpose == "relay" and not caller.operator:
         raise NotOperator  # a relay serves every network of the installation
-    link = desk.parts.new_link()
+    link = desk.parts.new_link(None if body.purpose == "relay" else NetworkId(network))
     terms = Terms(
         body.purpose,
         body.role,

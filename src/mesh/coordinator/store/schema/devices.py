@@ -40,8 +40,8 @@ devices = Table(
 )
 """A machine in a network. Its key is an attribute (``device_keys``), so that a reinstalled laptop keeps its history.
 
-``installation`` and ``start``: the newest start of its home (a count, and a random word). ``held``: why an admitted device
-was put back to pending. ``leaves_after_s``: it is removed by itself after so long offline.
+``installation`` and ``start``: the newest start of its home (a count, and a random word). ``held``: why an admitted
+device was put back to pending. ``leaves_after_s``: it is removed by itself after so long offline.
 """
 
 device_keys = Table(
