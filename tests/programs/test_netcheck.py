@@ -145,6 +145,20 @@ async def test_a_certificate_is_pinned_wrong_or_trusted_by_nobody(tmp_path: Path
     assert failures == [None, "wrong_certificate", "untrusted"]
 
 
+async def test_of_several_addresses_the_one_that_answers_is_named(tmp_path: Path) -> None:
+    mine = identity(tmp_path)
+    async with (
+        serving(answering(about()), server_context(mine.path)) as good,
+        serving(silent) as bad,
+    ):
+        urls = [f"https://127.0.0.1:{port}" for port in (bad, good)]
+        record = HomeRecord(coordinator=CoordinatorRecord(urls[0], KEY, mine.sha256, (urls[1],)))
+        found = (await netcheck.measure(Known(record))).coordinator
+    assert found is not None and found.failure is None and found.url == urls[1]
+    answers = {knock.address: knock.connect_ms is not None for knock in found.knocks}
+    assert answers == {f"127.0.0.1:{good}": True, f"127.0.0.1:{bad}": False}
+
+
 async def test_relays_are_timed_and_silent_ones_left_untimed() -> None:
     async with serving(answering(lambda: b"")) as good, serving(silent) as bad, serving(endless) as wild:
         relays = tuple(RelayInfo(f"http://127.0.0.1:{port}") for port in (good, bad, wild))

@@ -142,10 +142,23 @@ def own_ips() -> tuple[str, ...]:
 
 
 async def _coordinator(record: CoordinatorRecord) -> facts.CoordinatorFacts:
-    parts = urlsplit(record.url)
+    """Try all its URLs; the first that answers speaks for it, and the others only for whether they answer."""
+    found = await asyncio.gather(*(_at(url, record) for url in record.urls[:KNOCKS_MAX]))
+    good = [one for one in found if one.failure is None]
+    best = next(iter(good + [one for one in found if one.failure != "unreachable"]), found[0])
+    knocks = [
+        knock if one.failure is None else facts.Knock(knock.address)
+        for one in (best, *(one for one in found if one is not best))
+        for knock in one.knocks
+    ]
+    return msgspec.structs.replace(best, knocks=tuple(knocks) if good else best.knocks)
+
+
+async def _at(url: str, record: CoordinatorRecord) -> facts.CoordinatorFacts:
+    parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or USUAL_PORT.get(parts.scheme, 443)
     found = facts.CoordinatorFacts(
-        url=record.url,
+        url=url,
         place=classify(host),
         https=parts.scheme == "https",
         pinned=record.tls_sha256 is not None,
@@ -177,8 +190,8 @@ async def _about(record: CoordinatorRecord, found: facts.CoordinatorFacts) -> fa
     verify: ssl.SSLContext | bool = True
     if record.tls_sha256 is not None:
         pin = record.tls_sha256
-        verify = await in_thread(lambda: pinned_context(record.url, pin, CONNECT_S))
-    async with httpx2.AsyncClient(base_url=record.url, verify=verify, timeout=CONNECT_S, trust_env=False) as http:
+        verify = await in_thread(lambda: pinned_context(found.url, pin, CONNECT_S))
+    async with httpx2.AsyncClient(base_url=found.url, verify=verify, timeout=CONNECT_S, trust_env=False) as http:
         await _get(http, "/v1/about")
         asked_at, asked_wall_s = time.monotonic(), time.time()
         status, content = await _get(http, "/v1/about")
