@@ -18,40 +18,49 @@ PIECE_S = 15.0
 """A blob that stands still for this long is lost: a stalled direct path needs 15 s to fall back to the relay."""
 EXPECTED_WITHIN_S = 15.0
 """A blob may overtake the frame that announces it, but not by more than one stall of a path."""
-UNCLAIMED_MAX = 64
-"""Blob streams of one connection that wait to be expected."""
+EARLY_MAX = 16
+"""Blob streams of one connection that nobody expects yet; further ones are refused."""
+
+
+class _Arrived:
+    """A blob's stream whose first frame was read."""
+
+    def __init__(self, blob: frames.Blob, stream: Stream, rest: bytes) -> None:
+        self.blob = blob
+        self.stream = stream
+        self.rest = rest
+        self.claimed = asyncio.Event()
 
 
 class Inbox:
     """The blobs that arrive over one connection."""
 
     def __init__(self) -> None:
-        self._expected: dict[Key, asyncio.Future[tuple[frames.Blob, Stream, bytes]]] = {}
-        self._early = 0
+        self._expected: dict[Key, asyncio.Future[_Arrived]] = {}
+        self._early: dict[Key, _Arrived] = {}
 
     async def arrived(self, blob: frames.Blob, stream: Stream, rest: bytes) -> None:
         """A blob stream was opened by the peer; ``rest`` are bytes of it that were read already."""
-        if self._early >= UNCLAIMED_MAX:
-            await stream.reset()
-            return
-        self._early += 1
-        slot = self._slot((blob.job, blob.attempt))
-        if slot.done():
+        key = (blob.job, blob.attempt)
+        expected = self._expected.get(key)
+        if expected is not None and not expected.done():
+            expected.set_result(_Arrived(blob, stream, rest))
+        elif expected is not None or key in self._early or len(self._early) >= EARLY_MAX:
             await stream.reset()
         else:
-            slot.set_result((blob, stream, rest))
-        self._early -= 1
+            early = self._early[key] = _Arrived(blob, stream, rest)
+            try:
+                async with asyncio.timeout(EXPECTED_WITHIN_S):
+                    await early.claimed.wait()
+            except TimeoutError:
+                del self._early[key]
+                await stream.reset()
 
     async def receive(self, key: Key, size: int) -> bytes:
         """Read the announced blob of an attempt. Raises FrameError, TransportError."""
         assert size <= frames.BLOB_BYTES_MAX
-        try:
-            async with asyncio.timeout(EXPECTED_WITHIN_S):
-                blob, stream, rest = await self._slot(key)
-        except TimeoutError as error:
-            raise TransportTimeout from error
-        finally:
-            self._expected.pop(key, None)
+        found = self._claim(key) or await self._wait(key)
+        blob, stream, rest = found.blob, found.stream, found.rest
         if blob.size != size or len(rest) > size:
             await stream.reset()
             raise FrameError("A blob has another size than was announced.", reason="size")
@@ -72,14 +81,27 @@ class Inbox:
 
     def forget(self, key: Key) -> None:
         """Nobody waits for this blob any more."""
-        slot = self._expected.pop(key, None)
-        if slot is not None:
-            slot.cancel()
+        self._claim(key)
+        expected = self._expected.pop(key, None)
+        if expected is not None:
+            expected.cancel()
 
-    def _slot(self, key: Key) -> "asyncio.Future[tuple[frames.Blob, Stream, bytes]]":
-        if key not in self._expected:
-            self._expected[key] = asyncio.get_running_loop().create_future()
-        return self._expected[key]
+    def _claim(self, key: Key) -> "_Arrived | None":
+        early = self._early.pop(key, None)
+        if early is not None:
+            early.claimed.set()
+        return early
+
+    async def _wait(self, key: Key) -> _Arrived:
+        expected: asyncio.Future[_Arrived] = asyncio.get_running_loop().create_future()
+        self._expected[key] = expected
+        try:
+            async with asyncio.timeout(EXPECTED_WITHIN_S):
+                return await expected
+        except TimeoutError as error:
+            raise TransportTimeout from error
+        finally:
+            self._expected.pop(key, None)
 
 
 async def send(connection: Connection, key: Key, content: bytes) -> None:

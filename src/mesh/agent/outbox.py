@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from mesh.agent.store import Outgoing, Store
+from mesh.agent.store import Outgoing, Store, StoreBroken
 from mesh.ids import JobId
 from mesh.protocol import link
 from mesh.transport.link import LinkDown
@@ -62,7 +62,10 @@ class Outbox:
 
     async def outdo(self, number: int, token: str) -> None:
         """Keep a fact that holds an earlier one in it: only this one need be reported."""
-        await self._store.outdo(number, self.fact(token))
+        try:
+            await self._store.outdo(number, self.fact(token))
+        except StoreBroken as error:
+            log.error("outbox.fact_not_kept", code=error.code)  # the earlier fact is still there, and is reported
         self.wake()
 
     async def add_answers(self, job: JobId, attempt: int | None, items: Sequence[Outgoing], now_ms: int) -> bool:

@@ -22,13 +22,14 @@ from mesh.agent.numbers import Numbers
 from mesh.agent.outbox import Outbox
 from mesh.agent.planning import Planner
 from mesh.agent.sessions import PeerConnection, Sessions
+from mesh.agent.store import StoreBroken
 from mesh.agent.stream import SessionStream
 from mesh.errors import MeshError, from_wire
 from mesh.ids import JobId
 from mesh.jobs.attempts import End, wait_before_next
 from mesh.jobs.placement import NowhereToRun
 from mesh.protocol import frames, receipt, signed
-from mesh.protocol.frames import AnyFrame
+from mesh.protocol.frames import AnyFrame, FrameError
 from mesh.protocol.session import Key
 from mesh.transport.interface import TransportError
 from mesh.workloads.contract import Payload
@@ -176,7 +177,7 @@ class Requester:
             try:
                 peer = await self._sessions.reach(target.address)
                 stream = await peer.asking()
-            except (TransportError, PeerRefused) as error:
+            except MeshError as error:  # no connection, or a peer whose Hello does not hold
                 raise Missed("unreached", error) from error
             tried.path = peer.path().kind
             won = await self._exchange(job, tried, peer, stream, on_progress)
@@ -211,6 +212,8 @@ class Requester:
             raise
         except TransportError as error:
             raise Missed("lost", error) from error
+        except FrameError as error:
+            raise Missed("failed", error) from error
         finally:
             del self._waiting[key]
             peer.blobs.forget(key)
@@ -312,7 +315,11 @@ class Requester:
         tokens = ([] if used is None else [used]) + self._signer.others(job, won)
         number = won.tried.number if won is not None else None
         now_ms = self._membership.clock.now_ms()
-        await self._outbox.add_answers(job.id, number, outgoing(tokens, record(job, won, code)), now_ms)
+        try:
+            await self._outbox.add_answers(job.id, number, outgoing(tokens, record(job, won, code)), now_ms)
+        except StoreBroken as error:
+            log.error("requester.answers_not_kept", job=job.id, code=error.code)
+            return  # what is not written down is not said: the worker's own claim stands
         peer = None if won is None else self._sessions.connected(won.key)
         if won is not None and peer is not None:
             stream = peer.asking_now
