@@ -4,22 +4,18 @@ Touches: processes, files, sockets (all through the `mesh` command).
 """
 
 import fcntl
-import io
 import json
-import os
 import secrets
 import shutil
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mesh.cli.main import perform
 from mesh.cli.programs import Program
-from mesh.cli.stage import Outcome, Player, Stage
+from mesh.cli.stage import Player, Stage
 from mesh.sdk.home import write_secret
 
 T = TypeVar("T")
@@ -65,40 +61,24 @@ def own_port() -> int:
             return port
 
 
-class QuickPlayer(Player):
-    """A player whose single commands run inside this process: the same code without half a second of imports each.
-
-    Programs that stay (``start``) are processes all the same.
-    """
+class PortedPlayer(Player):
+    """A player whose agent gets a gateway port that no other home on this machine takes meanwhile."""
 
     def start(self, *arguments: str) -> Program:
-        """Start a program; an agent gets a gateway port that nobody else here takes meanwhile."""
+        """Start a program."""
         gateway = self.home / "gateway.json"
         if arguments[0] == "up" and not gateway.exists():
             self.home.mkdir(mode=0o700, exist_ok=True)
             write_secret(gateway, json.dumps({"port": own_port(), "key": secrets.token_urlsafe(32)}).encode())
         return super().start(*arguments)
 
-    def attempt(self, *arguments: str, stdin: str = "") -> Outcome:
-        """Run a command with --json, whatever comes of it."""
-        printed, said = io.StringIO(), io.StringIO()
-        before, os.environ["MESH_HOME"], sys.stdin = sys.stdin, str(self.home), io.StringIO(stdin)
-        try:
-            with redirect_stdout(printed), redirect_stderr(said):
-                exit_code = perform([*arguments, "--json"])
-        finally:
-            sys.stdin = before
-            del os.environ["MESH_HOME"]
-        objects = tuple(json.loads(line) for line in printed.getvalue().splitlines())
-        return Outcome(exit_code, objects, said.getvalue())
-
 
 class QuickStage(Stage):
-    """A stage of quick players."""
+    """A stage of such players."""
 
     def player(self, name: str) -> Player:
         """Somebody with a home of their own."""
-        return QuickPlayer(self, name)
+        return PortedPlayer(self, name)
 
 
 class Network:
