@@ -52,6 +52,7 @@ def need_namespaces() -> None:
         pytest.skip("network namespaces need root")
     missing = [package for tool, package in (("ip", "iproute2"), ("nft", "nftables")) if shutil.which(tool) is None]
     if missing:
+        subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True, timeout=120)
         subprocess.run(["apt-get", "install", "-qq", "-y", *missing], check=True, capture_output=True, timeout=120)
 
 

@@ -25,6 +25,11 @@ NOW_MS = 1_790_000_000_000
 LIMIT_S = 10.0
 
 
+def paper(seed: bytes = RELAY, **other: object) -> str:
+    facts = {"network": "", "key": KEY, "address": "8.8.8.8:7", "time_ms": NOW_MS, **other}
+    return signed.sign(Observed(**facts), seed)  # type: ignore[arg-type]
+
+
 @asynccontextmanager
 async def an_observer(admitted: set[DeviceKey], bind: str = "127.0.0.1:0") -> AsyncIterator[tuple[Observer, RelayInfo]]:
     observer = await Observer.open(RELAY, bind, lambda key: key in admitted, lambda: NOW_MS)
@@ -93,6 +98,22 @@ async def test_other_questions_are_not_answered(words: bytes) -> None:
         assert observer.answered == 0
 
 
+@pytest.mark.parametrize("words", [paper(address="your house"), paper(address="8.8.8.8:0"), paper(DEVICE), "x" * 2000])
+async def test_an_observer_that_lies_about_form_or_key_is_not_believed(words: str) -> None:
+    async with a_device(RELAY) as liar, a_device() as device:
+
+        async def answer() -> None:
+            stream = await (await liar.accept()).accept_stream()
+            await stream.write(words.encode(), LIMIT_S)
+            await stream.finish()
+
+        info = RelayInfo("http://127.0.0.1:1", liar.key, liar.addresses()[0])
+        async with asyncio.TaskGroup() as group:
+            group.create_task(answer())
+            with pytest.raises((TransportError, signed.BadToken)):
+                await ask(await reached(device, info), info)
+
+
 async def test_a_newer_connection_of_a_device_ends_the_one_before() -> None:
     async with an_observer({KEY}) as (observer, info), a_device() as device:
         first = await reached(device, info)
@@ -139,11 +160,6 @@ class News:
     """What Relays tells."""
 
     relays: tuple[RelayInfo, ...] = ()
-
-
-def paper(seed: bytes = RELAY, **other: object) -> str:
-    facts = {"network": "", "key": KEY, "address": "8.8.8.8:7", "time_ms": NOW_MS, **other}
-    return signed.sign(Observed(**facts), seed)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

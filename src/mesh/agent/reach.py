@@ -232,6 +232,8 @@ async def ask(connection: Connection, relay: RelayInfo) -> Heard:
             await stream.reset()
             raise TransportError("The observer said too much.")
     paper = signed.verify(answer.decode("ascii", "replace"), Observed, relay.key, "")
+    if not _is_address(paper.address):
+        raise TransportError("The observer named no address.")
     return Heard(paper.address, answer.decode("ascii"), asyncio.get_running_loop().time())
 
 
@@ -243,6 +245,15 @@ async def _resolved(place: str) -> str:
         return place
     found = await asyncio.get_running_loop().getaddrinfo(host, int(port), family=socket.AF_INET, type=socket.SOCK_DGRAM)
     return f"{found[0][4][0]}:{port}"
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+        return 0 < int(port) < 65536
+    except ValueError:
+        return False
 
 
 def _same(one: str, other: str | None) -> bool:
