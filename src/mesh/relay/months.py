@@ -3,6 +3,7 @@
 Touches: files, clock.
 """
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -31,6 +32,7 @@ class Months:
         self._month = self._now()
         self._bytes: Counter[int] = Counter()
         self._counted: Counter[int] = Counter()
+        self._saving = threading.Lock()
 
     def load(self) -> None:
         """Go on with the count of the last run, if that was this month."""
@@ -56,8 +58,9 @@ class Months:
         return frozenset(number for number, count in self._bytes.items() if count >= self._limit)
 
     def save(self) -> None:
-        """Keep the count. Blocks for one fsync."""
-        replace(self._path, msgspec.json.encode(_Kept(self._month, dict(self._bytes))))
+        """Keep the count. Blocks for one fsync. A save whose waiter was cancelled still runs: the next waits for it."""
+        with self._saving:
+            replace(self._path, msgspec.json.encode(_Kept(self._month, dict(self._bytes))))
 
     def _now(self) -> str:
         return time.strftime("%Y-%m", time.gmtime(self._wall()))
