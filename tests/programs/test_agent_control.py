@@ -229,7 +229,7 @@ async def test_a_claim_is_durable_with_the_attempt_that_it_is_for(tmp_path):
         assert [item.content for item in await store.outbox(10)] == [b"used, with the claim in it"]
         remembered = await store.remembered(500)
         assert {one.attempt for one in remembered.taken} == {1, 2}
-        assert remembered.tombstones == {"P"}
+        assert remembered.tombstones == {"P": 1000}
         assert (await store.remembered(2000)).taken == []
 
 

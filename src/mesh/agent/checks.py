@@ -16,6 +16,8 @@ from mesh.protocol.papers import Certificate
 from mesh.protocol.permit import CLOCK_LEEWAY_S, Permit
 from mesh.protocol.signed import BadToken
 
+OWN_REPEAT_MS = 15 * 60 * 1000
+"""For so long a repeat from one's own device is noticed: longer than any such job waits on the way."""
 LEEWAY_MS = int(CLOCK_LEEWAY_S * 1000)
 
 
@@ -50,7 +52,7 @@ class Checked(NamedTuple):
     def until_ms(self) -> int:
         """Until when the same attempt must not be taken twice: no Submit of that permit counts after it."""
         if self.permit is None:
-            return self.submit.time_ms + 4 * 3600 * 1000
+            return self.submit.time_ms + OWN_REPEAT_MS
         return self.permit.finish_by_ms + LEEWAY_MS
 
 

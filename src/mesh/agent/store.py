@@ -67,10 +67,10 @@ class Taken(NamedTuple):
 
 
 class Remembered(NamedTuple):
-    """What a worker needs in memory at its start."""
+    """What a worker needs in memory at its start; ``tombstones``: closed permits, and when each was closed."""
 
     taken: list[Taken]
-    tombstones: set[PermitId]
+    tombstones: dict[PermitId, int]
 
 
 class Store:
@@ -234,11 +234,11 @@ class Store:
 
         await self.write(act)
 
-    async def bury(self, permit: PermitId, until_ms: int) -> int:
+    async def bury(self, permit: PermitId, at_ms: int) -> int:
         """Write a permit's tombstone; return how many claims were made under it."""
 
         def act(db: sqlite3.Connection) -> int:
-            db.execute("INSERT OR IGNORE INTO tombstone VALUES (?, ?)", (permit, until_ms))
+            db.execute("INSERT OR IGNORE INTO tombstone VALUES (?, ?)", (permit, at_ms))
             row = db.execute("SELECT count(*) FROM taken WHERE permit = ? AND claimed = 1", (permit,)).fetchone()
             return int(row[0])
 
@@ -255,7 +255,8 @@ class Store:
                 "SELECT requester, job, attempt, permit, amount, until_ms FROM taken WHERE until_ms >= ?", (now_ms,)
             )
             taken = [Taken(*row) for row in rows]
-            return Remembered(taken, {PermitId(row[0]) for row in db.execute("SELECT permit FROM tombstone")})
+            tombstones = {PermitId(permit): at_ms for permit, at_ms in db.execute("SELECT * FROM tombstone")}
+            return Remembered(taken, tombstones)
 
         return await self.write(act)
 

@@ -9,7 +9,7 @@ Touches: the agent's store, engines and sessions (through its arguments).
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,6 +26,7 @@ from mesh.errors import MeshError
 from mesh.ids import JobId, PermitId
 from mesh.protocol import frames, receipt, signed
 from mesh.protocol.frames import AnyFrame
+from mesh.protocol.permit import CLOCK_LEEWAY_S, START_WITHIN_S
 from mesh.protocol.session import Key
 from mesh.protocol.values import Load, Usage
 from mesh.workloads.contract import Payload
@@ -35,9 +36,14 @@ PERMITS_MAX = 1024
 """Permit tokens kept for later Submits under them."""
 CLAIMS_MAX = 4096
 """Claimed attempts whose acknowledgment may still come."""
+SWEEP_MS = 60_000
+"""How often attempts that can no longer be repeated are forgotten."""
+CLOSED_MS = int((START_WITHIN_S + 2 * CLOCK_LEEWAY_S) * 1000)
+"""A permit that was closed can be shown for so long at most: afterwards it has expired anyway."""
 SERVICE_UNKNOWN_S = 0.05
 """What a job counts as before this device has measured itself."""
 
+K = TypeVar("K")
 _payloads: msgspec.msgpack.Decoder[Payload] = msgspec.msgpack.Decoder(Payload)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -59,19 +65,22 @@ class Worker:
         self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
         self._attempts: dict[AttemptKey, Attempt] = {}
         self._seen: dict[AttemptKey, int] = {}
+        self._swept_ms = 0
         self._shares: dict[PermitId, int] = {}
-        self._tombstones: set[PermitId] = set()
+        self._shares_until: dict[PermitId, int] = {}
+        self._tombstones: dict[PermitId, int] = {}
         self._permits: OrderedDict[PermitId, str] = OrderedDict()
         self._claims: OrderedDict[AttemptKey, int] = OrderedDict()
 
     async def recall(self) -> None:
         """Take up what must survive a restart: attempts taken, shares begun, tombstones."""
         remembered = await self._store.remembered(self._membership.clock.now_ms())
-        self._tombstones = remembered.tombstones
+        self._tombstones = {permit: closed_ms + CLOSED_MS for permit, closed_ms in remembered.tombstones.items()}
         for taken in remembered.taken:
             self._seen[taken.requester, taken.job, taken.attempt] = taken.until_ms
             if taken.permit is not None:
                 self._shares[taken.permit] = self._shares.get(taken.permit, 0) + taken.amount
+                self._shares_until[taken.permit] = taken.until_ms
 
     def load(self) -> Load:
         """The queue, for beats."""
@@ -109,9 +118,9 @@ class Worker:
 
     async def close_permit(self, permit: PermitId) -> None:
         """Take nothing more under a permit, for good, and say how many claims were made under it."""
-        until_ms = self._membership.clock.now_ms()
-        self._tombstones.add(permit)
-        claims = await self._store.bury(permit, until_ms)
+        now_ms = self._membership.clock.now_ms()
+        self._tombstones[permit] = now_ms + CLOSED_MS
+        claims = await self._store.bury(permit, now_ms)
         facts = receipt.NoMore(
             network=self._membership.network, permit=permit, device=self._membership.me, side="worker", facts=claims
         )
@@ -180,13 +189,19 @@ class Worker:
     def _take(self, attempt: Attempt) -> None:
         submit, permit = attempt.checked.submit, attempt.checked.permit
         now_ms = self._membership.clock.now_ms()
-        for key in [key for key, until_ms in self._seen.items() if until_ms < now_ms][:64]:
-            del self._seen[key]
+        if now_ms - self._swept_ms > SWEEP_MS:
+            self._swept_ms = now_ms
+            self._seen = _still(self._seen, now_ms)
+            self._tombstones = _still(self._tombstones, now_ms)
+            live = _still(self._shares_until, now_ms)
+            self._shares = {permit: amount for permit, amount in self._shares.items() if permit in live}
+            self._shares_until = live
         self._seen[attempt.key] = attempt.checked.until_ms
         self._attempts[attempt.key] = attempt
         self.work.hold(attempt.size)
         if permit is not None:
             self._shares[permit.permit] = self._shares.get(permit.permit, 0) + submit.maximum
+            self._shares_until[permit.permit] = attempt.checked.until_ms
             self._store.take(self._taken(attempt))
 
     def _taken(self, attempt: Attempt) -> Taken:
@@ -312,7 +327,7 @@ class Worker:
         self._forget(attempt)
         permit = attempt.checked.permit
         if permit is not None:
-            self._shares[permit.permit] -= attempt.checked.submit.maximum
+            self._shares[permit.permit] = self._shares.get(permit.permit, 0) - attempt.checked.submit.maximum
         frame = attempt.frame
         attempt.stream.send(frames.Fault(frame.job, frame.attempt, _told(error), load=self.load()))
 
@@ -344,3 +359,7 @@ def _advance(attempt: Attempt) -> Callable[[float], None]:
 def _told(error: MeshError) -> dict[str, Any]:
     """What the requester's device learns of an error: code, kind, message, and the facts that are numbers or codes."""
     return error.wire()
+
+
+def _still(until: dict[K, int], now_ms: int) -> dict[K, int]:
+    return {key: until_ms for key, until_ms in until.items() if until_ms >= now_ms}
