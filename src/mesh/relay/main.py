@@ -90,7 +90,12 @@ async def run(config: RelayConfig, source: AdmissionSource, seed: bytes, ready: 
     async def take(news: Admissions) -> None:
         relay.admissions(pairs(news.admissions), full=news.full)  # whoever was removed is cut before anything is saved
         observer.recheck()
-        await asyncio.to_thread(admitted.take, news)
+        saving = asyncio.ensure_future(asyncio.to_thread(admitted.take, news))
+        try:
+            await asyncio.shield(saving)
+        except asyncio.CancelledError:
+            await saving  # what was acted on is kept, also when the relay is being stopped
+            raise
 
     port = await relay.start(config.host, config.port)
     try:
