@@ -2,16 +2,18 @@
 
 import asyncio
 import json
+import shutil
 
 import pytest
 
-from agents import a_town, until
+from agents import Device, a_town, until
 from mesh.agent.main import DeviceRemoved
 from mesh.errors import MeshError
 from mesh.protocol import signed
 from mesh.protocol.papers import Certificate
 from mesh.protocol.values import Routing
 from mesh.sdk import calls
+from mesh.sdk.home import Home
 
 pytestmark = pytest.mark.anyio
 CUT_S = 5.0
@@ -145,3 +147,32 @@ async def test_what_a_removed_device_finished_counts_when_the_other_side_reports
 
 async def paid(person, amount):
     return await person.balance() == amount
+
+
+async def test_a_copied_folder_is_noticed_both_hear_it_and_one_is_approved(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben):
+        original = await ben.device("original")
+        await original.stop()
+        shutil.copytree(original.home.path, tmp_path / "copy")
+        copy = Device(town, Home(tmp_path / "copy"), work=True)
+        await original.start()
+        await until(lambda: original.agent.parts.coordination.up)
+        assert notice(original) == ""
+        await copy.start(wait=False, alone=True)
+        await until(lambda: "copied" in notice(original) and "copied" in notice(copy))
+        assert "mesh device approve" in notice(copy) and "mesh device join" in notice(copy)
+        await copy.stop()
+        await until(lambda: original.agent.parts.coordination.up)
+        await ann.do(calls.approve_device(town.network, original.id))
+        await until(lambda: notice(original) == "")
+        await until(lambda: is_ready(ann, town, original))
+
+
+async def is_ready(person, town, device):
+    listed = (await person.do(calls.devices(town.network))).devices
+    return next(one.state for one in listed if one.device == device.id) == "ready"
+
+
+def notice(device):
+    agent = getattr(device, "agent", None)
+    return "" if agent is None else agent.parts.coordination.notice

@@ -14,6 +14,7 @@ from mesh.agent.outbox import Outbox
 from mesh.agent.requester import Requester
 from mesh.agent.store import Store
 from mesh.agent.worker import Worker
+from mesh.devices.copies import CopiedHome
 from mesh.errors import MeshError, from_wire
 from mesh.ids import PermitId, RequestId
 from mesh.protocol import link
@@ -24,6 +25,8 @@ PERMIT_S = 10.0
 
 REMEMBER_S = 1.0
 """News of a network that comes in a burst is written down once."""
+
+PENDING = "This device waits for an admin's approval. An admin runs: mesh device approve NAME"
 
 log = structlog.get_logger()
 
@@ -49,6 +52,9 @@ class Coordination:
         self.welcomed = asyncio.Event()
         """Set once the coordinator has welcomed this device with a State and a certificate, and its peers are known."""
         self.removed: str | None = None
+        self.notice = ""
+        """Why this device takes no part yet, in words for its owner; empty when it does."""
+        self.on_notice: Callable[[str], None] = lambda words: None
         self.last_down = ""
         self._client = client
         self._asked: dict[RequestId, asyncio.Future[link.Placed | link.Refused]] = {}
@@ -117,6 +123,7 @@ class Coordination:
             self._remember.set()
         elif isinstance(event, link.CertificateUpdate):
             membership.take_certificate(event.certificate)
+            self.notice = ""
             self._remember.set()
         elif isinstance(event, link.Peers):
             membership.take_peers(event)
@@ -132,7 +139,10 @@ class Coordination:
         elif isinstance(event, link.Removed):
             self.removed = event.code
         elif isinstance(event, link.Problem):
-            log.warning("link.problem", code=from_wire(event.error).wire_code)
+            problem = from_wire(event.error)
+            log.warning("link.problem", code=problem.wire_code)
+            if problem.wire_code == CopiedHome.code:
+                self._tell(str(problem))
 
     async def _up(self, welcome: link.Welcome) -> None:
         membership = self.parts.membership
@@ -144,9 +154,19 @@ class Coordination:
         except MeshError as error:
             log.warning("link.welcome_refused", code=error.wire_code)
         log.info("link.up")
+        if welcome.device_state != "pending":
+            self.notice = ""
+        elif not self.notice:  # what was said before says more
+            self._tell(PENDING)
         self._remember.set()
         await self.say_hello()
         self.parts.outbox.link_up()
+
+    def _tell(self, words: str) -> None:
+        """Let the owner know, once for as long as it stays so."""
+        if words != self.notice:
+            self.notice = words
+            self.on_notice(words)
 
     def _down(self, event: Down) -> None:
         if self.last_down != event.code or event.retry_s == 0:

@@ -108,6 +108,7 @@ class Desk:
             started_ms=self._started_ms,
             relay=None if self.reach is None else self.reach.relay,
             observed=() if self.reach is None else self.reach.observed,
+            notice=parts.coordination.notice,
         )
 
     async def _run(self, request: control.Run, say: Callable[[control.Answer], None]) -> control.Ran:

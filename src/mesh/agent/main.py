@@ -89,6 +89,8 @@ class Options(NamedTuple):
     """For tests: engines that can be held still."""
     say: Say | None = None
     """Told how far a model is from being ready (stage, done, total bytes)."""
+    notice: Callable[[str], None] = lambda words: None
+    """Told, in words for people, why this device takes no part yet."""
 
 
 async def run(
@@ -158,6 +160,7 @@ class Agent:
         sessions.requester, sessions.worker = requester, worker
         myself.load, myself.on_change = worker.load, client.beat_soon
         coordination.parts = Concerned(membership, store, outbox, worker, requester)
+        coordination.on_notice = options.notice
         coordination.on_drain = lambda resume: myself.want("ready" if resume else "draining")
         parts = Parts(membership, myself, coordination, sessions, planner, requester, worker, outbox, store)
         agent = cls(parts, offering, transport, options)
@@ -281,6 +284,7 @@ def main() -> int:
         work=not arguments.only_ask,
         direct=not arguments.no_direct,
         say=lambda stage, done, total: _print({"event": "model", "stage": stage, "done": done, "total": total}),
+        notice=lambda words: _print({"event": "notice", "words": words}),
     )
     try:
         asyncio.run(_until_told(Home(arguments.home), options))

@@ -71,6 +71,8 @@ def _show_status(value: dict[str, Any], agent: "Status | None", peers: tuple[Any
         return
     load = agent.condition.load
     print(f"Agent        {agent.condition.state}, link {agent.link}, {load.depth} jobs here, {agent.outbox} to report")
+    if agent.notice:
+        print(f"Attention    {foreign(agent.notice)}")
     if agent.gateway:
         print(f"Gateway      {agent.gateway}")
     if agent.relay:

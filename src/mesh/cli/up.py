@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mesh.cli import here
-from mesh.cli.output import Json, Out
+from mesh.cli.output import Json, Out, foreign
 
 if TYPE_CHECKING:
     from mesh.sdk.home import Home
@@ -93,6 +93,8 @@ class Teller:
             if self._show is None:
                 self._show = self.showing.enter_context(self._out.progress("model"))
             self._show(said["stage"], said["done"] / said["total"] if said["total"] else 0.0)
+        elif said["event"] == "notice":
+            self._out.note(foreign(said["words"]))
         elif said["event"] == "crashed":
             ended = f"The agent ended by itself (exit code {said['exit_code']}) and is started again."
             self._out.note(f"{ended} Its log: {self._place.agent_log}")

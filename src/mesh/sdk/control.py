@@ -145,6 +145,8 @@ class Status(Answer, frozen=True):
     """The relay through which this device is reached."""
     observed: tuple[str, ...] = ()
     """The addresses under which the world sees this device."""
+    notice: str = ""
+    """Why this device takes no part yet, in words: it waits for approval, or its home was copied."""
 
 
 class Progress(Answer, frozen=True):

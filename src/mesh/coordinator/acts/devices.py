@@ -87,7 +87,8 @@ def started(store: Store, device: DeviceId, start: Start, moment: Moment) -> tup
         devices.set_started(store, device, start)
         return kept._replace(started=start), None
     if not devices.hold(store, device, why=COPIED, now_ms=moment.now_ms):
-        return kept, None
+        # Held already; perhaps nobody was told, since the link that found it was cut in that moment.
+        return kept, networks.get(store, kept.network) if kept.held is not None else None
     people.end_device_sessions(store, device, now_ms=moment.now_ms)
     networks.next_epoch(store, kept.network)
     return kept._replace(standing="pending", held=COPIED), networks.get(store, kept.network)
