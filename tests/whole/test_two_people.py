@@ -142,7 +142,7 @@ def _refused(network: Network) -> bool:
         (("--text", "x", "--route", "tier:9"), "usage.route", 2),
         (("--text", "x", "--device", "nobody"), "device.unknown", 1),
         (("--text", "x", "--file", "/does/not/exist"), "input.file_unreadable", 2),
-        (("--text", "x", "--max-cost", "0"), "placement.nowhere", 4),
+        (("--text", "a text that costs more than that", "--max-cost", "1"), "placement.nowhere", 4),
     ],
 )
 def test_bad_requests_say_what_is_wrong(
@@ -151,6 +151,19 @@ def test_bad_requests_say_what_is_wrong(
     where = () if "--device" in arguments or "--route" in arguments else ("--device", network.devices["ben"])
     outcome = network.ada.attempt("run", "embeddings", *arguments, *where)
     assert (outcome.value["error"]["code"], outcome.exit_code) == (code, exit_code)
+
+
+def test_a_job_with_nowhere_to_run_is_explained_afterwards_too(network: Network) -> None:
+    asked = ("--text", "too dear", "--max-cost", "1", "--device", network.devices["ben"])
+    outcome = network.ada.attempt("run", "embeddings", *asked)
+    job = outcome.value["error"]["facts"]["job"]
+
+    def explained() -> dict[str, object] | None:
+        why = network.ada.attempt("job", "why", job)
+        return why.value if why.exit_code == 0 and why.value["gates"] else None
+
+    why = eventually(explained, "the refused job's explanation is reported")
+    assert [gate["reason"] for gate in why["gates"] if gate["gate"] == "cost" and not gate["passed"]]  # type: ignore[attr-defined, index]
 
 
 def test_a_file_that_is_not_utf8_is_named_by_its_line(network: Network) -> None:

@@ -80,9 +80,11 @@ class Signer:
 
 
 def record(job: Job, won: Won | None, code: str) -> JobReport:
-    """The job's record as its requester saw it; an explanation goes along only if it was placed here."""
+    """The job's record as its requester saw it; with a permit the coordinator has its explanation already."""
     last = job.plans[-1] if job.plans else None
-    explanation: Explanation | None = last.explanation if last is not None and last.placed_here else None
+    known: Explanation | None = None
+    if (last is None or last.permit is None) and job.explanation.gates:
+        known = job.explanation
     return JobReport(
         job=job.id,
         spec=job.spec,
@@ -91,7 +93,7 @@ def record(job: Job, won: Won | None, code: str) -> JobReport:
         units=0 if won is None else won.units,
         own=last is not None and last.permit is None,
         code=code,
-        explanation=explanation,
+        explanation=known,
     )
 
 

@@ -1,6 +1,6 @@
 """The agent behind a command: the one that runs for this home, or one started for the length of the command.
 
-Touches: the agent's control socket, processes, environment (passed on).
+Touches: the agent's control socket, processes, the agent's log, environment (passed on).
 """
 
 import os
@@ -26,7 +26,8 @@ def agent_for(home: "Home", out: Out) -> Iterator[None]:
     home.coordinator()  # an error with its next step, before any process is started
     out.note("No agent runs here, so one is started for this command. `mesh up` keeps one running.")
     environment = {**os.environ, "MESH_HOME": str(home.path)}
-    started = programs.start("up", "--only-ask", environment=environment)
+    with os.fdopen(os.open(home.agent_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
+        started = programs.start("up", "--only-ask", environment=environment, errors=log)
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ from mesh.cli import here
 from mesh.cli.agent import agent_for
 from mesh.cli.output import Json, Out, foreign, table
 from mesh.errors import MeshError
-from mesh.units import CREDIT, credits_text
+from mesh.units import credits_text
 
 if TYPE_CHECKING:
     from mesh.protocol.values import Routing
@@ -51,7 +51,9 @@ def embeddings(
     sensitivity: Annotated[
         Literal["public", "private", "sensitive"], typer.Option("--sensitivity", help="How private the texts are.")
     ] = "private",
-    max_cost: Annotated[float | None, typer.Option("--max-cost", min=0, help="The most to pay, in credits.")] = None,
+    max_cost: Annotated[
+        int | None, typer.Option("--max-cost", min=0, help="The most to pay, in micro-credits, as `charge` is.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Turn texts into vectors, for search and comparison."""
@@ -68,7 +70,7 @@ def embeddings(
             manifest=payload.manifest,
             sensitivity=sensitivity,
             routing=routing(place, device, route),
-            max_cost=None if max_cost is None else int(max_cost * CREDIT),
+            max_cost=max_cost,
         )
         ran = perform(place, request, out, "embeddings")
         name = "" if json else names_of(place).get(ran.device, ran.device)
