@@ -154,6 +154,7 @@ async def test_a_paused_device_works_for_its_owner_only(tmp_path):
     async with a_town(tmp_path) as (_town, ann, ben):
         asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
         helper = await ben.device("ben-other", work=False)
+        await until(lambda: _knows_offers(helper, worker))
         worker.agent.parts.myself.want("paused")
         with pytest.raises((AllBusy, NowhereToRun, MeshError)) as refused:
             await asker.run()
@@ -165,6 +166,7 @@ async def test_a_paused_device_works_for_its_owner_only(tmp_path):
 async def test_own_devices_work_for_each_other_while_the_coordinator_is_away(tmp_path):
     async with a_town(tmp_path) as (town, ann, _):
         asker, worker = await ann.device("ann-box", work=False), await ann.device("ann-server")
+        await until(lambda: _knows_offers(asker, worker))
         await town.away()
         await until(lambda: not asker.agent.parts.coordination.up)
         pinned = await asker.run(routing=Routing("device", worker.id))
@@ -175,6 +177,11 @@ async def test_own_devices_work_for_each_other_while_the_coordinator_is_away(tmp
         jobs = (await ann.do(calls.jobs(town.network))).jobs
         assert {one.job for one in jobs} == {pinned.job, free.job}
         assert await ann.balance() == 0
+
+
+def _knows_offers(device, other):
+    facts = device.agent.parts.membership.own.get(other.id)
+    return facts is not None and facts.capability.offers != ()
 
 
 async def test_a_device_does_its_own_jobs_by_the_same_way(tmp_path):
