@@ -3,7 +3,7 @@
 Touches: processes, files, sockets (all through the `mesh` command).
 """
 
-import fcntl
+import asyncio
 import json
 import secrets
 import shutil
@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 from mesh.cli.programs import Program
 from mesh.cli.stage import Player, Stage
 from mesh.sdk.home import write_secret
+from mesh.workloads.catalogue import BUILTIN, EMBEDDINGS_DEFAULT
+from modelfolder import shared_model_files
 
 T = TypeVar("T")
-CACHE = Path(__file__).resolve().parents[2] / ".dev" / "models"
-"""Models are fetched once per checkout, by Mesh's own catalogue, and linked into each test's homes."""
 WAIT_S = 30.0
 
 
@@ -37,16 +37,13 @@ def eventually(probe: Callable[[], T | None], what: str, timeout_s: float = WAIT
 
 
 def give_model(player: Player) -> None:
-    """Put the embedding model into a player's home, fetching it the first time in this checkout."""
-    CACHE.parent.mkdir(parents=True, exist_ok=True)
-    with (CACHE.parent / "models.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        (CACHE.parent / "home").mkdir(exist_ok=True)
-        if not CACHE.exists():
-            player.mesh("models", "pull")
-            shutil.copytree(player.home / "models", CACHE)
-            return
-    shutil.copytree(CACHE, player.home / "models", dirs_exist_ok=True)
+    """Put the embedding model into a player's home; it is fetched once per checkout, by Mesh's own catalogue."""
+    entry = BUILTIN.entry("embeddings", EMBEDDINGS_DEFAULT)
+    shared = asyncio.run(shared_model_files().ensure(entry))
+    folder = player.home / "models"
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    for path in shared.values():
+        shutil.copyfile(path, folder / path.name)
 
 
 def own_port() -> int:
