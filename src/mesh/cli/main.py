@@ -6,7 +6,7 @@ Touches: argv, stdout, stderr.
 """
 
 import sys
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -32,7 +32,7 @@ from mesh.cli.output import INTERRUPTED, exit_code, show_error
 from mesh.errors import MeshError
 
 # The base of all of typer's own complaints; typer does not export it by name.
-UsageProblem = typer.BadParameter.__mro__[2]
+UsageProblem = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
 
 
 class WrongUsage(MeshError):
@@ -95,10 +95,8 @@ def perform(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output left, as `| head` does
         sys.stderr.close()
         return 0
-    except Exception as error:
-        if not isinstance(error, UsageProblem):
-            raise
-        problem = WrongUsage(f"{error.format_message()} `mesh --help` lists the commands.")  # type: ignore[attr-defined]
+    except UsageProblem as error:
+        problem = WrongUsage(f"{error.format_message()} `mesh --help` lists the commands.")
         show_error(problem, as_json)
         return exit_code(problem)
 
