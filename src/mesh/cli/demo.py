@@ -44,9 +44,17 @@ class Story:
 
     def __init__(self, started: float) -> None:
         self._started = started
+        self._interrupted = False
+
+    def interrupt(self, number: int, frame: Any) -> NoReturn:
+        """A signal asks to stop. Whatever code it meets may swallow the exception: the next step raises it again."""
+        self._interrupted = True
+        raise KeyboardInterrupt
 
     def step(self, text: str) -> None:
-        """A new step begins."""
+        """A new step begins. Raises KeyboardInterrupt after a signal."""
+        if self._interrupted:
+            raise KeyboardInterrupt
         print(
             f"\n\033[1m[{time.time() - self._started:5.1f} s]\033[0m {text}"
             if sys.stdout.isatty()
@@ -166,9 +174,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--keep", action="store_true", help="leave the network running, with commands to try next")
     parser.add_argument("--started", type=float, default=time.time(), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
     folder = Path(tempfile.mkdtemp(prefix="mesh-demo-"))
     story, stage = Story(options.started), Stage(folder)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, story.interrupt)
     kept = False
     try:
         people = perform(story, stage)
@@ -197,10 +206,6 @@ def _show_logs(stage: Stage) -> None:
         text = log.read_text(errors="replace").strip()
         if text:
             print(f"--- {log.name}\n{os.linesep.join(text.splitlines()[-15:])}", file=sys.stderr)
-
-
-def _interrupt(number: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
