@@ -5,7 +5,9 @@ process times whole jobs (permit from the coordinator, signed papers, the other 
 checked); in turns with that, the worker's process times the same text given straight to the very same engine child. The
 added latency is the difference of the medians. Must reach: p50 of at most 3 ms direct and 6 ms relayed.
 
-Run: `python benchmarks/job_latency.py [--jobs 300] [--path both|direct|relayed] [--gateway]`
+With ``--own`` both devices are one person's: certificates alone, no permit.
+
+Run: `python benchmarks/job_latency.py [--jobs 300] [--path both|direct|relayed] [--own]`
 
 Touches: processes, sockets, files (a temporary folder; models under .dev/models), clock.
 """
@@ -28,10 +30,12 @@ import structlog
 from mesh.agent.asked import Ask
 from mesh.agent.join import join
 from mesh.agent.main import Agent, Options
+from mesh.ids import DeviceId
 from mesh.protocol import links
+from mesh.protocol.values import Routing
 from mesh.sdk import calls
 from mesh.sdk.client import Coordinator
-from mesh.sdk.home import CoordinatorRecord, Home, SessionRecord
+from mesh.sdk.home import CoordinatorRecord, Home, HomeRecord, SessionRecord
 from mesh.workloads.embeddings import payload_of
 from mesh.workloads.known import workload_named
 
@@ -47,19 +51,21 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=300)
     parser.add_argument("--path", choices=("both", "direct", "relayed"), default="both")
     parser.add_argument("--role", choices=("bench", "worker", "asker"), default="bench")
+    parser.add_argument("--own", action="store_true")
     parser.add_argument("--home", type=Path)
+    parser.add_argument("--to", default="")
     arguments = parser.parse_args()
     if arguments.role == "bench":
         for path in ("direct", "relayed") if arguments.path == "both" else (arguments.path,):
-            bench(path, arguments.jobs)
+            bench(path, arguments.jobs, own=arguments.own)
     else:
-        asyncio.run(play(arguments.role, arguments.home, arguments.path == "direct"))
+        asyncio.run(play(arguments.role, arguments.home, DeviceId(arguments.to), direct=arguments.path == "direct"))
 
 
-def bench(path: str, jobs: int) -> None:
+def bench(path: str, jobs: int, *, own: bool) -> None:
     """One network on one path: measure in turns, print a line of JSON."""
     with tempfile.TemporaryDirectory() as folder, Programs() as programs:
-        ask, work = programs.network(Path(folder), path)
+        ask, work = programs.network(Path(folder), path, own=own)
         whole, direct = [], []
         for number in range(WARM_UP + jobs):
             job_ms, took = ask.turn()
@@ -73,6 +79,7 @@ def bench(path: str, jobs: int) -> None:
             json.dumps(
                 {
                     "path": path,
+                    "own": own,
                     "jobs": jobs,
                     "job_p50_ms": round(median(whole), 2),
                     "job_p99_ms": round(quantiles(whole, n=100)[98], 2),
@@ -92,8 +99,8 @@ def bench(path: str, jobs: int) -> None:
 class Role:
     """A process that takes a turn for every line it is sent."""
 
-    def __init__(self, name: str, home: Path, path: str) -> None:
-        command = [sys.executable, __file__, "--role", name, "--home", str(home), "--path", path]
+    def __init__(self, name: str, home: Path, to: str, path: str) -> None:
+        command = [sys.executable, __file__, "--role", name, "--home", str(home), "--to", to, "--path", path]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"
@@ -114,8 +121,8 @@ class Programs:
     def __init__(self) -> None:
         self.processes: list[subprocess.Popen[str]] = []
 
-    def network(self, folder: Path, path: str) -> tuple[Role, Role]:
-        """Start everything: Ann asks, Ben's device works."""
+    def network(self, folder: Path, path: str, *, own: bool) -> tuple[Role, Role]:
+        """Start everything: Ann asks, and Ben's device works, or a second one of hers."""
         serve = [sys.executable, "-m", "mesh.cli.main", "serve", "--data", str(folder / "data"), "--port", "0"]
         with (folder / "serve.log").open("w") as log:
             coordinator = subprocess.Popen([*serve, "--json"], stdout=subprocess.PIPE, stderr=log, text=True)
@@ -127,13 +134,15 @@ class Programs:
             network = client.do(calls.create_network("bench")).network
             terms = calls.TokenTerms("member", role="member")
             invite = links.parse(client.do(calls.mint(network, terms)).link)
-        ben = sign_in(folder / "ben", invite, "Ben")
+        ben = home_of(folder / "second", ann.read()) if own else sign_in(folder / "ben", invite, "Ben")
         for home in (ann, ben):
             with Coordinator.of(home) as client:
                 device = links.parse(client.do(calls.mint(network, calls.TokenTerms("device"))).link)
             join(home, device, home.path.name)
-        worker = Role("worker", ben.path, path)
-        asker = Role("asker", ann.path, path)
+        device_record = ben.read().device
+        assert device_record is not None
+        worker = Role("worker", ben.path, device_record.id, path)
+        asker = Role("asker", ann.path, device_record.id, path)
         self.processes += [worker.process, asker.process]
         return asker, worker
 
@@ -148,23 +157,28 @@ class Programs:
 
 def sign_in(path: Path, link: links.JoinLink, name: str) -> Home:
     """A home in which a person is signed in."""
-    home = Home(path)
     record = CoordinatorRecord(link.url, link.coordinator, link.tls_sha256)
     with Coordinator(record) as client:
         claimed = client.do(calls.claim(link.secret, name))
+    session = SessionRecord(claimed.token, claimed.member, claimed.name)
+    return home_of(path, HomeRecord(coordinator=record, session=session))
+
+
+def home_of(path: Path, record: HomeRecord) -> Home:
+    """A home that knows this, with the models that all benchmarks share."""
+    home = Home(path)
     MODELS.mkdir(parents=True, exist_ok=True)
     home.ensure()
     home.models.symlink_to(MODELS)
-    session = SessionRecord(claimed.token, claimed.member, claimed.name)
-    home.write(home.read().__class__(coordinator=record, session=session))
+    home.write(record)
     return home
 
 
-async def play(role: str, path: Path, direct: bool) -> None:
+async def play(role: str, path: Path, to: DeviceId, *, direct: bool) -> None:
     """Be one agent, and time one turn for every line on stdin."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     workload = workload_named("embeddings")
-    ask = Ask(workload, payload_of([TEXT]))
+    ask = Ask(workload, payload_of([TEXT]), routing=Routing("device", to))
     async with running(Home(path), Options(work=role == "worker", gateway=False, direct=direct)) as agent:
         print("ready", flush=True)
         while await asyncio.to_thread(sys.stdin.readline):
