@@ -7,7 +7,6 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import AsyncIterator
 
 import iroh
 import pytest
@@ -34,21 +33,6 @@ from transport_ends import (
 pytestmark = pytest.mark.anyio
 
 MEMBERS = frozenset({public_key(SEED_A)})
-
-
-@pytest.fixture
-async def ends() -> AsyncIterator[Ends]:
-    near, far = await iroh_end(SEED_A), await iroh_end(SEED_B)
-    yield Ends(near, far, Address(far.key, tuple(far.addresses())))
-    await near.close()
-    await far.close()
-
-
-@pytest.fixture
-async def raw(ends: Ends) -> tuple[iroh.Connection, iroh.Connection]:
-    """The binding's own two ends of a connection."""
-    near, far = await connect(ends)
-    return near._raw, far._raw  # type: ignore[attr-defined]
 
 
 async def test_the_endpoints_id_is_the_devices_key(ends: Ends) -> None:

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator
 
 import iroh
 import psutil
@@ -19,11 +18,9 @@ from mesh.units import MIB
 from transport_ends import (
     LIMIT_S,
     SEED_A,
-    SEED_B,
     Ends,
     a_stream,
     connect,
-    iroh_end,
     read_to_end,
     within,
 )
@@ -31,21 +28,6 @@ from transport_ends import (
 pytestmark = pytest.mark.anyio
 
 MEMBERS = frozenset({public_key(SEED_A)})
-
-
-@pytest.fixture
-async def ends() -> AsyncIterator[Ends]:
-    near, far = await iroh_end(SEED_A), await iroh_end(SEED_B)
-    yield Ends(near, far, Address(far.key, tuple(far.addresses())))
-    await near.close()
-    await far.close()
-
-
-@pytest.fixture
-async def raw(ends: Ends) -> tuple[iroh.Connection, iroh.Connection]:
-    """The binding's own two ends of a connection."""
-    near, far = await connect(ends)
-    return near._raw, far._raw  # type: ignore[attr-defined]
 
 
 # 10. Long runs must not leak (uvloop, the rest of this edge, is not used).
