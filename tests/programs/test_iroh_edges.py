@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Awaitable
 
 import iroh
 import pytest
@@ -15,6 +16,7 @@ from mesh.protocol.signed import public_key
 from mesh.transport import iroh_patch
 from mesh.transport.interface import Address, ConnectionLost, DialTimeout, TransportError, TransportTimeout
 from mesh.transport.iroh import ALPN, EndpointFailed, IrohTransport
+from mesh.transport.iroh_connection import IrohConnection
 from mesh.units import MIB
 from transport_ends import (
     LIMIT_S,
@@ -192,6 +194,37 @@ def test_a_loop_may_follow_another() -> None:
 
     asyncio.run(once())
     asyncio.run(once())
+
+
+class Ending:
+    """What the binding gives for a connection whose end is told before a pending call's."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+
+    def remote_id(self) -> str:
+        return public_key(SEED_B)
+
+    async def closed(self) -> str:
+        await self.over.wait()
+        return "timed out"
+
+    async def open_bi(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_an_open_that_waits_as_the_connection_ends_fails_and_is_not_cancelled() -> None:
+    async def called(call: Awaitable[object]) -> object:
+        return await call
+
+    raw = Ending()
+    connection = IrohConnection(raw, called)
+    opening = asyncio.create_task(connection.open_stream(LIMIT_S))
+    await asyncio.sleep(0)
+    raw.over.set()
+    with pytest.raises(ConnectionLost) as lost:  # and not CancelledError: nobody cancelled
+        await within(opening)
+    assert lost.value.facts["detail"] == "timed out"
 
 
 # 6. str(IrohError) is empty.

@@ -33,11 +33,13 @@ def paper(seed: bytes = RELAY, **other: object) -> str:
 @asynccontextmanager
 async def an_observer(admitted: set[DeviceKey], bind: str = "127.0.0.1:0") -> AsyncIterator[tuple[Observer, RelayInfo]]:
     observer = await Observer.open(RELAY, bind, lambda key: key in admitted, lambda: NOW_MS)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(observer.run())
-        yield observer, RelayInfo("http://127.0.0.1:1", observer.key, f"127.0.0.1:{observer.port}")
-        running.cancel()
-    await observer.close()
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(observer.run())
+            yield observer, RelayInfo("http://127.0.0.1:1", observer.key, f"127.0.0.1:{observer.port}")
+            running.cancel()
+    finally:
+        await observer.close()
 
 
 @asynccontextmanager

@@ -245,15 +245,17 @@ class IrohTransport:
         if self._incoming.ended:
             return
         self._incoming.end(TransportError("The transport was closed here."), drop=True)
-        await asyncio.gather(*(connection.close("closing") for connection in tuple(self._connections)))
         try:
+            await asyncio.gather(*(connection.close("closing") for connection in tuple(self._connections)))
             # Past the limit the endpoint is dropped as it is: an unanswered dial would keep it for 3 s.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_LIMIT_S):
                     await self._endpoint.close()
         finally:
-            await self._tasks.stop()
-            _LOOP.leave()
+            try:
+                await self._tasks.stop()
+            finally:
+                _LOOP.leave()
 
     def _adopt(self, raw: iroh.Connection) -> IrohConnection:
         connection = IrohConnection(raw, _called)

@@ -12,7 +12,7 @@ from typing import Any
 
 from mesh.ids import DeviceKey
 from mesh.protocol.values import AddressKind, PathKind
-from mesh.transport.inbox import Inbox, Tasks
+from mesh.transport.inbox import Inbox, Tasks, again
 from mesh.transport.interface import ConnectionLost, Path, TransportTimeout
 from mesh.transport.iroh_stream import Called, IrohStream
 
@@ -91,14 +91,16 @@ class IrohConnection:
         """Open a stream; waits while the peer allows no more of them."""
         opening = self._tasks.start(self._called(self._raw.open_bi()))
         try:
-            async with asyncio.timeout(timeout_s):
-                return self._stream(await asyncio.shield(opening))
-        except TimeoutError as error:
-            opening.add_done_callback(self._drop_late)
-            raise TransportTimeout(waited_s=timeout_s) from error
+            await asyncio.wait((opening,), timeout=timeout_s)  # not shield: the connection's end cancels only `opening`
         except asyncio.CancelledError:
             opening.add_done_callback(self._drop_late)
             raise
+        if not opening.done():
+            opening.add_done_callback(self._drop_late)
+            raise TransportTimeout(waited_s=timeout_s)
+        if opening.cancelled():
+            raise again(self._tasks.over)
+        return self._stream(opening.result())
 
     async def accept_stream(self) -> IrohStream:
         """Wait for the peer's next stream."""

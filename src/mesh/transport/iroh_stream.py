@@ -128,7 +128,7 @@ class IrohStream:
     async def reset(self) -> None:
         """Drop both directions at once."""
         if not self._halves.dropped:
-            await asyncio.shield(self._start_reset())
+            await asyncio.wait((self._start_reset(),))  # whose end the connection's may be
 
     async def _write(self, content: bytes, limit: asyncio.Timeout) -> None:
         self._check_writable()
