@@ -100,6 +100,21 @@ async def test_wrong_expired_used_up_and_revoked_invites_each_say_so(tmp_path):
         assert [device["name"] for device in devices] == ["d1"]
 
 
+async def test_a_link_that_names_another_network_costs_no_use_and_admits_nobody(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        ann = await bench.claim()
+        network, other = await bench.network(ann), await bench.network(ann, "other")
+        invite = await bench.invite(network, ann)
+        wrong = {"network_key": (await bench.invite(other, ann)).network_key}
+        seed, answer = await bench.ask_to_join(invite, "laptop", changes=wrong)
+        refused(answer, 403, "network.wrong_key")
+        path = f"/v1/networks/{network}"
+        assert (await bench.get(f"{path}/tokens", ann)).json()["tokens"][0]["used"] == 0
+        assert (await bench.get(f"{path}/devices", ann)).json()["devices"] == []
+        _, answer = await bench.ask_to_join(invite, "laptop", seed, changes={"network_key": invite.network_key})
+        assert answer.status_code == 200, answer.text
+
+
 async def test_sixty_four_at_once_with_an_invite_for_one_let_one_in(tmp_path):
     async with a_coordinator(tmp_path) as bench:
         ann = await bench.claim()

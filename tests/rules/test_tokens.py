@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from mesh.ids import MemberId, NetworkId, TokenId
+from mesh.ids import DeviceKey, MemberId, NetworkId, TokenId
 from mesh.networks.tokens import (
     JoinToken,
     TermsRefused,
@@ -10,6 +10,8 @@ from mesh.networks.tokens import (
     TokenUnknown,
     TokenUsed,
     TokenWrongPurpose,
+    WrongNetwork,
+    check_network,
     check_terms,
     redeem,
 )
@@ -61,3 +63,11 @@ def test_every_refusal_has_its_own_code_and_a_next_step():
     errors = [TokenUnknown, TokenExpired, TokenUsed, TokenRevoked, TokenWrongPurpose, TermsRefused]
     assert len({error.code for error in errors}) == len(errors)
     assert all(len(str(error()).split(". ")) >= 2 for error in errors)
+
+
+def test_a_link_leads_into_the_network_whose_key_it_names():
+    one, other = DeviceKey("a" * 64), DeviceKey("b" * 64)
+    check_network(pinned=one, key=one)
+    check_network(pinned=None, key=one)
+    with pytest.raises(WrongNetwork):
+        check_network(pinned=one, key=other)

@@ -16,6 +16,7 @@ from mesh.agent.join import join
 from mesh.coordinator import tls
 from mesh.coordinator.config import Config
 from mesh.coordinator.main import serve as serve_coordinator
+from mesh.errors import RemoteError
 from mesh.ids import DeviceId
 from mesh.protocol import link, links, signed
 from mesh.protocol.papers import LinkProof
@@ -23,7 +24,6 @@ from mesh.protocol.values import Condition
 from mesh.sdk import calls
 from mesh.sdk.client import Coordinator
 from mesh.sdk.home import CoordinatorRecord, Home
-from mesh.sdk.joining import WrongNetwork
 from mesh.sdk.pinning import WrongCertificate
 from mesh.transport.clock import CoordinatorClock
 from mesh.transport.link import Down, LinkClient, LinkTarget, PinMismatch, Up, pinned_context
@@ -209,10 +209,10 @@ async def test_links_pin_the_networks_key_and_a_device_tries_every_address(tmp_p
         invited = (await asyncio.to_thread(invite))._replace(url="https://127.0.0.1:9", more=(victim.url,))
         assert invited.network_key == device.network_key
         other = signed.public_key(bytes(32))
-        with pytest.raises(WrongNetwork):
+        with pytest.raises(RemoteError) as refused:
             await asyncio.to_thread(join, Home(tmp_path / "other"), invited._replace(network_key=other), "other")
+        assert refused.value.wire_code == "network.wrong_key", "and it cost no use of the link"
         assert Home(tmp_path / "other").read().device is None
-        invited = (await asyncio.to_thread(invite))._replace(url="https://127.0.0.1:9", more=(victim.url,))
         home = Home(tmp_path / "second")
         joined = await asyncio.to_thread(join, home, invited, "second")
         record = home.read().coordinator

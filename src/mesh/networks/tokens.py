@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from mesh.errors import MeshError
-from mesh.ids import MemberId, NetworkId, TokenId, is_name
+from mesh.ids import DeviceKey, MemberId, NetworkId, TokenId, is_name
 from mesh.protocol.values import Role
 
 Purpose = Literal["claim", "member", "device", "relay"]
@@ -60,6 +60,13 @@ class TokenWrongPurpose(MeshError):
 
     code = "token.wrong_purpose"
     kind = "invalid"
+
+
+class WrongNetwork(MeshError):
+    """The network that answered is not the one that the link named: its key differs. Ask its admin for a new link."""
+
+    code = "network.wrong_key"
+    kind = "forbidden"
 
 
 class TermsRefused(MeshError):
@@ -113,6 +120,15 @@ def tags_of(texts: Iterable[str]) -> tuple[str, ...]:
     if len(tags) > TAGS_MAX or not all(is_name(tag) for tag in tags):
         raise BadTag
     return tags
+
+
+def check_network(*, pinned: DeviceKey | None, key: DeviceKey) -> None:
+    """Compare the network that a link named with the one it leads into, before a use is counted. Raises WrongNetwork.
+
+    ``pinned`` None: the link names none.
+    """
+    if pinned is not None and pinned != key:
+        raise WrongNetwork
 
 
 def redeem(token: JoinToken | None, *, purpose: Purpose, now_ms: int) -> JoinToken:

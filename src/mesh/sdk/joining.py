@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from mesh.errors import MeshError
-from mesh.ids import DeviceId, MemberId, NetworkId
+from mesh.ids import DeviceId, DeviceKey, MemberId, NetworkId
+from mesh.networks.tokens import check_network
 from mesh.protocol import signed
 from mesh.protocol.links import JoinLink, secret_hash
 from mesh.protocol.papers import JoinProof
@@ -18,13 +18,6 @@ from mesh.sdk.calls import Call
 from mesh.sdk.client import Coordinator
 from mesh.sdk.home import CoordinatorRecord
 from mesh.sdk.pinning import WrongCertificate
-
-
-class WrongNetwork(MeshError):
-    """The network that answered is not the one that the link named: its key differs. Ask its admin for a new link."""
-
-    code = "network.wrong_key"
-    kind = "forbidden"
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -43,14 +36,16 @@ def coordinator_of(link: JoinLink) -> CoordinatorRecord:
 
 
 def join(link: JoinLink, name: str, seed: bytes, capability: Capability | None = None) -> Joined:
-    """Use a link with the key of ``seed``. Raises WrongCertificate, and what the coordinator refuses with."""
+    """Use a link with the key of ``seed``. Raises WrongCertificate, WrongNetwork, and the coordinator's refusals.
+
+    The coordinator compares the network's key before it counts a use; a coordinator that did not is found out here.
+    """
     with Coordinator(coordinator_of(link)) as client:
         about = client.do(calls.about())
         if about.key != link.coordinator:
             raise WrongCertificate("The coordinator there is not the one that the link named. Ask for a new link.")
         joined = client.do(_call(link, name, seed, capability, about.time_ms))
-    if link.network_key is not None and joined.network_key != link.network_key:
-        raise WrongNetwork
+    check_network(pinned=link.network_key, key=DeviceKey(joined.network_key))
     return joined
 
 
@@ -65,6 +60,8 @@ def _call(link: JoinLink, name: str, seed: bytes, capability: Capability | None,
         time_ms=time_ms,
     )
     body: dict[str, Any] = {"secret": link.secret, "name": name, "key": key, "proof": signed.sign(proof, seed)}
+    if link.network_key is not None:
+        body["network_key"] = link.network_key
     if capability is not None:
         body["capability"] = msgspec.to_builtins(capability)
     return Call("POST", "/v1/join", Joined, body)

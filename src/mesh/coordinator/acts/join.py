@@ -14,7 +14,7 @@ from mesh.coordinator.store.networks import Network
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey, MemberId
 from mesh.networks.names import NameTaken, machine_name
-from mesh.networks.tokens import JoinToken, TokenUnknown, redeem
+from mesh.networks.tokens import JoinToken, TokenUnknown, check_network, redeem
 from mesh.protocol.values import Capability
 
 Issue = Callable[[Device, int, int], Issued]
@@ -29,12 +29,13 @@ class AlreadyJoined(MeshError):
 
 
 class Asked(NamedTuple):
-    """A device asks to join; it has proven its key."""
+    """A device asks to join; it has proven its key. ``network_key``: the network that its link named, if it did."""
 
     secret_hash: str
     name: str
     key: DeviceKey
     capability: Capability | None
+    network_key: DeviceKey | None = None
 
 
 class Joined(NamedTuple):
@@ -49,7 +50,7 @@ def join(store: Store, asked: Asked, issue: Issue, moment: Moment) -> Joined:
     """Let a device in by its invite. The same device with the same invite gets the same answer and costs no use.
 
     A key that was removed from the network before is left pending, whatever the invite says.
-    Raises AlreadyJoined, BadName, NameTaken and what ``redeem`` raises.
+    Raises AlreadyJoined, BadName, NameTaken, WrongNetwork and what ``redeem`` raises; a refusal costs no use.
     """
     token = tokens.by_secret(store, asked.secret_hash)
     if token is None:
@@ -59,14 +60,15 @@ def join(store: Store, asked: Asked, issue: Issue, moment: Moment) -> Joined:
     if here is not None and here.token == token.id:
         return _again(store, here)
     redeem(token, purpose="device", now_ms=moment.now_ms)
+    network = None if token.network is None else networks.get(store, token.network)
+    if network is None:
+        raise TokenUnknown
+    check_network(pinned=asked.network_key, key=network.key)
     if here is not None:
         raise AlreadyJoined(device=here.id)
     device = _new_device(store, asked, token, approved=token.approved and not before, moment=moment)
     tokens.use(store, token.id, now_ms=moment.now_ms)
     devices.add(store, device, approved_by=token.maker if device.standing == "active" else None, now_ms=moment.now_ms)
-    network = networks.get(store, device.network)
-    if network is None:
-        raise TokenUnknown
     if device.standing == "active" and before:
         network = network._replace(epoch=networks.next_epoch(store, network.id))
     certificate = certify(store, device, network, issue, moment) if device.standing == "active" else None

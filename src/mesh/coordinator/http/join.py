@@ -38,12 +38,15 @@ class BadJoin(MeshError):
 
 
 class JoinBody(BaseModel):
-    """The link's secret, the device's name and public key, its JoinProof, and what it is."""
+    """The link's secret, the device's name and public key, its JoinProof, the network that the link named, and what
+    the device is.
+    """
 
     secret: str = Field(min_length=1, max_length=128)
     name: str = Field(default="", max_length=63)
     key: str = Field(max_length=64)
     proof: str = Field(max_length=8192)
+    network_key: str = Field(default="", max_length=64)
     capability: dict[str, Any] | None = None
 
 
@@ -66,7 +69,8 @@ async def join(body: JoinBody, request: Request) -> Response:
     """Let a device (or a relay) in; the same one with the same link gets the same answer."""
     desk = desk_of(request)
     _check_proof(body, desk.parts.keys.public)
-    asked = Asked(secret_hash(body.secret), body.name, DeviceKey(body.key), _capability(body))
+    named = DeviceKey(body.network_key) if body.network_key else None
+    asked = Asked(secret_hash(body.secret), body.name, DeviceKey(body.key), _capability(body), named)
     token = await desk.parts.database.read(tokens.by_secret, asked.secret_hash)
     if token is None:
         raise TokenUnknown
