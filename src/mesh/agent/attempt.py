@@ -7,6 +7,7 @@ import asyncio
 from typing import Protocol
 
 from mesh.agent.checks import Checked
+from mesh.agent.queueing import Bid
 from mesh.agent.sessions import PeerConnection
 from mesh.agent.stream import SessionStream
 from mesh.errors import MeshError
@@ -56,6 +57,8 @@ class Attempt:
         self.size = len(frame.payload) if frame.payload is not None else frame.payload_size
         self.task: asyncio.Task[None] | None = None
         self.cancelled = False
+        self.bid: Bid
+        """What it asked of the queue; set when it was admitted."""
 
     @property
     def key(self) -> AttemptKey:

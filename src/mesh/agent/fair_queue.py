@@ -6,6 +6,7 @@ first, and a newcomer starts at the current virtual time. What a job will wait i
 Touches: nothing.
 """
 
+import math
 from collections import deque
 from typing import Generic, NamedTuple, TypeVar
 
@@ -18,11 +19,14 @@ QUEUE_MAX = 256
 
 
 class Queued(NamedTuple, Generic[T]):
-    """A job that waits: whose it is, and how many seconds it should take."""
+    """A job that waits: whose it is, how many seconds it should take, and until when (by the queue's owner's clock) it
+    must have started to be finished in time.
+    """
 
     member: MemberId
     service_s: float
     entry: T
+    start_by_s: float = math.inf
 
 
 class FairQueue(Generic[T]):
@@ -39,6 +43,11 @@ class FairQueue(Generic[T]):
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def owner_waits(self) -> bool:
+        """Whether a job of the owner waits."""
+        return self._owner in self._lines
 
     @property
     def full(self) -> bool:
@@ -104,6 +113,10 @@ class FairQueue(Generic[T]):
                     self._without(member, job)
                     return True
         return False
+
+    def others(self) -> list[T]:
+        """What waits of everybody but the owner."""
+        return [job.entry for member, line in self._lines.items() if member != self._owner for job in line]
 
     def _without(self, member: MemberId, job: Queued[T]) -> Queued[T]:
         self._lines[member].remove(job)

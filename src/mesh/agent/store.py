@@ -19,15 +19,19 @@ from mesh.errors import MeshError
 from mesh.ids import DeviceId, JobId, PermitId
 
 T = TypeVar("T")
-Act = Callable[[sqlite3.Connection], Any]
+Database = sqlite3.Connection
+"""What an act works on. Acts may live beside their nouns; the connection stays here."""
+Act = Callable[[Database], Any]
+Sync = Callable[[], None]
+"""Makes files durable that an act has written to. It may raise OSError, which undoes the commit."""
+Entry = tuple[Act, "asyncio.Future[Any] | None", "Sync | None"]
 
-SCHEMA_VERSION = 1
 BATCH_MAX = 256
 """Acts in one commit: bounds how long the first waits for the last."""
 KEEP_MS = 14 * 24 * 3600 * 1000
 """Answers, claims and tombstones are kept as long as the coordinator may still ask: its horizon of 14 days."""
 
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE kept (name TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, content BLOB NOT NULL);
 CREATE TABLE used (job TEXT PRIMARY KEY, attempt INTEGER NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID;
@@ -38,6 +42,19 @@ CREATE TABLE taken (
 CREATE INDEX taken_permit ON taken (permit);
 CREATE TABLE tombstone (permit TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID;
 """
+_BATCHES = """
+CREATE TABLE batch (
+  id TEXT PRIMARY KEY, name TEXT UNIQUE, digest BLOB NOT NULL, terms BLOB NOT NULL, lines INTEGER NOT NULL,
+  state TEXT NOT NULL, code TEXT NOT NULL, max_cost INTEGER, created_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL,
+  job_number INTEGER NOT NULL, lives INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE batch_line (
+  batch TEXT NOT NULL, number INTEGER NOT NULL, code TEXT NOT NULL, job TEXT NOT NULL, device TEXT NOT NULL,
+  charge INTEGER NOT NULL, units INTEGER NOT NULL, start INTEGER NOT NULL, size INTEGER NOT NULL,
+  PRIMARY KEY (batch, number)) WITHOUT ROWID;
+CREATE UNIQUE INDEX batch_line_start ON batch_line (batch, start);
+"""
+_STEPS = (_FIRST, _BATCHES)
+"""The schema, step by step; a file remembers how many it has taken. Steps are added at the end, never edited."""
 
 
 class StoreBroken(MeshError):
@@ -66,11 +83,20 @@ class Taken(NamedTuple):
     until_ms: int
 
 
+class Reserved(NamedTuple):
+    """How much of a permit's share here is begun, in micro-credits: after a restart it counts as used."""
+
+    permit: PermitId
+    amount: int
+    until_ms: int
+
+
 class Remembered(NamedTuple):
     """What a worker needs in memory at its start; ``tombstones``: closed permits, and when each was closed."""
 
     taken: list[Taken]
     tombstones: dict[PermitId, int]
+    reserved: list[Reserved]
 
 
 class Store:
@@ -78,7 +104,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._acts: SimpleQueue[tuple[Act, asyncio.Future[Any] | None] | None] = SimpleQueue()
+        self._acts: SimpleQueue[Entry | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -106,13 +132,16 @@ class Store:
 
     def post(self, act: Act) -> None:
         """Have an act done soon; durable with the next awaited one."""
-        self._acts.put((act, None))
+        self._acts.put((act, None, None))
 
-    async def write(self, act: Callable[[sqlite3.Connection], T]) -> T:
-        """Have an act done and committed, then return what it returned. Raises StoreBroken."""
+    async def write(self, act: Callable[[Database], T], sync: Sync | None = None) -> T:
+        """Have an act done and committed, then return what it returned; posted before this first waits.
+
+        ``sync`` runs before the commit, once for all acts of a commit that name the same. Raises StoreBroken.
+        """
         assert self._loop is not None, "open comes first"
         done: asyncio.Future[T] = self._loop.create_future()
-        self._acts.put((act, done))
+        self._acts.put((act, done, sync))
         return await done
 
     def _work(self, connection: sqlite3.Connection) -> None:
@@ -203,15 +232,13 @@ class Store:
 
     # --- worker -------------------------------------------------------------------------------------------------------
 
-    def take(self, taken: Taken) -> None:
-        """Note an attempt that this worker accepts; durable with its claim at the latest, before anything leaves."""
-        row = (taken.requester, taken.job, taken.attempt, taken.permit, taken.amount, taken.until_ms)
-        self.post(
-            lambda db: db.execute(
-                "INSERT OR IGNORE INTO taken VALUES (?, ?, ?, ?, ?, 0, ?)",
-                row,
-            )
-        )
+    def reserve(self, reserved: Reserved) -> None:
+        """Note how much of a permit's share is begun; durable with the next awaited act.
+
+        It is kept among the attempts, as attempt 0 of a job by the permit's name: real ones count from 1.
+        """
+        row = ("", reserved.permit, reserved.permit, reserved.amount, reserved.until_ms)
+        self.post(lambda db: db.execute("INSERT OR REPLACE INTO taken VALUES (?, ?, 0, ?, ?, 0, ?)", row))
 
     async def claim(self, taken: Taken, claim: Outgoing) -> int:
         """Make a claim durable: the attempt counts as claimed, and the paper is in the outbox; returns its number."""
@@ -253,43 +280,44 @@ class Store:
             db.execute("DELETE FROM used WHERE at_ms < ?", (now_ms - KEEP_MS,))
             rows = db.execute(
                 "SELECT requester, job, attempt, permit, amount, until_ms FROM taken WHERE until_ms >= ?", (now_ms,)
-            )
-            taken = [Taken(*row) for row in rows]
+            ).fetchall()
+            taken = [Taken(*row) for row in rows if row[2] > 0]
+            reserved = [Reserved(*row[3:]) for row in rows if row[2] == 0]
             tombstones = {PermitId(permit): at_ms for permit, at_ms in db.execute("SELECT * FROM tombstone")}
-            return Remembered(taken, tombstones)
+            return Remembered(taken, tombstones, reserved)
 
         return await self.write(act)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
+    if version > len(_STEPS):
         raise StoreBroken("This home was written by a newer Mesh. Update Mesh on this machine.")
-    if version == 0:
-        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    for number, step in enumerate(_STEPS[version:], start=version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {number}; COMMIT;")
 
 
 def _add_out(db: sqlite3.Connection, rows: "list[tuple[str, bytes]]") -> None:
     db.executemany("INSERT INTO outbox (kind, content) VALUES (?, ?)", rows)
 
 
-def _commit(
-    connection: sqlite3.Connection, batch: "list[tuple[Act, asyncio.Future[Any] | None]]"
-) -> "list[tuple[asyncio.Future[Any], Any]]":
+def _commit(connection: sqlite3.Connection, batch: "list[Entry]") -> "list[tuple[asyncio.Future[Any], Any]]":
     """Run a batch in one transaction; every caller gets its result, or the error that undid the batch."""
     results: list[tuple[asyncio.Future[Any], Any]] = []
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for act, done in batch:
+        for act, done, _ in batch:
             result = act(connection)
             if done is not None:
                 results.append((done, result))
+        for sync in dict.fromkeys(sync for _, _, sync in batch if sync is not None):
+            sync()
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         broken = StoreBroken(f"This device's records could not be written ({type(error).__name__}).")
-        return [(done, broken) for _, done in batch if done is not None]
+        return [(done, broken) for _, done, _ in batch if done is not None]
     return results
 
 

@@ -9,24 +9,25 @@ Touches: the agent's store, engines and sessions (through its arguments).
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from mesh.agent.attempt import Attempt, AttemptKey, Cancelled, Doorkeeper, Repeated, WrongInput
-from mesh.agent.checks import PermitRefused, check_submit
+from mesh.agent.checks import LEEWAY_MS, check_submit
+from mesh.agent.fair_queue import Queued
 from mesh.agent.membership import Membership
 from mesh.agent.outbox import Outbox
 from mesh.agent.pool import Pool
 from mesh.agent.queueing import Bid, Work
 from mesh.agent.sessions import PeerConnection
+from mesh.agent.shares import Shares
 from mesh.agent.store import Store, Taken
 from mesh.agent.stream import SessionStream
 from mesh.errors import MeshError
 from mesh.ids import JobId, PermitId
 from mesh.protocol import frames, receipt, signed
 from mesh.protocol.frames import AnyFrame
-from mesh.protocol.permit import CLOCK_LEEWAY_S, START_WITHIN_S
 from mesh.protocol.session import Key
 from mesh.protocol.values import Load, Usage
 from mesh.workloads.contract import Payload
@@ -38,12 +39,11 @@ CLAIMS_MAX = 4096
 """Claimed attempts whose acknowledgment may still come."""
 SWEEP_MS = 60_000
 """How often attempts that can no longer be repeated are forgotten."""
-CLOSED_MS = int((START_WITHIN_S + 2 * CLOCK_LEEWAY_S) * 1000)
-"""A permit that was closed can be shown for so long at most: afterwards it has expired anyway."""
 SERVICE_UNKNOWN_S = 0.05
 """What a job counts as before this device has measured itself."""
+RETRY_S = 5.0
+"""When to ask again a device that cannot say more: by then it has beaten, and is heard again."""
 
-K = TypeVar("K")
 _payloads: msgspec.msgpack.Decoder[Payload] = msgspec.msgpack.Decoder(Payload)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -61,26 +61,21 @@ class Worker:
         self._outbox = outbox
         self._engines = engines
         self._doorkeeper = doorkeeper
-        self.work: Work[Attempt] = Work(membership.member)
+        self.work: Work[Attempt] = Work(membership.member, membership.clock.boot_s)
         self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
         self._attempts: dict[AttemptKey, Attempt] = {}
         self._seen: dict[AttemptKey, int] = {}
         self._swept_ms = 0
-        self._shares: dict[PermitId, int] = {}
-        self._shares_until: dict[PermitId, int] = {}
-        self._tombstones: dict[PermitId, int] = {}
+        self._shares = Shares(store, membership.me)
         self._permits: OrderedDict[PermitId, str] = OrderedDict()
         self._claims: OrderedDict[AttemptKey, int] = OrderedDict()
 
     async def recall(self) -> None:
         """Take up what must survive a restart: attempts taken, shares begun, tombstones."""
         remembered = await self._store.remembered(self._membership.clock.now_ms())
-        self._tombstones = {permit: closed_ms + CLOSED_MS for permit, closed_ms in remembered.tombstones.items()}
+        self._shares.recall(remembered)
         for taken in remembered.taken:
             self._seen[taken.requester, taken.job, taken.attempt] = taken.until_ms
-            if taken.permit is not None:
-                self._shares[taken.permit] = self._shares.get(taken.permit, 0) + taken.amount
-                self._shares_until[taken.permit] = taken.until_ms
 
     def load(self) -> Load:
         """The queue, for beats."""
@@ -118,9 +113,7 @@ class Worker:
 
     async def close_permit(self, permit: PermitId) -> None:
         """Take nothing more under a permit, for good, and say how many claims were made under it."""
-        now_ms = self._membership.clock.now_ms()
-        self._tombstones[permit] = now_ms + CLOSED_MS
-        claims = await self._store.bury(permit, now_ms)
+        claims = await self._shares.close(permit, self._membership.clock.now_ms())
         facts = receipt.NoMore(
             network=self._membership.network, permit=permit, device=self._membership.me, side="worker", facts=claims
         )
@@ -135,8 +128,8 @@ class Worker:
             self._doorkeeper.refuse(peer, frame, checked)
             attempt = Attempt(peer, stream, frame, checked)
             self._refuse_repeated(attempt)
-            bid = self._bid(attempt)
-            wait_s = self.work.admit(bid)
+            attempt.bid = self._bid(attempt)
+            wait_s = self.work.admit(attempt.bid)
         except MeshError as error:
             self._decline(stream, frame, error)
             return
@@ -146,9 +139,9 @@ class Worker:
         self._take(attempt)
         stream.send(frames.Accept(frame.job, frame.attempt, wait_s, self.load()))
         if attempt.payload is None:
-            attempt.task = self.spawn(self._fetch(attempt, bid))
+            attempt.task = self.spawn(self._fetch(attempt))
         else:
-            self._queue(attempt, bid)
+            self._queue(attempt)
 
     def _permit_of(self, frame: frames.Submit) -> str | None:
         """The permit's token: it came with this frame, or with an earlier one that named the same permit."""
@@ -169,13 +162,8 @@ class Worker:
         if attempt.size > frames.BLOB_BYTES_MAX:
             raise WrongInput("The input is longer than any job may be.", bytes=attempt.size)
         workload_named(attempt.frame.spec.workload)
-        if permit is None:
-            return
-        if permit.permit in self._tombstones:
-            raise PermitRefused("The permit is closed.", reason="closed")
-        cap = next(one.cap for one in permit.candidates if one.device == self._membership.me)
-        if self._shares.get(permit.permit, 0) + submit.maximum > min(cap, permit.maximum):
-            raise PermitRefused("The permit's share on this device is used up.", reason="share")
+        if permit is not None:
+            self._shares.refuse(permit, submit.maximum)
 
     def _bid(self, attempt: Attempt) -> Bid:
         spec = attempt.frame.spec
@@ -184,37 +172,33 @@ class Worker:
         if attempt.checked.permit is not None:
             limit_s = min(limit_s, (attempt.checked.permit.finish_by_ms - self._membership.clock.now_ms()) / 1000)
         service_s = SERVICE_UNKNOWN_S if expected is None else expected
-        return Bid(attempt.asker.owner, service_s, attempt.size, limit_s, attempt.frame.wait_limit_s)
+        at_s = self._membership.clock.boot_s()
+        return Bid(attempt.asker.owner, service_s, attempt.size, limit_s, attempt.frame.wait_limit_s, at_s)
 
     def _take(self, attempt: Attempt) -> None:
         submit, permit = attempt.checked.submit, attempt.checked.permit
         now_ms = self._membership.clock.now_ms()
         if now_ms - self._swept_ms > SWEEP_MS:
             self._swept_ms = now_ms
-            self._seen = _still(self._seen, now_ms)
-            self._tombstones = _still(self._tombstones, now_ms)
-            live = _still(self._shares_until, now_ms)
-            self._shares = {permit: amount for permit, amount in self._shares.items() if permit in live}
-            self._shares_until = live
+            self._seen = {key: until_ms for key, until_ms in self._seen.items() if until_ms >= now_ms}
+            self._shares.sweep(now_ms)
         self._seen[attempt.key] = attempt.checked.until_ms
         self._attempts[attempt.key] = attempt
-        self.work.hold(attempt.size)
+        self.work.hold(attempt.bid)
         if permit is not None:
-            self._shares[permit.permit] = self._shares.get(permit.permit, 0) + submit.maximum
-            self._shares_until[permit.permit] = attempt.checked.until_ms
-            self._store.take(self._taken(attempt))
+            self._shares.take(permit, submit.maximum, attempt.checked.until_ms)
 
     def _taken(self, attempt: Attempt) -> Taken:
         submit = attempt.checked.submit
         return Taken(*attempt.key, submit.permit, submit.maximum, attempt.checked.until_ms)
 
-    async def _fetch(self, attempt: Attempt, bid: Bid) -> None:
+    async def _fetch(self, attempt: Attempt) -> None:
         """Wait for a long payload; only then does the job take a place in the queue."""
         try:
             key = (attempt.frame.job, attempt.frame.attempt)
             attempt.payload = await attempt.peer.blobs.receive(key, attempt.size)
             attempt.task = None
-            self._queue(attempt, bid)
+            self._queue(attempt)
         except asyncio.CancelledError:
             self._fault(attempt, Cancelled())
             if not attempt.cancelled:
@@ -222,26 +206,36 @@ class Worker:
         except MeshError as error:
             self._fault(attempt, error)
 
-    def _queue(self, attempt: Attempt, bid: Bid) -> None:
+    def _queue(self, attempt: Attempt) -> None:
         try:
-            pushed = self.work.put(bid, attempt)
+            pushed = self.work.put(attempt.bid, attempt)
         except MeshError as error:
-            self._forget(attempt)
-            self._decline(attempt.stream, attempt.frame, error)
+            self._turn_away(attempt, error)
             return
         if pushed is not None:
-            self._forget(pushed)
-            self._decline(pushed.stream, pushed.frame, Cancelled())
-        self._feed()
+            self._turn_away(pushed, self.work.pushed_out())
+        self.feed()
 
-    def _feed(self) -> None:
-        """Give the engines what they should have."""
-        while (job := self.work.start()) is not None:
-            job.entry.task = self.spawn(self._run(job.entry, job.service_s))
+    def feed(self) -> None:
+        """Give the engines what they should have, and turn away what has waited too long to be finished in time."""
+        while True:
+            job, late = self.work.next()
+            for attempt in late:
+                self._turn_away(attempt, self.work.expired())
+            if job is None:
+                return
+            job.entry.task = self.spawn(self._run(job))
+
+    def _turn_away(self, attempt: Attempt, error: MeshError) -> None:
+        """Decline a job that was accepted, before it has started: it costs nobody an attempt."""
+        self._forget(attempt)
+        self._give_back(attempt)
+        self._decline(attempt.stream, attempt.frame, error)
 
     # --- running ------------------------------------------------------------------------------------------------------
 
-    async def _run(self, attempt: Attempt, service_s: float) -> None:
+    async def _run(self, job: Queued[Attempt]) -> None:
+        attempt = job.entry
         try:
             await self._do(attempt)
         except asyncio.CancelledError:
@@ -250,8 +244,8 @@ class Worker:
                 raise  # this device is stopping
         except MeshError as error:
             self._fault(attempt, error)
-        self.work.end(service_s)
-        self._feed()
+        self.work.end(job)
+        self.feed()
 
     async def _do(self, attempt: Attempt) -> None:
         frame, spec = attempt.frame, attempt.frame.spec
@@ -268,7 +262,7 @@ class Worker:
         attempt.stream.send(frames.Started(frame.job, frame.attempt, self.load()))
         group = attempt.asker.device if spec.sensitivity == "sensitive" else ""
         result = await self._engines.run(
-            spec.workload, spec.model, payload, limit_s=spec.limit_s, group=group, advance=_advance(attempt)
+            spec.workload, spec.model, payload, limit_s=self._limit_s(attempt), group=group, advance=_advance(attempt)
         )
         units = workload_named(spec.workload).count(payload, result)
         content = _encode(result)
@@ -279,6 +273,14 @@ class Worker:
                 self._claims.popitem(last=False)
             self._outbox.wake()
         await self._deliver(attempt, Usage(units), claim, content)
+
+    def _limit_s(self, attempt: Attempt) -> float:
+        """Seconds that the engine may work on it: the job's own limit, and never beyond the permit's end."""
+        permit, limit_s = attempt.checked.permit, attempt.frame.spec.limit_s
+        if permit is None:
+            return limit_s
+        left_s = (permit.finish_by_ms + LEEWAY_MS - self._membership.clock.now_ms()) / 1000
+        return max(0.0, min(limit_s, left_s))
 
     def _claim(self, attempt: Attempt, units: int, content: bytes, started_ms: int) -> str:
         submit = attempt.checked.submit
@@ -325,19 +327,25 @@ class Worker:
         if self._attempts.get(attempt.key) is not attempt:
             return  # its result has left already
         self._forget(attempt)
-        permit = attempt.checked.permit
-        if permit is not None:
-            self._shares[permit.permit] = self._shares.get(permit.permit, 0) - attempt.checked.submit.maximum
+        self._give_back(attempt)
         frame = attempt.frame
         attempt.stream.send(frames.Fault(frame.job, frame.attempt, _told(error), load=self.load()))
 
+    def _give_back(self, attempt: Attempt) -> None:
+        permit = attempt.checked.permit
+        if permit is not None:
+            self._shares.give_back(permit.permit, attempt.checked.submit.maximum)
+
     def _decline(self, stream: SessionStream, frame: frames.Submit, error: MeshError) -> None:
-        retry_after_s = error.facts.get("retry_after_s")
-        stream.send(frames.Decline(frame.job, frame.attempt, _told(error), retry_after_s, self.load()))
+        """Refuse; whatever time can mend says when to ask again."""
+        hint = error.facts.get("retry_after_s")
+        if hint is None and error.wire_kind in ("unavailable", "too_many"):
+            hint = RETRY_S
+        stream.send(frames.Decline(frame.job, frame.attempt, _told(error), hint, self.load()))
 
     def _forget(self, attempt: Attempt) -> None:
         if self._attempts.pop(attempt.key, None) is not None:
-            self.work.hold(-attempt.size)
+            self.work.release(attempt.bid)
             attempt.peer.blobs.forget((attempt.frame.job, attempt.frame.attempt))
 
     def _acknowledged(self, peer: PeerConnection, frame: frames.Acknowledged) -> None:
@@ -359,7 +367,3 @@ def _advance(attempt: Attempt) -> Callable[[float], None]:
 def _told(error: MeshError) -> dict[str, Any]:
     """What the requester's device learns of an error: code, kind, message, and the facts that are numbers or codes."""
     return error.wire()
-
-
-def _still(until: dict[K, int], now_ms: int) -> dict[K, int]:
-    return {key: until_ms for key, until_ms in until.items() if until_ms >= now_ms}
