@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from ledger_world import World
 from mesh.coordinator.acts.permit import Wanted, grant
-from mesh.coordinator.acts.settle import record_facts
+from mesh.coordinator.acts.record import record_facts
 from mesh.coordinator.evidence import Keys, Testimony, open_batch
 
 AT_ONCE = 64

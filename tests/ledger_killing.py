@@ -23,7 +23,7 @@ import msgspec
 
 from ledger_world import Ids, World
 from mesh.coordinator.acts.permit import Wanted, grant
-from mesh.coordinator.acts.settle import keys_of, record_facts
+from mesh.coordinator.acts.record import keys_of, record_facts
 from mesh.coordinator.evidence import open_batch, permits_named
 from mesh.protocol.permit import Permit
 

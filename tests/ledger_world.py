@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import insert
 
-from mesh.coordinator.acts import close, ledger, settle
+from mesh.coordinator.acts import close, ledger, record
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.permit import Granted, Wanted, grant
 from mesh.coordinator.evidence import open_batch, permits_named
@@ -141,15 +142,32 @@ class World:
         spec = JobSpec(workload="embeddings", model="minilm", units=units)
         return Wanted(permit, spec, self.ann.member, '{"gates":[],"scores":[]}')  # type: ignore[arg-type]
 
+    def series(self, *caps: tuple[Party, int], epoch: int = 1) -> Permit:
+        """A permit for a series with these caps."""
+        wanted = self.wanted()
+        permit = msgspec.structs.replace(
+            wanted.permit,
+            candidates=tuple(Candidate(w.device, w.key, w.member, cap) for w, cap in caps),  # type: ignore[arg-type]
+            maximum=sum(cap for _, cap in caps),
+            share="each",
+            job=None,
+            epoch=epoch,
+        )
+        return self.database.write_and_wait(grant, wanted._replace(permit=permit), self.moment).permit
+
+    def under(self, permit: Permit, job: str | None = None) -> Permit:
+        """One job of a series, as if it had a permit of its own: for what the devices sign about it."""
+        return msgspec.structs.replace(permit, job=job or self.ids(), maximum=3700)  # type: ignore[arg-type]
+
     def grant(self, *workers: Party, **facts: Any) -> Permit:
         granted: Granted = self.database.write_and_wait(grant, self.wanted(*workers, **facts), self.moment)
         return granted.permit
 
-    def report(self, *tokens: str) -> settle.Recorded:
-        keys = self.database.read_and_wait(settle.keys_of, self.network, permits_named(tokens))  # type: ignore[arg-type]
+    def report(self, *tokens: str) -> record.Recorded:
+        keys = self.database.read_and_wait(record.keys_of, self.network, permits_named(tokens))  # type: ignore[arg-type]
         opened = open_batch(tokens, keys, self.network)  # type: ignore[arg-type]
         recorded = self.database.write_and_wait(
-            settle.record_facts,
+            record.record_facts,
             self.network,  # type: ignore[arg-type]
             opened.facts,
             self.moment,
@@ -217,9 +235,17 @@ class World:
     def superseded(self, permit: Permit, worker: Party, attempt: int = 1, *, by: int = 2) -> str:
         return signed.sign(Superseded(**self._at(permit, worker, attempt), used_attempt=by), self.ann.seed)
 
-    def no_more(self, permit: Permit, party: Party, facts: int) -> str:
+    def no_more(self, permit: Permit, party: Party, facts: int, worker: Party | None = None) -> str:
         side = "requester" if party is self.ann else "worker"
-        paper = NoMore(network=self.network, permit=permit.permit, device=party.device, side=side, facts=facts)  # type: ignore[arg-type]
+        about = None if worker is None else worker.device
+        paper = NoMore(
+            network=self.network,
+            permit=permit.permit,
+            device=party.device,
+            side=side,
+            facts=facts,
+            worker=about,  # type: ignore[arg-type]
+        )
         return signed.sign(paper, party.seed)
 
     def _at(self, permit: Permit, worker: Party, attempt: int) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 The attempt that was used gets ``Used`` and every other that was submitted ``Superseded``; of a job without a result
 each gets ``Failed`` with its code. A permit under which nothing was used is closed by ``NoMore``, so that its hold does
-not wait for the permit's end; the paid ``Used`` of a one-job permit ends its share by itself.
+not wait for the permit's end; the paid ``Used`` of a one-job permit ends its share by itself. A series is closed by the
+book that keeps it.
 
 Touches: nothing.
 """
@@ -29,14 +30,9 @@ class Signer:
 
     def submit(self, job: Job, tried: Tried, input_digest: str, time_ms: int) -> str:
         """The Submit of an attempt, with the most that it may cost."""
-        plan = tried.plan
-        maximum = min(plan.rate.cost(job.units), tried.target.cap)
-        return signed.sign(
-            receipt.Submit(
-                **self._about(job, tried), input_digest=input_digest, maximum=maximum, time_ms=time_ms
-            ),
-            self._seed,
-        )  # fmt: skip
+        about = self._about(job, tried)
+        submit = receipt.Submit(**about, input_digest=input_digest, maximum=tried.maximum, time_ms=time_ms)
+        return signed.sign(submit, self._seed)
 
     def used(self, job: Job, won: Won) -> str:
         """The answer that pays."""
@@ -45,12 +41,14 @@ class Signer:
     def others(self, job: Job, won: Won | None) -> list[str]:
         """The answers to all other attempts, then the closing of permits under which nothing was used."""
         used_permit = None if won is None or won.tried.plan.permit is None else won.tried.plan.permit.permit
-        answers: dict[PermitId, int] = {plan.permit.permit: 0 for plan in job.plans if plan.permit is not None}
+        alone = [plan.permit for plan in job.plans if plan.permit is not None and plan.series is None]
+        answers: dict[PermitId, int] = {permit.permit: 0 for permit in alone}
         tokens = []
         for tried in job.tried:
             if not tried.submitted or tried.plan.permit is None or (won is not None and tried is won.tried):
                 continue
-            answers[tried.plan.permit.permit] += 1
+            if tried.plan.series is None:
+                answers[tried.plan.permit.permit] += 1
             about = self._about(job, tried)
             if won is not None:
                 tokens.append(signed.sign(receipt.Superseded(**about, used_attempt=won.tried.number), self._seed))
@@ -58,13 +56,14 @@ class Signer:
                 tokens.append(signed.sign(receipt.Failed(**about, reason=tried.code or "job.failed"), self._seed))
         for permit, count in answers.items():
             if permit != used_permit:
-                tokens.append(self._no_more(permit, count))
+                tokens.append(self.no_more(permit, count))
         return tokens
 
-    def _no_more(self, permit: PermitId, facts: int) -> str:
+    def no_more(self, permit: PermitId, facts: int, worker: DeviceId | None = None) -> str:
+        """The closing of a permit, or of one worker's share of a series, under which ``facts`` answers were given."""
         closing = receipt.NoMore(
-            network=self._network, permit=permit, device=self._me, side="requester", facts=facts
-        )  # fmt: skip
+            network=self._network, permit=permit, device=self._me, side="requester", facts=facts, worker=worker
+        )
         return signed.sign(closing, self._seed)
 
     def _about(self, job: Job, tried: Tried) -> dict[str, Any]:

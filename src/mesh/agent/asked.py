@@ -4,10 +4,11 @@ Touches: nothing.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from mesh.agent.numbers import Numbered
 from mesh.credits.tariff import FREE, Rate
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey, JobId
@@ -18,8 +19,16 @@ from mesh.protocol.values import Explanation, JobSpec, PathKind, Routing, Sensit
 from mesh.transport.interface import Address
 from mesh.workloads.contract import Payload, Workload
 
+if TYPE_CHECKING:
+    from mesh.agent.series import Series
+
 LIMIT_S = 600.0
 """A job's time limit where nobody names one."""
+
+
+ATTEMPTS_A_LIFE = 16
+"""Attempts of a job that goes on after crashes, in each life: 3 failures and 10 losses, and some that decline. The
+coordinator knows numbers up to 64: that is four lives."""
 
 
 class JobFailed(MeshError):
@@ -48,6 +57,16 @@ class WrongResult(MeshError):
     code = "job.wrong_result"
 
 
+class Again(NamedTuple):
+    """A job whose id its caller keeps, over crashes too: asked again it goes on as the same job, paid once at most.
+
+    ``attempts``: numbers up to this may have been used by an earlier life, and are never given again.
+    """
+
+    numbered: Numbered
+    attempts: int
+
+
 class Ask(NamedTuple):
     """What a caller wants: the work, its input, and within which bounds."""
 
@@ -58,6 +77,7 @@ class Ask(NamedTuple):
     routing: Routing = Routing()
     max_cost: int | None = None
     limit_s: float = LIMIT_S
+    again: "Again | None" = None
 
     def spec(self, units: int) -> JobSpec:
         """What the coordinator learns of it."""
@@ -81,13 +101,17 @@ class Target(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Where the job may go, best first; ``permit`` None: on own devices, by certificates alone."""
+    """Where the job may go, best first; ``permit`` None: on own devices, by certificates alone.
+
+    ``series``: what it was taken from, where it was not asked for this very job.
+    """
 
     targets: Sequence[Target]
     permit: Permit | None
     token: str | None
     explanation: Explanation
     placed_here: bool
+    series: "Series | None" = None
 
     @property
     def rate(self) -> Rate:
@@ -106,6 +130,7 @@ class Tried:
         self.finished_ms = started_ms
         self.path: PathKind | None = None
         self.submitted = False
+        self.maximum = 0
         self.end: End | None = None
         self.code = ""
 
@@ -133,6 +158,7 @@ class Job:
         self.secret = secret
         self.number = number
         self.ask = ask
+        self.attempts_before = 0 if ask.again is None else ask.again.attempts
         self.units = units
         self.spec = ask.spec(units)
         self.raw = msgspec.msgpack.encode(ask.payload)
@@ -140,6 +166,11 @@ class Job:
         self.plans: list[Plan] = []
         self.explanation = Explanation()
         self._forgiven = 0
+
+    @property
+    def spent(self) -> bool:
+        """Whether the attempt numbers that this life may give are used up."""
+        return self.ask.again is not None and len(self.tried) >= ATTEMPTS_A_LIFE
 
     @property
     def ends(self) -> list[End]:

@@ -20,6 +20,7 @@ import structlog
 
 from mesh import __version__
 from mesh.agent import control, identity
+from mesh.agent.answers import Signer
 from mesh.agent.coordination import Coordination
 from mesh.agent.coordination import Parts as Concerned
 from mesh.agent.desk import Desk, Parts
@@ -38,6 +39,7 @@ from mesh.agent.pool import Pool, Say
 from mesh.agent.probe import Probe
 from mesh.agent.reach import Reach
 from mesh.agent.requester import Requester
+from mesh.agent.series import SeriesBook
 from mesh.agent.sessions import Sessions
 from mesh.agent.store import Store
 from mesh.agent.supervisor import REFUSED
@@ -155,8 +157,9 @@ class Agent:
         coordination, sessions = Coordination(client), Sessions(transport, membership)
         worker = Worker(membership, me.seed, store, outbox, engines, Door(membership, myself))
         await worker.recall()
-        planner = Planner(membership, sessions, coordination, myself)
-        requester = Requester(membership, me.seed, outbox, sessions, planner, numbers)
+        signer = Signer(membership.network, membership.me, me.seed)
+        planner = Planner(membership, sessions, coordination, myself, SeriesBook(signer, outbox))
+        requester = Requester(membership, signer, outbox, sessions, planner, numbers)
         sessions.requester, sessions.worker = requester, worker
         myself.load, myself.on_change = worker.load, client.beat_soon
         coordination.parts = Concerned(membership, store, outbox, worker, requester)
@@ -176,12 +179,13 @@ class Agent:
         desk.reach = self.reach
         desk.check_network = self._check_network
         async with asyncio.TaskGroup() as group:
-            parts.requester.spawn = parts.worker.spawn = group.create_task
+            parts.requester.spawn = parts.worker.spawn = parts.planner.series.spawn = group.create_task
             tasks = [
                 group.create_task(parts.sessions.run()),
                 group.create_task(parts.outbox.run(parts.coordination)),
                 group.create_task(self._keep_link(stop)),
                 group.create_task(self.reach.run()),
+                group.create_task(parts.planner.series.run()),
             ]
             await parts.sessions.running.wait()
             try:

@@ -14,8 +14,9 @@ import msgspec
 
 from mesh.agent.asked import Job, Plan, Target
 from mesh.agent.membership import Membership
+from mesh.agent.series import SeriesBook
 from mesh.agent.sessions import Sessions
-from mesh.errors import from_wire
+from mesh.errors import MeshError, from_wire
 from mesh.ids import DeviceId, RequestId
 from mesh.jobs.placement import Ask, DeviceFacts, NowhereToRun, place
 from mesh.protocol import link, signed
@@ -53,18 +54,27 @@ class Myself(Protocol):
 class Planner:
     """Makes plans for jobs of this device."""
 
-    def __init__(self, membership: Membership, sessions: Sessions, permits: Permits, myself: Myself) -> None:
+    def __init__(
+        self, membership: Membership, sessions: Sessions, permits: Permits, myself: Myself, series: SeriesBook
+    ) -> None:
+        self.series = series
+        series.ask = self._ask_series
         self._membership = membership
         self._sessions = sessions
         self._permits = permits
         self._myself = myself
         self._known: dict[DeviceId, Address] = {}
 
-    async def plan(self, job: Job, request: RequestId) -> Plan:
+    async def plan(self, job: Job, request: RequestId, series_request: RequestId) -> Plan:
         """Find out where a job may go. Raises NowhereToRun, LinkDown, and what the coordinator refuses with."""
         pinned = job.spec.routing.device
         if pinned is not None and self._membership.is_own(pinned):
             return self._place_here(job)
+        now_ms = self._membership.clock.now_ms()
+        planned = self.series.plan(job, series_request, epoch=self._membership.epoch, now_ms=now_ms)
+        if planned is not None:
+            job.explanation = planned.explanation
+            return planned
         if not self._permits.up:
             return self._without_coordinator(job)
         try:
@@ -73,11 +83,14 @@ class Planner:
             return self._without_coordinator(job)
         job.explanation = answer.explanation
         if isinstance(answer, link.Refused):
-            error = from_wire(answer.error)
-            error.facts.setdefault("retry_after_s", answer.retry_after_s)
-            error.facts.setdefault("job", job.id)
-            error.facts.setdefault("gates", _failed(answer.explanation.gates))
-            raise error
+            raise _refused(answer, job=job.id)
+        return self._from_coordinator(answer)
+
+    async def _ask_series(self, request: link.PermitRequest) -> Plan:
+        """Ask for a series. Raises LinkDown, and what the coordinator refuses with."""
+        answer = await self._permits.ask_permit(request)
+        if isinstance(answer, link.Refused):
+            raise _refused(answer)
         return self._from_coordinator(answer)
 
     def address(self, device: DeviceId) -> Address:
@@ -160,6 +173,15 @@ class Planner:
             backlog_s=known.condition.load.work_s + (0.0 if seen else UNSEEN_S),
             rtt_s=None if path is None or path.rtt_ms is None else path.rtt_ms / 1000,
         )
+
+
+def _refused(answer: link.Refused, **about: str) -> MeshError:
+    error = from_wire(answer.error)
+    error.facts.setdefault("retry_after_s", answer.retry_after_s)
+    error.facts.setdefault("gates", _failed(answer.explanation.gates))
+    for name, value in about.items():
+        error.facts.setdefault(name, value)
+    return error
 
 
 def _failed(gates: Sequence[GateResult]) -> list[dict[str, str]]:

@@ -37,6 +37,9 @@ from mesh.workloads.contract import Payload
 ANSWER_AFTER_S = 0.005
 """The caller gets the result first; the papers are signed and written when it has gone on."""
 
+SERIES_TURN = 1_000_000
+"""The turn of asking under which a series is asked for: far above the plans of one job."""
+
 log = structlog.get_logger()
 _payloads: msgspec.msgpack.Decoder[Payload] = msgspec.msgpack.Decoder(Payload)
 
@@ -72,11 +75,11 @@ class Requester:
     """All jobs that this device asks for."""
 
     def __init__(
-        self, membership: Membership, seed: bytes, outbox: Outbox, sessions: Sessions, planner: Planner,
+        self, membership: Membership, signer: Signer, outbox: Outbox, sessions: Sessions, planner: Planner,
         numbers: Numbers,
     ) -> None:  # fmt: skip
         self._membership = membership
-        self._signer = Signer(membership.network, membership.me, seed)
+        self._signer = signer
         self._outbox = outbox
         self._sessions = sessions
         self._planner = planner
@@ -104,6 +107,7 @@ class Requester:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*self._answering)
+        self._planner.series.close()
 
     async def beat(self, stream: SessionStream) -> None:
         """Send a beat and wait for its answer: one round trip to the worker."""
@@ -119,7 +123,8 @@ class Requester:
         """Do a job somewhere. Raises BadInput, NowhereToRun, AllBusy, JobFailed, JobTimedOut and planning's errors."""
         ask.workload.check(ask.payload)
         units = ask.workload.count(ask.payload, None)
-        numbered = await self._numbers.job(self._membership.clock.now_ms())
+        again = ask.again
+        numbered = again.numbered if again else await self._numbers.job(self._membership.clock.now_ms())
         job = Job(numbered.job, numbered.secret, numbered.number, ask, units)
         task = asyncio.current_task()
         assert task is not None
@@ -138,9 +143,10 @@ class Requester:
             raise
         finally:
             del self._running[job.id]
-            answering = self.spawn(self._answer(job, won, "" if won else error.wire_code))
-            self._answering.add(answering)
-            answering.add_done_callback(self._answering.discard)
+            if job.plans or ask.again is None:  # who asks again under the same id has not failed yet
+                answering = self.spawn(self._answer(job, won, "" if won else error.wire_code))
+                self._answering.add(answering)
+                answering.add_done_callback(self._answering.discard)
 
     async def _until_done(self, job: Job, on_progress: OnProgress | None) -> Won:
         """Try device after device. Raises what the caller should see when there is no result."""
@@ -148,7 +154,9 @@ class Requester:
         while True:
             now_ms = self._membership.clock.now_ms()
             try:
-                plan = await self._planner.plan(job, self._numbers.request(job.number, len(job.plans), now_ms))
+                alone = self._numbers.request(job.number, job.attempts_before + len(job.plans), now_ms)
+                series = self._numbers.request(job.number, SERIES_TURN, now_ms)
+                plan = await self._planner.plan(job, alone, series)
             except MeshError as error:
                 if error.wire_code == NowhereToRun.code and job.forgive():
                     continue
@@ -163,7 +171,7 @@ class Requester:
                         raise last from missed  # what is wrong with the input is wrong on every device
                 draw = random.random()  # noqa: S311 - spreads load, guards nothing
                 wait_s = wait_before_next(job.ends, others_open=place < len(plan.targets), draw=draw)
-                if wait_s is None:
+                if wait_s is None or job.spent:
                     raise job.failure(last)
                 await asyncio.sleep(wait_s)
 
@@ -171,7 +179,7 @@ class Requester:
 
     async def _attempt(self, job: Job, target: Target, plan: Plan, on_progress: OnProgress | None) -> Won:
         """Have one device do the job. Raises Missed."""
-        tried = Tried(len(job.tried) + 1, target, plan, self._membership.clock.now_ms())
+        tried = Tried(job.attempts_before + len(job.tried) + 1, target, plan, self._membership.clock.now_ms())
         job.tried.append(tried)
         try:
             try:
@@ -183,6 +191,8 @@ class Requester:
             won = await self._exchange(job, tried, peer, stream, on_progress)
         except Missed as missed:
             tried.ended(missed.end, missed.error, self._membership.clock.now_ms())
+            if tried.submitted and tried.plan.series is not None and missed.end in ("busy", "declined", "failed"):
+                tried.plan.series.given_back(tried)
             raise
         except asyncio.CancelledError:
             tried.ended("failed", Cancelled(), self._membership.clock.now_ms())
@@ -224,6 +234,9 @@ class Requester:
         if stream.closed:
             raise Missed("unreached", stream.failure or PeerRefused())
         tried.submitted = True
+        tried.maximum = min(tried.plan.rate.cost(job.units), tried.target.cap)
+        if tried.plan.series is not None:
+            tried.plan.series.submitted(tried)
         stream.send(
             frames.Submit(
                 job=job.id,
@@ -320,6 +333,7 @@ class Requester:
         except StoreBroken as error:
             log.error("requester.answers_not_kept", job=job.id, code=error.code)
             return  # what is not written down is not said: the worker's own claim stands
+        self._planner.series.answered(job)
         peer = None if won is None else self._sessions.connected(won.key)
         if won is not None and peer is not None:
             stream = peer.asking_now

@@ -20,6 +20,7 @@ from mesh.errors import MeshError
 from mesh.ids import PermitId, is_ulid
 from mesh.jobs.backlog import on_permit, waiting_s
 from mesh.jobs.placement import CANDIDATES_ONE_JOB, FIRST_BYTE_FACTOR, Ask, NowhereToRun, Placement, Ranked, place
+from mesh.jobs.series import CANDIDATES_SERIES, SERIES_JOBS_MAX, promised_s, share_of_series
 from mesh.protocol import signed
 from mesh.protocol.link import PermitRequest, Placed, Refused
 from mesh.protocol.permit import START_WITHIN_S, Permit, Price
@@ -79,8 +80,10 @@ class Placing:
         spec = request.spec
         if asker.kept.standing != "active":
             raise NotIn
-        if not (is_ulid(request.request) and is_ulid(request.job)):
+        if not is_ulid(request.request) or (request.job is not None and not is_ulid(request.job)):
             raise BadSpec("A permit request carries no proper ids. Update Mesh on the device.")
+        if not 1 <= request.jobs <= SERIES_JOBS_MAX:
+            raise BadSpec("A series is of 1 to 100,000 jobs.")
         if max(len(spec.workload), len(spec.model)) > NAME_LENGTH_MAX:
             raise BadSpec
         if not 0 <= spec.units <= UNITS_MAX or not 0 < spec.limit_s <= LIMIT_S_MAX or (spec.max_cost or 0) < 0:
@@ -92,15 +95,18 @@ class Placing:
         if not placement.ranked:
             nowhere = NowhereToRun().wire()
             return Refused(request.request, nowhere, placement.explanation, RETRY_AFTER_S)
+        most = CANDIDATES_ONE_JOB if request.job is not None else CANDIDATES_SERIES
         if placement.ranked[0].facts.owner == asker.kept.owner:
-            own = [entry for entry in placement.ranked if entry.facts.owner == asker.kept.owner][:CANDIDATES_ONE_JOB]
-            self._promise(own[0])
+            own = [entry for entry in placement.ranked if entry.facts.owner == asker.kept.owner][:most]
+            self._promise(own, request)
             return Placed(request.request, None, self._hints(asker, own), placement.explanation)
         assert price is not None, "without a price only one's own devices are eligible"
-        paid = [entry for entry in placement.ranked if entry.facts.owner != asker.kept.owner][:CANDIDATES_ONE_JOB]
-        granted = await self._grant(asker, request, price, paid, placement.explanation)
+        paid = [entry for entry in placement.ranked if entry.facts.owner != asker.kept.owner][:most]
+        shares = _shares(request, paid, available)
+        granted = await self._grant(asker, request, price, list(zip(paid, shares, strict=False)), placement.explanation)
+        paid = paid[: len(shares)]
         if granted.fresh:
-            self._promise(paid[0])
+            self._promise(paid, request)
         else:
             named = {candidate.device for candidate in granted.permit.candidates}
             paid = [entry for entry in placement.ranked if entry.facts.device in named]
@@ -126,10 +132,15 @@ class Placing:
         return place(ask, facts, draw=int.from_bytes(self._parts.random_bytes(_DRAW_BYTES)))
 
     async def _grant(
-        self, asker: Seen, request: PermitRequest, price: Rate, paid: list[Ranked], explanation: Explanation
+        self,
+        asker: Seen,
+        request: PermitRequest,
+        price: Rate,
+        paid: list[tuple[Ranked, int]],
+        explanation: Explanation,
     ) -> Granted:
         parts, kept, spec = self._parts, asker.kept, request.spec
-        moment, maximum = parts.moment(), paid[0].cost
+        moment, one = parts.moment(), request.job is not None
         start_by_ms = moment.now_ms + int(START_WITHIN_S * 1000)
         permit = Permit(
             network=kept.network,
@@ -144,9 +155,10 @@ class Placing:
             sensitivity=spec.sensitivity,
             price=Price(price.version, price.micro, price.per),
             candidates=tuple(
-                Candidate(entry.facts.device, entry.facts.key, entry.facts.owner, maximum) for entry in paid
+                Candidate(entry.facts.device, entry.facts.key, entry.facts.owner, cap) for entry, cap in paid
             ),
-            maximum=maximum,
+            maximum=paid[0][1] if one else sum(cap for _, cap in paid),
+            share="one" if one else "each",
             job=request.job,
             epoch=parts.snapshot.networks[kept.network].epoch,
             issued_ms=moment.now_ms,
@@ -156,11 +168,16 @@ class Placing:
         body = msgspec.json.encode(explanation).decode()
         return await parts.database.write(granting.grant, Wanted(permit, spec, kept.owner, body), moment)
 
-    def _promise(self, first: Ranked) -> None:
-        """The first candidate's backlog grows at once; its next beat replaces what was promised."""
-        seen = self._parts.snapshot.device(first.facts.device)
-        if seen is not None:
-            seen.backlog = on_permit(seen.backlog, first.service_s, self._parts.now_ms())
+    def _promise(self, ranked: list[Ranked], request: PermitRequest) -> None:
+        """The first candidate's backlog grows at once, of a series everyone's; the next beat replaces the promise."""
+        promised = [(ranked[0], ranked[0].service_s)]
+        if request.job is None:
+            each = promised_s(request.jobs, [entry.service_s for entry in ranked])
+            promised = [(entry, each) for entry in ranked]
+        for entry, service_s in promised:
+            seen = self._parts.snapshot.device(entry.facts.device)
+            if seen is not None:
+                seen.backlog = on_permit(seen.backlog, service_s, self._parts.now_ms())
 
     def _hints(self, asker: Seen, ranked: list[Ranked]) -> tuple[Hint, ...]:
         return tuple(self._hint(asker, entry) for entry in ranked)
@@ -183,6 +200,17 @@ class Placing:
     def _home(self, seen: Seen) -> str | None:
         link = self._live.of(seen.kept.id)
         return home(seen.attested, None if link is None else link.seen_from)
+
+
+def _shares(request: PermitRequest, paid: list[Ranked], available: int | None) -> tuple[int, ...]:
+    """What may be earned at each candidate: of one job its maximum everywhere, of a series a cap each."""
+    job = paid[0].cost
+    if request.job is not None:
+        return (job,) * len(paid)
+    shares = share_of_series(job * request.jobs, [entry.service_s for entry in paid], job=job, free=available)
+    if not shares:
+        raise HoldRefused(needed=job, free=available)
+    return shares
 
 
 def _price(spec: JobSpec) -> Rate | None:

@@ -4,7 +4,7 @@ Touches: database (through the acts it calls), clock (through ``parts``).
 """
 
 from mesh.coordinator import evidence
-from mesh.coordinator.acts import settle
+from mesh.coordinator.acts import record
 from mesh.coordinator.acts.jobs import cancel, record_jobs
 from mesh.coordinator.acts.settle import Effect, SendClose
 from mesh.coordinator.live import LiveLinks
@@ -49,10 +49,10 @@ class Reports:
 
     async def _facts(self, seen: Seen, tokens: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
         parts, network = self._parts, seen.kept.network
-        keys = await parts.database.read(settle.keys_of, network, evidence.permits_named(tokens))
+        keys = await parts.database.read(record.keys_of, network, evidence.permits_named(tokens))
         opened = evidence.open_batch(tokens, keys, network)
         recorded = await parts.database.write(
-            settle.record_facts, network, opened.facts, parts.moment(), parts.snapshot.started_ms
+            record.record_facts, network, opened.facts, parts.moment(), parts.snapshot.started_ms
         )
         self.perform(recorded.effects)
         return opened.refused + recorded.refused

@@ -27,7 +27,10 @@ MarkKind = Literal["double_use", "denied", "unsupported"]
 
 
 class ShareFacts(NamedTuple):
-    """A share as it is: ``left`` is still set aside in it; ``single``: of a one-job permit."""
+    """A share as it is: ``left`` is still set aside in it; ``single``: of a one-job permit.
+
+    A closing share of a series is ended by whoever closes it, after the last of its jobs; a single one here.
+    """
 
     share: str
     state: ShareState
@@ -198,13 +201,13 @@ class _Working:
 
     def close_shares(self) -> None:
         for share in list(self.shares.values()):
-            if share.state == "closing":
+            if share.state == "closing" and share.single:
                 self._end(share)
 
     def mark(self, own_used: bool) -> None:
         if sum(attempt.used is not None for attempt in self.attempts) > 1:
             self.decisions.append(Mark("double_use", 0))
-        over = all(share.state == "ended" for share in self.shares.values())
+        over = all(share.state != "open" for share in self.shares.values())
         for attempt in self.attempts:
             facts = attempt.facts
             if facts.failed and attempt.used is None and attempt.claimed is not None and not self._waits(attempt):

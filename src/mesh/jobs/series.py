@@ -19,6 +19,8 @@ SERIES_S = 120.0
 """A series covers so many seconds of expected use: 1,000 jobs a second are 10 permits a second."""
 SERIES_JOBS_MIN = 100
 """And at least so many jobs, so that a burst after a pause does not ask again at once."""
+SERIES_JOBS_MAX = 100_000
+"""And at most so many: two minutes of 800 jobs a second. Who is faster asks more often."""
 RENEW_USED = 0.5
 """The next permit is asked for when this part of the budget is used ..."""
 RENEW_BEST_USED = 0.8

@@ -2,7 +2,8 @@
 
 Order: ``Challenge`` ← coordinator, ``Prove`` → coordinator, ``Welcome`` ← coordinator, ``Hello`` → coordinator; then
 anything at any time. Unknown fields are ignored; an unknown tag is answered with ``Problem`` and otherwise ignored.
-Before ``Welcome`` each message is at most 4 KiB and must come within 5 s.
+Before ``Welcome`` each message of the device is at most 4 KiB (the coordinator's first word, with the chain of its keys,
+16 KiB) and must come within 5 s.
 
 Touches: nothing.
 """
@@ -19,6 +20,8 @@ from mesh.protocol.values import Capability, Condition, DeviceState, Explanation
 LINK_PATH = "/v1/link"
 LINK_VERSION = 1
 HANDSHAKE_BYTES_MAX = 4 * 1024
+CHALLENGE_BYTES_MAX = 16 * 1024
+"""The coordinator's first word with the longest chain of its keys: 16 statements of 650 bytes."""
 HANDSHAKE_S = 5.0
 MESSAGE_BYTES_MAX = 1024 * 1024
 """Longest message after the handshake: Peers of 1,000 devices is about 700 KiB."""
@@ -48,6 +51,8 @@ class Challenge(Message, frozen=True):
     coordinator: DeviceKey
     nonce: str
     version: int = LINK_VERSION
+    successions: tuple[str, ...] = ()
+    """How the coordinator's key followed earlier ones, for devices that know one of those."""
 
 
 class Welcome(Message, frozen=True):
@@ -59,6 +64,8 @@ class Welcome(Message, frozen=True):
     state: str | None = None
     certificate: str | None = None
     device_state: DeviceState = "ready"
+    successions: tuple[str, ...] = ()
+    """How the network's key followed earlier ones: the whole chain that is kept, longer than what State carries."""
 
 
 class BeatAnswer(Message, frozen=True):
@@ -110,6 +117,13 @@ class CertificateUpdate(Message, frozen=True):
     """The device's own certificate, renewed."""
 
     certificate: str
+
+
+class KeyTaken(Message, frozen=True):
+    """The device's next key counts from now on. ``certificate``: its first for that key; None for one not let in."""
+
+    key: DeviceKey
+    certificate: str | None = None
 
 
 class OwnDevice(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -184,6 +198,14 @@ class Prove(Message, frozen=True):
     nonce: str
     proof: str
     version: int = LINK_VERSION
+    succession: str | None = None
+    """The proof is signed by the device's next key: this statement, made before, may not have reached the coordinator."""
+
+
+class NewKey(Message, frozen=True):
+    """The device replaces its key: a ``Succession`` that both keys have signed. Answered by ``KeyTaken``."""
+
+    succession: str
 
 
 class Hello(Message, frozen=True):
@@ -216,15 +238,17 @@ class Beat(Message, frozen=True):
 
 
 class PermitRequest(Message, frozen=True):
-    """Ask where a job may run. The same ``request`` again gives the same permit.
+    """Ask where a job may run, or a series of them. The same ``request`` again gives the same permit.
 
-    ``exclude``: devices that just failed this job.
+    ``job`` None asks for a series of ``jobs`` jobs like ``spec``, each of about its units. ``exclude``: devices that
+    just failed this job.
     """
 
     request: RequestId
-    job: JobId
+    job: JobId | None
     spec: JobSpec
     exclude: tuple[DeviceId, ...] = ()
+    jobs: int = 1
 
 
 class Started(Message, frozen=True):
@@ -277,10 +301,10 @@ class CancelJob(Message, frozen=True):
 
 
 FromCoordinator = (
-    Challenge | Welcome | BeatAnswer | Placed | Refused | ReportAck | StateUpdate | CertificateUpdate | Peers
+    Challenge | Welcome | BeatAnswer | Placed | Refused | ReportAck | StateUpdate | CertificateUpdate | KeyTaken | Peers
     | Close | Cancel | Drain | Removed | Admissions | Problem
 )  # fmt: skip
-FromDevice = Prove | Hello | Beat | PermitRequest | Started | Report | CancelJob | Problem
+FromDevice = Prove | NewKey | Hello | Beat | PermitRequest | Started | Report | CancelJob | Problem
 
 _encoder = msgspec.json.Encoder()
 _from_coordinator: msgspec.json.Decoder[Any] = msgspec.json.Decoder(FromCoordinator)

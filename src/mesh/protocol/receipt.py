@@ -87,7 +87,10 @@ class Superseded(Fact, frozen=True, kw_only=True):
 
 
 class NoMore(Paper, frozen=True, kw_only=True):
-    """One side has nothing more to say about a permit: ``facts`` answers (or claims) in all. Kept for good."""
+    """One side has nothing more to say about a share: ``facts`` answers (or claims) in all. Kept for good.
+
+    ``worker``: whose share of a series a requester is through with; None for the one share of a one-job permit.
+    """
 
     TYP: ClassVar[str] = "mesh-nomore"
 
@@ -95,6 +98,7 @@ class NoMore(Paper, frozen=True, kw_only=True):
     device: DeviceId
     side: Literal["requester", "worker"]
     facts: int
+    worker: DeviceId | None = None
 
 
 def keyed_digest(secret: bytes, content: bytes) -> str:

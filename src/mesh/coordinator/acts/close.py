@@ -8,6 +8,7 @@ Touches: database (through the store it is given).
 from typing import NamedTuple
 
 from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.acts.series import close_due
 from mesh.coordinator.acts.settle import DAY_MS, HORIZON_MS, UPTIME_MS, Effect, settle
 from mesh.coordinator.store import evidence, ledger, permits
 from mesh.coordinator.store.connection import Store
@@ -35,10 +36,13 @@ def sweep(store: Store, moment: Moment, ready_ms: int) -> Swept:
     if moment.now_ms < ready_ms + UPTIME_MS:
         return Swept(0, 0, 0, False, ())
     due: dict[JobKey, set[str]] = {}
+    effects: list[Effect] = []
     rows = permits.due(store, moment.now_ms, SWEEP_MOST)
     for row in rows:
-        due.setdefault(JobKey(row.network, row.requester, row.job), set()).add(row.id)
-    effects: list[Effect] = []
+        if row.job is None:
+            effects += close_due(store, row.id, moment, ready_ms)
+        else:
+            due.setdefault(JobKey(row.network, row.requester, row.job), set()).add(row.id)
     for key, shares in due.items():
         effects += settle(store, key, moment, ready_ms, closing=frozenset(shares))
     matured = _mature(store, moment)

@@ -94,6 +94,7 @@ def record_jobs(
             "own": report.own,
             "device": report.device,
             "code": report.code[:64],
+            "units": report.spec.units,
             "units_used": report.units,
             "report": _encoder.encode(report.attempts).decode(),
             "finished_ms": moment.now_ms,

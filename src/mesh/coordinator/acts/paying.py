@@ -43,6 +43,16 @@ def carry_out(store: Store, known: Known, decisions: Sequence[Decision], moment:
     work.save()
 
 
+def end_share(store: Store, row: Any, moment: Moment, *, reason: str) -> None:
+    """End a share of a series and release what is left of it. Raises ShareChanged."""
+    books = Books(store, NetworkId(row.network), moment.now_ms, moment.new_id)
+    if row.left:
+        books.release(MemberId(row.payer), row.left)
+    if not evidence.save_share(store, row, ShareRow(0, row.paid, "ended", moment.now_ms, reason)):
+        raise ShareChanged
+    books.flush()
+
+
 class _Work:
     """Rows as they are to be, gathered while the decisions are gone through, then written once each."""
 

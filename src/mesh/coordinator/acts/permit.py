@@ -85,13 +85,13 @@ class Granted(NamedTuple):
 
 
 def grant(store: Store, wanted: Wanted, moment: Moment) -> Granted:
-    """Grant a one-job permit, or the one that answered this request before.
+    """Grant a permit for one job or a series, or the one that answered this request before.
 
     Raises HoldRefused, EpochMoved, PayerGone, RequesterStopped, JobTaken, PermitClosed, RequestReused.
     """
     permit = wanted.permit
     network = NetworkId(permit.network)
-    assert permit.job is not None and permit.share == "one", "permits for a series are not granted yet"
+    assert (permit.job is not None) == (permit.share == "one"), "a permit is for one job, or for a series"
     before = permits.by_request(store, network, permit.requester, permit.request)
     if before is not None:
         if (before.job, before.workload, before.model) != (permit.job, permit.workload, permit.model):
@@ -117,18 +117,20 @@ def grant(store: Store, wanted: Wanted, moment: Moment) -> Granted:
 
 def _write(store: Store, wanted: Wanted, fee_ppm: int, moment: Moment) -> None:
     permit = wanted.permit
-    owner = permits.add_job(
-        store,
-        permit,
-        wanted.spec,
-        member=wanted.member,
-        explanation=wanted.explanation,
-        now_ms=moment.now_ms,
-    )
-    if owner != wanted.member:
-        raise JobTaken
+    if permit.job is not None:  # the jobs of a series are known once facts about them come
+        owner = permits.add_job(
+            store,
+            permit,
+            wanted.spec,
+            member=wanted.member,
+            explanation=wanted.explanation,
+            now_ms=moment.now_ms,
+        )
+        if owner != wanted.member:
+            raise JobTaken
+    explanation = None if permit.job is not None else wanted.explanation
     due_ms = permit.finish_by_ms + REPORT_WINDOW_MS
-    permits.add(store, permit, fee_ppm=fee_ppm, due_ms=due_ms, share=moment.new_id())
+    permits.add(store, permit, explanation, fee_ppm=fee_ppm, due_ms=due_ms, new_id=moment.new_id)
 
 
 def free_credit(store: Store, network: NetworkId, member: MemberId, moment: Moment) -> int | None:

@@ -6,7 +6,7 @@ Touches: database (through the store it is given).
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, false, literal_column, select, update
+from sqlalchemy import bindparam, false, literal_column, select, union, update
 
 from mesh.coordinator.store.connection import Prepared, Store, adding_once
 from mesh.coordinator.store.schema.jobs import attempts, evidence, jobs, marks
@@ -53,20 +53,25 @@ _FACTS = Prepared(
     .where(evidence.c.requester == bindparam("requester"))
     .where(evidence.c.job == bindparam("job"))
 )
+_PRICED = select(
+    shares,
+    permits.c.kind,
+    permits.c.tariff_version,
+    permits.c.price_micro,
+    permits.c.price_per,
+    permits.c.fee_ppm,
+    permits.c.state.label("permit_state"),
+).join(permits, permits.c.id == shares.c.permit)
 _SHARES = Prepared(
-    select(
-        shares,
-        permits.c.kind,
-        permits.c.tariff_version,
-        permits.c.price_micro,
-        permits.c.price_per,
-        permits.c.fee_ppm,
-        permits.c.state.label("permit_state"),
+    union(
+        _PRICED.where(permits.c.network == bindparam("network"))
+        .where(permits.c.requester == bindparam("requester"))
+        .where(permits.c.job == bindparam("job")),
+        _PRICED.join(attempts, attempts.c.share == shares.c.id)
+        .where(attempts.c.network == bindparam("network"))
+        .where(attempts.c.requester == bindparam("requester"))
+        .where(attempts.c.job == bindparam("job")),
     )
-    .join(permits, permits.c.id == shares.c.permit)
-    .where(permits.c.network == bindparam("network"))
-    .where(permits.c.requester == bindparam("requester"))
-    .where(permits.c.job == bindparam("job"))
 )
 _SAVE_ATTEMPT = Prepared(
     update(attempts)
@@ -87,6 +92,7 @@ _SAVE_ATTEMPT = Prepared(
         changed_ms=bindparam("changed_ms"),
     )
 )
+_OTHER = shares.alias("others")
 _SAVE_SHARE = Prepared(
     update(shares)
     .where(shares.c.id == bindparam("share"))
@@ -104,6 +110,7 @@ _CLOSE_PERMIT = Prepared(
     update(permits)
     .where(permits.c.id == bindparam("permit"))
     .where(permits.c.state == "open")
+    .where(~select(_OTHER.c.id).where(_OTHER.c.permit == permits.c.id).where(_OTHER.c.state == "open").exists())
     .values(state="closed", closed_ms=bindparam("now"))
 )
 _MARK = adding_once(marks, "id", "network", "device", "kind", "job", "attempt", "other", "made_ms")
@@ -225,7 +232,7 @@ def facts_of(store: Store, key: JobKey) -> Sequence[Any]:
 
 
 def job_shares(store: Store, key: JobKey) -> Sequence[Any]:
-    """The shares of all one-job permits of a job, each with its permit's price and fee."""
+    """The shares of a job's own permits and those that its attempts are on, each with its permit's price and fee."""
     return store.rows(_SHARES, key._asdict())
 
 
@@ -245,7 +252,7 @@ def save_attempt(store: Store, key: JobKey, attempt: int, standing: Standing, no
 
 
 def save_share(store: Store, before: Any, after: ShareRow) -> bool:
-    """Write what became of a share, if nobody changed it since. A one-job permit closes with its one share."""
+    """Write what became of a share, if nobody changed it since. A permit closes with its last share."""
     row = {
         "share": before.id,
         "was": before.state,
@@ -258,7 +265,7 @@ def save_share(store: Store, before: Any, after: ShareRow) -> bool:
     }
     if store.run(_SAVE_SHARE, row) != 1:
         return False
-    if before.state == "open" and after.state == "ended" and before.kind == "job":
+    if before.state == "open" and after.state == "ended":
         store.run(_CLOSE_PERMIT, {"permit": before.permit, "now": after.ended_ms})
     return True
 

@@ -28,6 +28,7 @@ _REPORTED = Prepared(
         own=bindparam("own"),
         device=bindparam("device"),
         code=bindparam("code"),
+        units=bindparam("units"),
         units_used=bindparam("units_used"),
         report=bindparam("report"),
         finished_ms=bindparam("finished_ms"),
@@ -54,6 +55,29 @@ _OPEN_SHARES = (
     .correlate(jobs)
     .scalar_subquery()
 )
+_DENIED_ONE = (
+    select(evidence.c.job)
+    .where(evidence.c.network == attempts.c.network)
+    .where(evidence.c.requester == attempts.c.requester)
+    .where(evidence.c.job == attempts.c.job)
+    .where(evidence.c.attempt == attempts.c.attempt)
+    .where(or_(evidence.c.kind == "failed", evidence.c.kind == "superseded"))
+    .correlate(attempts)
+    .exists()
+)
+_OPEN_IN_SERIES = (
+    select(func.count())
+    .select_from(attempts.join(shares, shares.c.id == attempts.c.share))
+    .where(attempts.c.network == jobs.c.network)
+    .where(attempts.c.requester == jobs.c.requester)
+    .where(attempts.c.job == jobs.c.job)
+    .where(shares.c.state == "open")
+    .where(shares.c.worker.is_not(None))
+    .where(~_DENIED_ONE)
+    .correlate(jobs)
+    .scalar_subquery()
+)
+"""A share of a series serves many jobs: of this one it may still pay what was not answered in the negative."""
 _CHARGE = (
     select(func.coalesce(func.sum(attempts.c.pay), 0))
     .where(attempts.c.network == jobs.c.network)
@@ -62,7 +86,7 @@ _CHARGE = (
     .correlate(jobs)
     .scalar_subquery()
 )
-_JOBS = select(jobs, _OPEN_SHARES.label("open_shares"), _CHARGE.label("charge")).where(
+_JOBS = select(jobs, (_OPEN_SHARES + _OPEN_IN_SERIES).label("open_shares"), _CHARGE.label("charge")).where(
     jobs.c.network == bindparam("network")
 )
 _LIST = Prepared(
@@ -102,6 +126,15 @@ _WHY = Prepared(
     .where(explanations.c.network == bindparam("network"))
     .where(explanations.c.requester == bindparam("requester"))
     .where(explanations.c.job == bindparam("job"))
+)
+_WHY_SERIES = Prepared(
+    select(permits.c.explanation)
+    .join(attempts, attempts.c.permit == permits.c.id)
+    .where(attempts.c.network == bindparam("network"))
+    .where(attempts.c.requester == bindparam("requester"))
+    .where(attempts.c.job == bindparam("job"))
+    .where(permits.c.explanation.is_not(None))
+    .order_by(attempts.c.attempt.desc())
 )
 
 
@@ -157,8 +190,8 @@ def attempts_of(store: Store, key: JobKey) -> Sequence[Any]:
 
 
 def explanation_of(store: Store, key: JobKey) -> str | None:
-    """Why a job went where it went, as JSON text."""
-    body: str | None = store.value(_WHY, key._asdict())
+    """Why a job went where it went, as JSON text; of a job in a series, why the series goes where it goes."""
+    body: str | None = store.value(_WHY, key._asdict()) or store.value(_WHY_SERIES, key._asdict())
     return body
 
 

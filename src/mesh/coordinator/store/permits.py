@@ -3,7 +3,7 @@
 Touches: database (through the store it is given).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import and_, bindparam, exists, func, literal_column, or_, select, update
@@ -16,14 +16,16 @@ from mesh.ids import DeviceId, JobId, MemberId, NetworkId, PermitId, RequestId
 from mesh.protocol.permit import Permit, Price
 from mesh.protocol.values import Candidate, JobSpec
 
+NewId = Callable[[], str]
+
 _OPEN: Any = literal_column("'open'")
 """As part of the text: SQLite uses an index over open shares only for a query that says so in its text."""
 
 _ADD = adding(
     permits,
     "id", "network", "requester", "request", "kind", "job", "payer", "requester_key", "role", "workload", "model",
-    "sensitivity", "tariff_version", "price_micro", "price_per", "fee_ppm", "hold", "epoch", "state", "issued_ms",
-    "start_by_ms", "finish_by_ms",
+    "sensitivity", "tariff_version", "price_micro", "price_per", "fee_ppm", "hold", "epoch", "state", "explanation",
+    "issued_ms", "start_by_ms", "finish_by_ms",
 )  # fmt: skip
 _ADD_SHARE = adding(shares, "id", "permit", "network", "payer", "worker", "amount", "left", "paid", "state", "due_ms")
 _ADD_CANDIDATE = adding(candidates, "permit", "worker", "rank", "key", "owner", "cap")
@@ -74,6 +76,7 @@ _RULES = Prepared(
 _REQUESTER_DONE = Prepared(
     update(shares)
     .where(shares.c.permit == bindparam("of_permit"))
+    .where(func.coalesce(shares.c.worker, "") == bindparam("of_worker"))
     .where(shares.c.requester_no_more.is_(None))
     .values(requester_no_more=bindparam("facts"))
 )
@@ -89,6 +92,7 @@ _TO_CLOSE = Prepared(
     .join(shares, shares.c.permit == candidates.c.permit)
     .where(candidates.c.worker == bindparam("worker"))
     .where(candidates.c.no_more.is_(None))
+    .where(or_(shares.c.worker.is_(None), shares.c.worker == candidates.c.worker))
     .where(shares.c.state == _OPEN)
     .where(shares.c.requester_no_more.is_not(None))
     .distinct()
@@ -109,8 +113,8 @@ _PRUNE = Prepared(
 )
 
 
-def add(store: Store, permit: Permit, *, fee_ppm: int, due_ms: int, share: str) -> None:
-    """Write a one-job permit with its one share and its candidates."""
+def add(store: Store, permit: Permit, explanation: str | None, *, fee_ppm: int, due_ms: int, new_id: NewId) -> None:
+    """Write a permit with its shares and its candidates; ``explanation`` of a series, as JSON text."""
     store.run(
         _ADD,
         {
@@ -118,7 +122,7 @@ def add(store: Store, permit: Permit, *, fee_ppm: int, due_ms: int, share: str) 
             "network": permit.network,
             "requester": permit.requester,
             "request": permit.request,
-            "kind": "job",
+            "kind": "job" if permit.share == "one" else "series",
             "job": permit.job,
             "payer": permit.payer,
             "requester_key": permit.requester_key,
@@ -133,25 +137,31 @@ def add(store: Store, permit: Permit, *, fee_ppm: int, due_ms: int, share: str) 
             "hold": permit.maximum,
             "epoch": permit.epoch,
             "state": "open",
+            "explanation": explanation,
             "issued_ms": permit.issued_ms,
             "start_by_ms": permit.start_by_ms,
             "finish_by_ms": permit.finish_by_ms,
         },
     )
+    one: list[tuple[str | None, int]] = [(None, permit.maximum)]
+    each: list[tuple[str | None, int]] = [(candidate.device, candidate.cap) for candidate in permit.candidates]
     store.run(
         _ADD_SHARE,
-        {
-            "id": share,
-            "permit": permit.permit,
-            "network": permit.network,
-            "payer": permit.payer,
-            "worker": None,
-            "amount": permit.maximum,
-            "left": permit.maximum,
-            "paid": 0,
-            "state": "open",
-            "due_ms": due_ms,
-        },
+        [
+            {
+                "id": new_id(),
+                "permit": permit.permit,
+                "network": permit.network,
+                "payer": permit.payer,
+                "worker": worker,
+                "amount": amount,
+                "left": amount,
+                "paid": 0,
+                "state": "open",
+                "due_ms": due_ms,
+            }
+            for worker, amount in (one if permit.share == "one" else each)
+        ],
     )
     store.run(
         _ADD_CANDIDATE,
@@ -237,6 +247,7 @@ def as_paper(store: Store, row: Any) -> Permit:
         price=Price(version=row.tariff_version, micro=row.price_micro, per=row.price_per),
         candidates=tuple(Candidate(c.worker, c.key, c.owner, c.cap) for c in candidates_of(store, row.id)),
         maximum=row.hold,
+        share="one" if row.kind == "job" else "each",
         job=None if row.job is None else JobId(row.job),
         epoch=row.epoch,
         issued_ms=row.issued_ms,
@@ -245,9 +256,9 @@ def as_paper(store: Store, row: Any) -> Permit:
     )
 
 
-def requester_done(store: Store, permit: PermitId, facts: int) -> bool:
-    """Keep the requester's NoMore; False if it was known."""
-    return store.run(_REQUESTER_DONE, {"of_permit": permit, "facts": facts}) > 0
+def requester_done(store: Store, permit: PermitId, worker: DeviceId | None, facts: int) -> bool:
+    """Keep the requester's NoMore about a worker's share, or the one share; False if it was known."""
+    return store.run(_REQUESTER_DONE, {"of_permit": permit, "of_worker": worker or "", "facts": facts}) > 0
 
 
 def worker_done(store: Store, permit: PermitId, worker: DeviceId, facts: int) -> bool:
@@ -261,7 +272,7 @@ def to_close(store: Store, worker: DeviceId) -> list[PermitId]:
 
 
 def due(store: Store, now_ms: int, most: int) -> Sequence[Any]:
-    """Open shares whose report window is over: (id, network, requester, job), the oldest first."""
+    """Open shares whose report window is over: (id, network, requester, job), the oldest first; a series has no job."""
     return store.rows(_DUE, {"now": now_ms, "most": most})
 
 

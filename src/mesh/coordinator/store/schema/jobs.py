@@ -114,6 +114,7 @@ evidence = Table(
     Column("signed", Text, nullable=False),
     time_ms("received_ms"),
     ForeignKeyConstraint(_JOB, _JOBS_JOB),
+    Index("ix_evidence_permit", "permit", "worker"),
 )
 """Signed facts, at most one of each kind per attempt and worker: the first one, or for a ``count`` the highest.
 

@@ -3,7 +3,7 @@
 Touches: database (describes its tables).
 """
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint, text
 
 from mesh.coordinator.store.schema.columns import ID, KEY, METADATA, NAME, WHOLE, WORD, money, time_ms
 
@@ -29,6 +29,7 @@ permits = Table(
     money("hold"),
     Column("epoch", WHOLE, nullable=False),
     Column("state", WORD, nullable=False, server_default="open"),
+    Column("explanation", Text),
     time_ms("issued_ms"),
     time_ms("start_by_ms"),
     time_ms("finish_by_ms"),
@@ -40,7 +41,8 @@ permits = Table(
     Index("ix_permits_finish_by_ms", "finish_by_ms"),
 )
 """What was permitted; enough to sign the same paper again. Price (``price_micro`` for each ``price_per`` units), tariff
-version and fee are pinned here for the life of the permit."""
+version and fee are pinned here for the life of the permit. ``explanation``: why a series goes where it goes, as JSON
+text; that of a one-job permit is its job's."""
 
 shares = Table(
     "shares",
@@ -70,7 +72,8 @@ shares = Table(
 )
 """What ends once. ``left`` is still set aside (0 once ended), ``paid`` what went out on its account, net of reversals.
 
-``worker`` is null where every candidate may use it (a permit for one job). ``due_ms``: end of the report window.
+``worker`` is null where every candidate may use it (a permit for one job); a series has one share per candidate.
+``due_ms``: end of the report window.
 """
 
 candidates = Table(
