@@ -28,9 +28,10 @@ from mesh.sdk.client import Coordinator
 from mesh.sdk.home import CoordinatorRecord, Home, HomeRecord, SessionRecord
 from mesh.transport.local import LocalTransport
 from mesh.transport.memory import Switchboard
-from mesh.workloads.contract import Payload
+from mesh.workloads.contract import ANY_TURN, Payload, Turn
 from mesh.workloads.embeddings import payload_of, texts_of
 from mesh.workloads.known import workload_named
+from waiting import until as until
 
 WAIT_S = 20.0
 EMBEDDINGS = workload_named("embeddings")
@@ -46,6 +47,8 @@ class HeldEngines:
         self.gate.set()
         self.started: asyncio.Queue[Payload] = asyncio.Queue()
         self.cancelled = 0
+        self.turns: list[Turn] = []
+        self.others_share = 1.0
         self.failure: MeshError | None = None
         self.service_s = 0.001
         self._offer = ModelOffer("embeddings", MODEL, 0.0, digest="made-up")
@@ -57,11 +60,12 @@ class HeldEngines:
         payload: Payload,
         *,
         limit_s: float,
-        group: str = "",
+        turn: Turn = ANY_TURN,
         advance: Callable[[float], None] | None = None,
     ) -> Payload:
         EMBEDDINGS.check(payload)
         self.started.put_nowait(payload)
+        self.turns.append(turn)
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
@@ -88,6 +92,12 @@ class HeldEngines:
 
     def recall(self, offer: ModelOffer) -> None:
         self._offer = offer
+
+    def limit_others(self, share: float) -> None:
+        self.others_share = share
+
+    def processes(self) -> dict[str, int]:
+        return {}
 
     def warm(self) -> tuple[str, ...]:
         return (MODEL,)
@@ -264,18 +274,6 @@ async def a_town(folder: Path) -> AsyncIterator[tuple[Town, Person, Person]]:
         yield town, ann, ben
         for task in list(group._tasks):
             task.cancel()
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    """Wait until a condition (also an async one) holds; fail after a limit."""
-    async with asyncio.timeout(WAIT_S):
-        while True:
-            held = condition()
-            if asyncio.iscoroutine(held):
-                held = await held
-            if held:
-                return
-            await asyncio.sleep(0.01)
 
 
 def a_home(folder: Path) -> Home:

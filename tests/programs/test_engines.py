@@ -16,7 +16,7 @@ from mesh.agent.engines import Engines
 from mesh.errors import MeshError
 from mesh.units import MIB
 from mesh.workloads.catalogue import BUILTIN, EMBEDDINGS_DEFAULT, Catalogue, ModelFile, Source
-from mesh.workloads.contract import BadInput, Payload
+from mesh.workloads.contract import BadInput, Payload, Turn
 from mesh.workloads.embeddings import Embeddings, payload_of, vectors_of
 from mesh.workloads.files import ModelFiles
 from mesh.workloads.process import (
@@ -28,6 +28,7 @@ from mesh.workloads.process import (
     child_environment,
 )
 from modelfolder import shared_model_files
+from waiting import until
 from wheels import sha256
 
 pytestmark = pytest.mark.anyio
@@ -153,6 +154,78 @@ async def test_a_cancelled_job_leaves_the_process_to_the_others(engines):
         await large
     await embed(engines, ["next"], limit_s=20.0)
     assert pid_of(engines) == first
+
+
+LONGEST = payload_of(["word " * 250] * 64)
+"""Batches of the largest size: some two seconds each where cores are busy with other tests."""
+
+
+async def test_a_batch_that_nobody_wants_any_more_is_stopped_within_a_second(engines):
+    await embed(engines, ["warm"])
+    process, seen = engines._slots["embeddings", MODEL].process, psutil.Process(pid_of(engines))
+    for _ in range(3):
+        job = asyncio.ensure_future(engines.run("embeddings", MODEL, LONGEST, limit_s=PLENTY_S))
+        await until_busy(seen)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        cancelled = asyncio.get_running_loop().time()
+        await until(lambda: not process._leaving)
+        assert asyncio.get_running_loop().time() - cancelled < CANCEL_GRACE_S
+    assert process.alive, "it stopped by itself, and was not killed"
+
+
+async def until_busy(process, for_s=0.1):
+    """Wait until a process has computed for a while."""
+
+    def spent():
+        return process.cpu_times().user
+
+    before = spent()
+    await until(lambda: spent() >= before + for_s)
+
+
+async def test_an_engine_that_does_not_heed_a_cancel_is_killed_after_a_second(engines):
+    await embed(engines, ["warm"])
+    first = pid_of(engines)
+    job = asyncio.ensure_future(engines.run("embeddings", MODEL, LONGEST, limit_s=PLENTY_S))
+    await until_busy(psutil.Process(first))
+    os.kill(first, signal.SIGSTOP)
+    job.cancel()
+    cancelled = asyncio.get_running_loop().time()
+    await gone(first)
+    assert CANCEL_GRACE_S * 0.9 < asyncio.get_running_loop().time() - cancelled < CANCEL_GRACE_S + 2
+    await embed(engines, ["after"])
+
+
+async def test_the_owners_job_overtakes_all_that_waits(engines):
+    others = await a_running_large_job(engines)
+    mine = asyncio.ensure_future(
+        engines.run("embeddings", MODEL, Embeddings().rehearsal(300), limit_s=PLENTY_S, turn=Turn(first=True))
+    )
+    other = asyncio.ensure_future(embed(engines, ["of somebody else"] * 100))
+    await mine
+    assert not others.done() and not other.done()
+    for job in (others, other):
+        job.cancel()
+
+
+async def test_a_lane_kept_for_the_owner_is_used_by_the_owner_alone(engines):
+    engines.limit_others(0.5)
+    others = await a_running_large_job(engines)
+    seen = psutil.Process(pid_of(engines))
+
+    def by_thread():
+        return {one.id: one.user_time for one in seen.threads()}
+
+    before = by_thread()
+    await until_busy(seen, for_s=0.6)
+    idle, busy = sorted(now - before.get(thread, 0.0) for thread, now in by_thread().items())[-2:]
+    assert idle < 0.3 * busy
+    await asyncio.wait_for(embed(engines, ["mine"] * 64, turn=Turn(first=True)), PLENTY_S)
+    engines.limit_others(1.0)
+    assert not others.done()
+    others.cancel()
 
 
 async def test_a_job_over_its_limit_ends_and_the_process_goes_on(engines):

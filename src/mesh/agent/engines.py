@@ -16,7 +16,7 @@ from mesh.errors import MeshError
 from mesh.protocol.values import Isolation, ModelOffer
 from mesh.units import MINUTE
 from mesh.workloads.catalogue import BUILTIN, Catalogue, ModelEntry
-from mesh.workloads.contract import Model, Payload, Workload
+from mesh.workloads.contract import ANY_TURN, Model, Payload, Turn, Workload
 from mesh.workloads.files import ModelFiles
 from mesh.workloads.known import workload_named
 from mesh.workloads.process import Advance, EngineProcess, engine_process
@@ -81,7 +81,7 @@ class Engines:
     ) -> None:
         """``lanes``: batches worked on at once per engine, at most; the cores that this device may use."""
         self._files = files
-        self._lanes = max(1, min(lanes, LANES_MAX))
+        self._lanes = self._others_lanes = max(1, min(lanes, LANES_MAX))
         self._catalogue = catalogue
         self._idle_s = idle_s
         self._clock = clock
@@ -113,21 +113,20 @@ class Engines:
         payload: Payload,
         *,
         limit_s: float,
-        group: str = "",
+        turn: Turn = ANY_TURN,
         advance: Advance | None = None,
     ) -> Payload:
         """Do a job and return its result.
 
-        ``limit_s`` counts from when the engine is ready. Jobs of different ``group`` never share a batch: give
-        ``sensitive`` jobs their requester's id, all others the empty string. Cancelling drops the job. Raises BadInput,
-        or the engine's and the model's errors.
+        ``limit_s`` counts from when the engine is ready. ``sensitive`` jobs have their requester's id as group, all
+        others none. Cancelling drops the job. Raises BadInput, or the engine's and the model's errors.
         """
         slot = self._slot(workload, model)
         slot.workload.check(payload)
         slot.users += 1
         try:
             process = await self._ready(slot, None)
-            done = await process.run(payload, limit_s=limit_s, group=group, advance=advance)
+            done = await process.run(payload, limit_s=limit_s, turn=turn, advance=advance)
         finally:
             slot.users -= 1
             slot.used_at = self._clock()
@@ -182,6 +181,13 @@ class Engines:
     def warm(self) -> tuple[str, ...]:
         """The models that are loaded now."""
         return tuple(slot.entry.id for slot in self._slots.values() if slot.warm)
+
+    def limit_others(self, share: float) -> None:
+        """Let other people's jobs use this share (0..1) of the lanes, at least one; the rest are kept for the owner."""
+        self._others_lanes = max(1, int(self._lanes * share + 1e-9))
+        for slot in self._slots.values():
+            if slot.process is not None and slot.process.alive:
+                slot.process.limit_others(self._others_lanes)
 
     def processes(self) -> dict[str, int]:
         """Process ids of the loaded models."""
@@ -238,6 +244,7 @@ class Engines:
             loading = self._clock()
             async with engine_process(entry.workload, model, memory_limit_bytes=entry.memory_limit_bytes) as process:
                 slot.load_s = self._clock() - loading
+                process.limit_others(self._others_lanes)
                 slot.process, slot.getting_ready, slot.used_at = process, None, self._clock()
                 ready.set_result(process)
                 log.info("engine.loaded", model=entry.id, seconds=round(self._clock() - started, 3))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mesh.protocol.values import Isolation, ModelOffer
-from mesh.workloads.contract import Payload
+from mesh.workloads.contract import ANY_TURN, Payload, Turn
 
 Say = Callable[[str, int, int], None]
 """Progress of getting a model ready: stage, done, total bytes."""
@@ -23,10 +23,10 @@ class Pool(Protocol):
         payload: Payload,
         *,
         limit_s: float,
-        group: str = "",
+        turn: Turn = ANY_TURN,
         advance: Callable[[float], None] | None = None,
     ) -> Payload:
-        """Do a job. Jobs of different ``group`` never share a batch; cancelling drops the job."""
+        """Do a job; cancelling drops it."""
         ...  # fmt: skip
 
     def expected_s(self, workload: str, model: str, units: int) -> float | None:
@@ -47,6 +47,14 @@ class Pool(Protocol):
 
     def recall(self, offer: ModelOffer) -> None:
         """Take over what was measured before a restart."""
+        ...
+
+    def limit_others(self, share: float) -> None:
+        """Let other people's jobs use this share (0..1) of the device, at least one lane."""
+        ...
+
+    def processes(self) -> dict[str, int]:
+        """Process ids of the loaded models."""
         ...
 
     def warm(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from mesh.protocol import frames, receipt, signed
 from mesh.protocol.frames import AnyFrame
 from mesh.protocol.session import Key
 from mesh.protocol.values import Load, Usage
-from mesh.workloads.contract import Payload
+from mesh.workloads.contract import Payload, Turn
 from mesh.workloads.known import workload_named
 
 PERMITS_MAX = 1024
@@ -261,8 +261,9 @@ class Worker:
         del raw
         attempt.stream.send(frames.Started(frame.job, frame.attempt, self.load()))
         group = attempt.asker.device if spec.sensitivity == "sensitive" else ""
+        turn = Turn(group, first=attempt.asker.owner == self._membership.member)
         result = await self._engines.run(
-            spec.workload, spec.model, payload, limit_s=self._limit_s(attempt), group=group, advance=_advance(attempt)
+            spec.workload, spec.model, payload, limit_s=self._limit_s(attempt), turn=turn, advance=_advance(attempt)
         )
         units = workload_named(spec.workload).count(payload, result)
         content = _encode(result)

@@ -2,7 +2,9 @@
 
 Jobs take turns, so a job of ten thousand pieces holds a small one up by one batch at most. A batch is filled with
 pieces of about the same size (padding a short text to a long one's length costs as much as a long text), first one
-piece of every other job, then more of the job whose turn it is. Jobs of different groups never share a batch.
+piece of every other job, then more of the job whose turn it is. Jobs of different groups never share a batch. Jobs that
+are ``first`` (the owner's own) go before all others, and share batches with each other alone: others yield at the end
+of the batch that runs.
 
 Touches: nothing.
 """
@@ -10,7 +12,7 @@ Touches: nothing.
 from bisect import bisect_left
 from typing import NamedTuple
 
-from mesh.workloads.contract import Piece
+from mesh.workloads.contract import ANY_TURN, Piece, Turn
 
 SLACK = 8
 """Pieces within so many tokens of the first one's size may join its batch, whatever its size: at 20 tokens the fixed
@@ -29,9 +31,9 @@ class Taken(NamedTuple):
 
 
 class _Waiting:
-    def __init__(self, job: int, group: str, pieces: list[Piece]) -> None:
+    def __init__(self, job: int, turn: Turn, pieces: list[Piece]) -> None:
         self.job = job
-        self.group = group
+        self.turn = turn
         self.pieces = pieces
         self.order = sorted((piece.size, index) for index, piece in enumerate(pieces))
 
@@ -57,28 +59,34 @@ class Line:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def add(self, job: int, group: str, pieces: list[Piece]) -> None:
+    def waits(self, *, first_only: bool = False) -> bool:
+        """Whether there is something to work on."""
+        return any(job.turn.first for job in self._jobs.values()) if first_only else bool(self._jobs)
+
+    def add(self, job: int, pieces: list[Piece], turn: Turn = ANY_TURN) -> None:
         """Put a job at the end of the line."""
         assert pieces
-        self._jobs[job] = _Waiting(job, group, pieces)
+        self._jobs[job] = _Waiting(job, turn, pieces)
 
     def drop(self, job: int) -> None:
         """Forget what is left of a job; a job that is not here is no news."""
         self._jobs.pop(job, None)
 
-    def batch(self) -> list[Taken]:
-        """Take the next batch out of the line: empty if nothing waits.
+    def batch(self, *, first_only: bool = False) -> list[Taken]:
+        """Take the next batch out of the line: empty if nothing waits (of the jobs that are ``first``).
 
         The first piece is the largest one left of the job whose turn it is; it is taken even if it alone is over the
         size limit.
         """
-        if not self._jobs:
+        turn = next((job for job in self._jobs.values() if job.turn.first), None)
+        if turn is None and not first_only:
+            turn = next(iter(self._jobs.values()), None)
+        if turn is None:
             return []
-        turn = next(iter(self._jobs.values()))
         first = turn.take(0, turn.order[-1][0])
         assert first is not None
         batch = [first]
-        others = [job for job in self._jobs.values() if job is not turn and job.group == turn.group]
+        others = [job for job in self._jobs.values() if job is not turn and job.turn == turn.turn]
         for source in others:
             self._fill(batch, source, most=1)
         for source in [turn, *others]:

@@ -17,7 +17,7 @@ from typing import Any
 from mesh.errors import MeshError
 from mesh.workloads.batching import Line, Taken
 from mesh.workloads.confine import die_with_parent, keep_to_files, keep_to_work
-from mesh.workloads.contract import Engine, Piece
+from mesh.workloads.contract import Engine, Piece, Stop, Turn
 from mesh.workloads.frames import (
     LENGTH_BYTES,
     Advanced,
@@ -26,6 +26,7 @@ from mesh.workloads.frames import (
     Cancel,
     Dropped,
     Finished,
+    Limit,
     Load,
     Loaded,
     News,
@@ -58,7 +59,7 @@ class _Job:
     def __init__(self, run: Run, cutting: Iterator[Piece]) -> None:
         self.number = run.job
         self.payload = run.payload
-        self.group = run.group
+        self.turn = Turn(run.group, run.first)
         self.cutting = cutting
         self.pieces: list[Piece] = []
         self.answers: list[Any] = []
@@ -81,6 +82,8 @@ class _Child:
         self._jobs: dict[int, _Job] = {}
         self._uncut: deque[_Job] = deque()
         self._line = Line(engine.batch_pieces_max, engine.batch_size_max)
+        self._batches: dict[int, tuple[Stop, list[_Job]]] = {}  # what each lane works on
+        self._others_lanes = engine.lanes
 
     def say(self, news: News) -> None:
         """Write one frame; frames of several lanes do not mix."""
@@ -92,40 +95,61 @@ class _Child:
         with self._changed:
             job = _Job(run, self._engine.cut(run.payload))
             self._jobs[run.job] = job
-            self._uncut.append(job)
-            self._changed.notify()
+            self._to_cut(job)
+            self._changed.notify_all()  # a lane that is kept for the owner may not be the one that is woken
 
     def cancel(self, number: int) -> None:
-        """Forget a job, now if it waits, else as soon as the lanes let go of it."""
+        """Forget a job, now if it waits, else as soon as the lanes let go of it: a batch with nothing but forgotten
+        jobs is stopped. One that others share goes on, so that nobody can undo another's work.
+        """
         with self._changed:
             job = self._jobs.get(number)
             if job is None:
                 return  # it ended while the command was on its way
             self._end(job)
             free = job.hands == 0
+            for stop, jobs in self._batches.values():
+                if all(one.ended for one in jobs):
+                    stop.ask()
         if free:
             self.say(Dropped(number))
+
+    def limit(self, lanes: int) -> None:
+        """Keep lanes for the owner: so many work for others."""
+        with self._changed:
+            self._others_lanes = max(1, lanes)
+            self._changed.notify_all()
 
     def lane(self, number: int) -> None:
         """Work until the process ends."""
         while True:
             with self._changed:
-                while not self._uncut and not len(self._line):
+                while not self._has_work(kept := number >= self._others_lanes):
                     self._changed.wait()
             until = time.monotonic() + CUT_S
-            while self._cut_some() and time.monotonic() < until:
+            while self._cut_some(first_only=kept) and time.monotonic() < until:
                 pass
-            self._work_on_a_batch(number)
+            self._work_on_a_batch(number, first_only=kept)
+
+    def _has_work(self, first_only: bool) -> bool:
+        return self._can_cut(first_only) or self._line.waits(first_only=first_only)
+
+    def _can_cut(self, first_only: bool) -> bool:
+        return bool(self._uncut) and (not first_only or self._uncut[0].turn.first)
+
+    def _to_cut(self, job: _Job) -> None:
+        """Queue a job for cutting; those that go first stand in front."""
+        (self._uncut.appendleft if job.turn.first else self._uncut.append)(job)
 
     def _end(self, job: _Job) -> None:
         job.ended = True
         self._line.drop(job.number)
         self._jobs.pop(job.number, None)
 
-    def _cut_some(self) -> bool:
+    def _cut_some(self, *, first_only: bool) -> bool:
         """Cut some pieces of the next uncut job; False if there is none."""
         with self._changed:
-            if not self._uncut:
+            if not self._can_cut(first_only):
                 return False
             job = self._uncut.popleft()
             if job.ended:
@@ -147,33 +171,37 @@ class _Child:
                 if error is not None:
                     self._end(job)
                 elif len(pieces) == CUT_PIECES:
-                    self._uncut.append(job)
+                    self._to_cut(job)
                 else:
                     job.left = len(job.pieces)
                     job.answers = [None] * job.left
-                    self._line.add(job.number, job.group, job.pieces)
+                    self._line.add(job.number, job.pieces, job.turn)
                     self._changed.notify_all()
         if dropped:
             self.say(Dropped(job.number))
         elif error is not None:
             self.say(Refused(job.number, error.wire()))
 
-    def _work_on_a_batch(self, lane: int) -> None:
+    def _work_on_a_batch(self, lane: int, *, first_only: bool) -> None:
         with self._changed:
-            batch = self._line.batch()
+            batch = self._line.batch(first_only=first_only)
             jobs = {taken.job: self._jobs[taken.job] for taken in batch}
             for job in jobs.values():
                 job.hands += 1
-        if not batch:
-            return
+            if not batch:
+                return
+            stop = Stop()
+            self._batches[lane] = (stop, list(jobs.values()))
         started = time.monotonic()
         answers: list[Any] = []
         error = None
         try:
-            answers = list(self._engine.work(lane, [taken.piece for taken in batch]))
+            answers = list(self._engine.work(lane, [taken.piece for taken in batch], stop))
             assert len(answers) == len(batch)
         except Exception as problem:  # noqa: BLE001 - the jobs of this batch fail, the process lives
             error = _told(problem)
+        with self._changed:
+            del self._batches[lane]
         self._worked(batch, jobs, answers, error=error, lane_s=time.monotonic() - started)
 
     def _worked(
@@ -288,6 +316,8 @@ def main() -> None:
             child.accept(command)
         elif isinstance(command, Cancel):
             child.cancel(command.job)
+        elif isinstance(command, Limit):
+            child.limit(command.lanes)
         else:
             raise BadFrame
 

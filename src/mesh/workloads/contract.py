@@ -10,8 +10,8 @@ batches. So a large job never stands in front of a small one, and small ones sha
 Touches: nothing.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -49,6 +49,38 @@ class Piece(msgspec.Struct, frozen=True):
     size: int
 
 
+class Turn(NamedTuple):
+    """How a job stands among others. Jobs of different ``group`` never share a batch; ``first``: it is the owner's own,
+    and goes before all that are not.
+    """
+
+    group: str = ""
+    first: bool = False
+
+
+ANY_TURN = Turn()
+"""A job like any other."""
+
+
+class Stop:
+    """How an engine learns, in the middle of a batch, that nobody wants its answers any more. Any thread may ask."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._act: Callable[[], None] = lambda: None
+
+    def ask(self) -> None:
+        """The batch is to end soon, with any exception."""
+        self.asked = True
+        self._act()
+
+    def then(self, act: Callable[[], None]) -> None:
+        """What makes the batch end; done at once if it was asked already."""
+        self._act = act
+        if self.asked:
+            act()
+
+
 class Engine(Protocol):
     """A loaded model, inside the child."""
 
@@ -63,8 +95,10 @@ class Engine(Protocol):
         """Cut a payload into its pieces, lazily. Raises BadInput for what only the model's own tokenizer can tell."""
         ...
 
-    def work(self, lane: int, pieces: Sequence[Piece]) -> Sequence[Any]:
-        """Work on a batch; one answer per piece, in order."""
+    def work(self, lane: int, pieces: Sequence[Piece], stop: Stop) -> Sequence[Any]:
+        """Work on a batch; one answer per piece, in order. An engine that does not heed ``stop`` within a second is
+        killed with its process.
+        """
         ...
 
     def join(self, payload: Payload, pieces: Sequence[Piece], answers: Sequence[Any]) -> Payload:
@@ -95,6 +129,14 @@ class Workload(Protocol):
 
     def rehearsal(self, pieces: int) -> Payload:
         """Made-up input of typical size with so many pieces: what a device measures its own speed with."""
+        ...
+
+    def from_line(self, fields: dict[str, Any]) -> Payload:
+        """Make the payload of one line of a batch (a JSON object, without its id). Raises BadInput."""
+        ...
+
+    def to_line(self, result: Payload) -> dict[str, Any]:
+        """What a batch's results say of such a job, as fields of a JSON object."""
         ...
 
     def load(self, model: Model) -> Engine:

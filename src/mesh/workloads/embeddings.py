@@ -10,6 +10,7 @@ import math
 import sys
 from array import array
 from collections.abc import Sequence
+from typing import Any
 
 from mesh.protocol.values import Unit
 from mesh.units import KIB, MIB
@@ -148,6 +149,18 @@ class Embeddings:
                 for number in range(pieces)
             ]
         )
+
+    def from_line(self, fields: dict[str, Any]) -> Payload:
+        """One text: ``{"text": "..."}``. Raises BadInput."""
+        if set(fields) != {"text"}:
+            raise BadInput('A line for embeddings is a text, or {"text": "..."}, with an "id" if you like.')
+        payload = Payload({"texts": [fields["text"]]})
+        self.check(payload)
+        return payload
+
+    def to_line(self, result: Payload) -> dict[str, Any]:
+        """Its vector: ``{"embedding": [...]}``."""
+        return {"embedding": vectors_of(result)[0]}
 
     def load(self, model: Model) -> Engine:
         """Load the engine. Only in the child: this imports numpy, onnxruntime and tokenizers."""

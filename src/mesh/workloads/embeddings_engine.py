@@ -13,7 +13,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from mesh.workloads.contract import Model, Payload, Piece
+from mesh.workloads.contract import Model, Payload, Piece, Stop
 from mesh.workloads.embeddings import TextTooLong, texts_of
 
 BATCH_PIECES_MAX = 16
@@ -50,8 +50,8 @@ class OnnxEmbeddings:
                 raise TextTooLong(index=index, tokens=len(ids), limit=self._tokens_max)
             yield Piece(np.array(ids, dtype=np.int64), len(ids))
 
-    def work(self, lane: int, pieces: Sequence[Piece]) -> list[NDArray[np.float32]]:
-        """Embed token ids: one vector [dim] float32 of unit length per piece."""
+    def work(self, lane: int, pieces: Sequence[Piece], stop: Stop) -> list[NDArray[np.float32]]:
+        """Embed token ids: one vector [dim] float32 of unit length per piece. A stop ends it at the next operator."""
         longest = max(piece.size for piece in pieces)
         ids = np.zeros((len(pieces), longest), dtype=np.int64)
         mask = np.zeros_like(ids)
@@ -59,7 +59,9 @@ class OnnxEmbeddings:
             ids[row, : piece.size] = piece.content
             mask[row, : piece.size] = 1
         inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        hidden = self._sessions[lane].run(["last_hidden_state"], inputs)[0]
+        options = ort.RunOptions()
+        stop.then(lambda: setattr(options, "terminate", True))
+        hidden = self._sessions[lane].run(["last_hidden_state"], inputs, options)[0]
         return [_pooled(hidden[row, : piece.size]) for row, piece in enumerate(pieces)]
 
     def join(self, payload: Payload, pieces: Sequence[Piece], answers: Sequence[NDArray[np.float32]]) -> Payload:

@@ -35,11 +35,18 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
 
 
 class Run(msgspec.Struct, frozen=True, tag="run"):
-    """Do a job. Jobs share batches only with jobs of the same ``group``."""
+    """Do a job. Jobs share batches only with jobs of the same ``group``; ``first`` ones go before all others."""
 
     job: int
     payload: Payload
     group: str = ""
+    first: bool = False
+
+
+class Limit(msgspec.Struct, frozen=True, tag="limit"):
+    """So many lanes work on jobs that are not ``first``; the rest are kept for those that are."""
+
+    lanes: int
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
@@ -90,7 +97,7 @@ class Dropped(msgspec.Struct, frozen=True, tag="dropped"):
     job: int
 
 
-Command = Load | Run | Cancel
+Command = Load | Run | Limit | Cancel
 News = Loaded | Broken | Advanced | Finished | Refused | Dropped
 
 _encoder = msgspec.msgpack.Encoder()

@@ -21,7 +21,7 @@ import psutil
 
 from mesh.errors import MeshError, from_wire
 from mesh.units import MIB
-from mesh.workloads.contract import Model, Payload
+from mesh.workloads.contract import ANY_TURN, Model, Payload, Turn
 from mesh.workloads.frames import (
     LENGTH_BYTES,
     Advanced,
@@ -29,6 +29,7 @@ from mesh.workloads.frames import (
     Broken,
     Cancel,
     Finished,
+    Limit,
     Load,
     Loaded,
     News,
@@ -45,8 +46,10 @@ LOAD_LIMIT_S = 120.0
 MEMORY_EVERY_S = 0.5
 """How often a process's resident memory is looked at: 50 µs each time."""
 
-CANCEL_GRACE_S = 5.0
-"""A cancelled job is dropped after the batch it is in: 0.1 to 1 s on slow devices, so this much means it hangs."""
+CANCEL_GRACE_S = 1.0
+"""An engine stops in the middle of a batch that nobody wants, within some 20 ms: one that takes a second hangs."""
+SHARED_GRACE_S = 5.0
+"""A batch that other jobs share goes on: 0.1 to 1 s on slow devices. So long, and it hangs."""
 
 STDERR_BYTES = 4096
 PIPE_BYTES = MIB
@@ -117,8 +120,10 @@ class EngineProcess:
         """Whether jobs can be given to it."""
         return self._end is None
 
-    async def run(self, payload: Payload, *, limit_s: float, group: str = "", advance: Advance | None = None) -> Done:
-        """Do one job. Jobs of the same ``group`` may share a batch.
+    async def run(
+        self, payload: Payload, *, limit_s: float, turn: Turn = ANY_TURN, advance: Advance | None = None
+    ) -> Done:
+        """Do one job.
 
         Raises JobTimedOut, EngineCrashed, EngineOutOfMemory, or what the engine said of the input. Cancelling the
         caller drops the job.
@@ -126,7 +131,9 @@ class EngineProcess:
         if self._end is not None:
             raise self._why()
         job = next(self._numbers)
-        command = frame(Run(job, payload, group))  # before the job is known here: what cannot be said never began
+        command = frame(
+            Run(job, payload, turn.group, turn.first)
+        )  # before the job is known here: what cannot be said never began
         answer: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
         self._pending[job] = _Pending(answer, advance)
         try:
@@ -199,8 +206,20 @@ class EngineProcess:
     def _leave(self, job: int) -> None:
         """Have a job dropped; if the process does not let go of it in time, it hangs and is killed."""
         self._stdin.write(frame(Cancel(job)))
+        self._leaving[job] = asyncio.get_running_loop().call_later(CANCEL_GRACE_S, self._overdue, job)
+
+    def _overdue(self, job: int) -> None:
+        """A dropped job is still worked on. Where others may share its batch, that is given more time."""
+        if not self._pending:
+            self._stop(None)
+            return
         loop = asyncio.get_running_loop()
-        self._leaving[job] = loop.call_later(CANCEL_GRACE_S, self._stop, None)
+        self._leaving[job] = loop.call_later(SHARED_GRACE_S - CANCEL_GRACE_S, self._stop, None)
+
+    def limit_others(self, lanes: int) -> None:
+        """So many lanes work on jobs that are not the owner's."""
+        if self.alive:
+            self._stdin.write(frame(Limit(lanes)))
 
     def _learn(self, news: News) -> None:
         if isinstance(news, Advanced):

@@ -1,0 +1,20 @@
+"""Waiting for what a test is about, with a limit: no test sleeps and hopes."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+LIMIT_S = 20.0
+LOOK_S = 0.01
+
+
+async def until(condition: Callable[[], Any], limit_s: float = LIMIT_S) -> None:
+    """Wait until a condition (also an async one) holds; fail after a limit."""
+    async with asyncio.timeout(limit_s):
+        while True:
+            held = condition()
+            if asyncio.iscoroutine(held):
+                held = await held
+            if held:
+                return
+            await asyncio.sleep(LOOK_S)
