@@ -1,8 +1,9 @@
 """How this device is reached: the relays of the newest State, and the addresses under which their observers see it.
 
-Behind NAT a device does not know its own address. It keeps a connection to each relay's observer, from the very socket
-that its peers will speak to, and asks at the start, each minute, and when the network changes; what it hears it lets
-its peers try, and shows to the coordinator. An address that no observer has confirmed for a while is withdrawn.
+Behind NAT a device does not know its own address. It asks each relay's observer, from the very socket that its peers
+will speak to, at the start, each minute, and when the network changes; what it hears it lets its peers try, and shows
+to the coordinator. Between two questions a byte now and then keeps the router's mapping in use; no connection stays, as
+that would cost the observer 100 KiB. An address that no observer has confirmed for a while is withdrawn.
 
 Touches: sockets (through the transport), the clock.
 """
@@ -24,7 +25,9 @@ from mesh.protocol.papers import OBSERVE, OBSERVED_BYTES_MAX, Observed, RelayInf
 from mesh.transport.interface import Address, Connection, Transport, TransportError
 
 ASK_EVERY_S = 60.0
-"""A NAT keeps a mapping in use for minutes; the open connection's heartbeat (5 s) keeps it in use."""
+"""At most; devices differ by up to a sixth, so that they do not all come at once after their relay was away."""
+TOUCH_EVERY_S = 20.0
+"""Routers forget a mapping after 30 s without a packet at the earliest, most after minutes."""
 ASK_S = 5.0
 """An observer on another continent answers a fresh connection within a second."""
 AGAIN_S, AGAIN_S_MAX = 1.0, 60.0
@@ -163,46 +166,40 @@ class Reach:
     # --- one observer -------------------------------------------------------------------------------------------------
 
     async def _keep_asking(self, relay: RelayInfo) -> None:
-        connection: Connection | None = None
         failures = 0
-        try:
-            while True:
-                again = self._ask_again  # taken before the question: a wish that comes meanwhile is not lost
-                try:
-                    async with asyncio.timeout(ASK_S):
-                        if connection is None or connection.closed:
-                            connection = await self._connect(relay)
-                        await self._took(relay, await ask(connection, relay))
-                    failures = 0
-                except (MeshError, TimeoutError, OSError) as error:
-                    log.info("observer.silent", relay=relay.url, reason=_reason(error))
-                    failures += 1
-                    self._failed[relay.url] = asyncio.get_running_loop().time()
-                    self._tell_askers()
-                    if connection is not None:
-                        await connection.close("observer_silent")
-                    await self._forget_stale(relay)
-                await self._pause(connection, failures, again)
-        finally:
-            if connection is not None:
-                await connection.close()
+        while True:
+            again = self._ask_again  # taken before the question: a wish that comes meanwhile is not lost
+            try:
+                async with asyncio.timeout(ASK_S):
+                    await self._took(relay, await self._question(relay))
+                failures = 0
+            except (MeshError, TimeoutError, OSError) as error:
+                log.info("observer.silent", relay=relay.url, reason=_reason(error))
+                failures += 1
+                self._failed[relay.url] = asyncio.get_running_loop().time()
+                self._tell_askers()
+                await self._forget_stale(relay)
+            if failures:
+                await _wait(again, min(AGAIN_S_MAX, AGAIN_S * (1 << min(failures - 1, 10))))
+            else:
+                await self._keep_warm(relay, again)
 
-    async def _connect(self, relay: RelayInfo) -> Connection:
+    async def _question(self, relay: RelayInfo) -> Heard:
         assert relay.key is not None and relay.observer is not None
-        return await self._transport.dial(Address(relay.key, (await _resolved(relay.observer),)), ASK_S)
-
-    async def _pause(self, connection: Connection | None, failures: int, again: asyncio.Event) -> None:
-        """Until it is time, the network changes, or the observer is gone."""
-        loop = asyncio.get_running_loop()
-        waits = [loop.create_task(again.wait())]
-        if connection is not None and not connection.closed:
-            waits.append(loop.create_task(connection.wait_closed()))  # type: ignore[arg-type]
-        seconds = ASK_EVERY_S if not failures else min(AGAIN_S_MAX, AGAIN_S * (1 << min(failures - 1, 10)))
+        connection = await self._transport.dial(Address(relay.key, (await _resolved(relay.observer),)), ASK_S)
         try:
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            return await ask(connection, relay)
         finally:
-            for wait in waits:
-                wait.cancel()
+            await connection.close()
+
+    async def _keep_warm(self, relay: RelayInfo, again: asyncio.Event) -> None:
+        """Until it is time for the next question, or the network changes."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + ASK_EVERY_S * (1 - int(self._transport.key[:2], 16) / 256 / 6)
+        while (left_s := until_s - loop.time()) > 0 and not await _wait(again, min(left_s, TOUCH_EVERY_S)):
+            assert relay.observer is not None
+            with suppress(OSError):
+                self._transport.touch(await _resolved(relay.observer))
 
     async def _took(self, relay: RelayInfo, heard: Heard) -> None:
         before = self._heard.get(relay.url)
@@ -235,6 +232,14 @@ async def ask(connection: Connection, relay: RelayInfo) -> Heard:
     if not _is_address(paper.address):
         raise TransportError("The observer named no address.")
     return Heard(paper.address, answer.decode("ascii"), asyncio.get_running_loop().time())
+
+
+async def _wait(event: asyncio.Event, limit_s: float) -> bool:
+    """Whether it came within the limit."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            return await event.wait()
+    return False
 
 
 async def _resolved(place: str) -> str:

@@ -4,7 +4,7 @@ Everything on the path of a frame is synchronous: a message comes in, the machin
 that socket, one copy. No task per frame or connection, and no wait: what a receiver cannot take is dropped (its QUIC
 recovers), so that no receiver ever slows a sender.
 
-Touches: sockets, clock, randomness.
+Touches: sockets, clock, randomness, this process's memory.
 """
 
 import asyncio
@@ -26,8 +26,9 @@ from mesh.protocol.signed import BadKey, BadToken, check_bytes
 from mesh.relay.door import Door, Listener, bind
 from mesh.relay.endpoints import answer
 from mesh.relay.pairing import Close, Effect, Pairing, Pause, Send
+from mesh.relay.reading import FIRST_BYTES, Reading
 from mesh.relay.wire_log import BugsOnly
-from mesh.units import KIB, MIB
+from mesh.units import MIB
 
 BYTES_PER_S_MAX: Final = 256 * MIB
 """What one client may send each second: about half of what one core forwards, so that no client takes it all."""
@@ -36,10 +37,6 @@ BACKLOG_BYTES_MAX: Final = 8 * MIB
 BACKLOG_BYTES_TOTAL: Final = 128 * MIB
 """What may wait for all receivers together; above it each gets an equal share, so that a crowd of slow (or hostile)
 receivers cannot take the machine's memory. Looked at each tick."""
-READ_BUFFER_BYTES: Final = 16 * KIB
-"""First size of a connection's read buffer. The library doubles it while reads fill it, up to what the kernel's receive
-buffer can hold, so a busy pair gets the throughput of a large one (178 MiB/s through iroh, 1.6 CPU-s per GiB) and an
-idle client costs 20 KiB in all (68 KiB with a first size of 64 KiB)."""
 WRITE_STALLED_S: Final = 2.0
 """A client that takes nothing at all for so long while bytes wait for it is cut (the protocol's write timeout)."""
 TICK_S: Final = 0.5
@@ -98,7 +95,7 @@ class Relay:
             websocket_handshake_timeout=None,  # the door's limit covers the whole establishment
             enable_auto_pong=False,  # its pongs would ignore the backlog's limit
             max_frame_size=relayed.FRAME_BYTES_MAX,
-            read_buffer_init_size=READ_BUFFER_BYTES,
+            read_buffer_init_size=FIRST_BYTES,
             logger_name=BugsOnly(structlog.get_logger()),
         )
         self._servers.append(server)
@@ -110,6 +107,8 @@ class Relay:
             now = self.clock()
             self.door.tick(now)
             self._look_at_backlogs(now)
+            for link in self._links.values():
+                link.reading.look()
             self.perform(self.pairing.tick(now))
 
     async def stop(self) -> None:
@@ -229,6 +228,10 @@ class _Link(WSListener):
         """The upgrade is done: the relay speaks first."""
         self._transport = transport
         self._socket = transport.underlying_transport
+        inner = self._socket.get_protocol()
+        assert isinstance(inner, asyncio.BufferedProtocol)
+        self.reading = Reading(inner)
+        self._socket.set_protocol(self.reading)
         self.descriptor = self._socket.get_extra_info("socket").fileno()
         assert self._challenge is not None
         self.send(relayed.challenge_frame(self._challenge))

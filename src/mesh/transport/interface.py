@@ -159,6 +159,10 @@ class Transport(Protocol):
         """Let peers try these ``ip:port`` texts too: our addresses as observed from outside. Replaces earlier ones."""
         ...
 
+    def touch(self, address: str) -> None:
+        """Send a byte that means nothing to an ``ip:port``, so that routers on the way keep our mapping in use."""
+        ...
+
     async def reach_changed(self) -> None:
         """Wait until this end is reached otherwise: the machine's network is another, or another relay was chosen."""
         ...

@@ -21,7 +21,7 @@ from mesh.ids import DeviceKey
 from mesh.transport.inbox import Inbox, Tasks
 from mesh.transport.interface import Address, ConnectionLost, DialTimeout, TransportError, TransportTimeout
 from mesh.transport.iroh_connection import CLOSE_LIMIT_S, CODE_BUSY, CODE_NOT_ADMITTED, IrohConnection
-from mesh.transport.iroh_patch import deafen, patch_cancelling, patch_freeing, patch_writes
+from mesh.transport.iroh_patch import deafen, patch_cancelling, patch_freeing, patch_writes, touch
 
 ALPN = b"mesh/1"
 """What this protocol is called in the handshake; a peer that speaks another one is refused there."""
@@ -229,6 +229,10 @@ class IrohTransport:
         for address in wanted - self._published:
             await _called(self._endpoint.add_external_addr(address), EndpointFailed)
         self._published = wanted
+
+    def touch(self, address: str) -> None:
+        """Send one byte that means nothing, so that routers keep our mapping in use."""
+        touch(self._endpoint.bound_sockets(), address)
 
     async def reach_changed(self) -> None:
         """Wait until this machine's network is another, or the relay."""

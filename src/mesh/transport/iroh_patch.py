@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import ctypes
 import functools
+import ipaddress
 import os
 import socket
 import stat
@@ -151,6 +152,23 @@ def deafen(bound: Iterable[str]) -> None:
                 ports.discard(port)
     if ports:
         raise TransportError("Direct paths cannot be refused on this system.", sockets=len(ports))
+
+
+def touch(bound: Iterable[str], address: str) -> None:
+    """Send one byte, which is no packet of the protocol, to an ``ip:port`` from the UDP socket bound to one of these.
+
+    It keeps a router's mapping of that socket in use. Nothing is sent where the system has no ``/dev/fd``.
+    """
+    host, _, port = address.rpartition(":")
+    ip = ipaddress.ip_address(host.strip("[]"))
+    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
+    ports = {int(text.rpartition(":")[2]) for text in bound}
+    for descriptor in _sockets():
+        with socket.socket(fileno=descriptor) as copy:
+            if copy.type == socket.SOCK_DGRAM and copy.family == family and copy.getsockname()[1] in ports:
+                with contextlib.suppress(OSError):  # no network now: the next one will do
+                    copy.sendto(bytes(1), (str(ip), int(port)))
+                return
 
 
 def _sockets() -> Iterator[int]:

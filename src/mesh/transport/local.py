@@ -70,6 +70,10 @@ class LocalTransport:
         """Let peers of ``inner`` try these addresses too."""
         await self.inner.publish(addresses)
 
+    def touch(self, address: str) -> None:
+        """Let ``inner`` keep its mapping in use."""
+        self.inner.touch(address)
+
     async def reach_changed(self) -> None:
         """Wait for a change that ``inner`` sees."""
         await self.inner.reach_changed()

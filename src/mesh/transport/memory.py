@@ -143,6 +143,9 @@ class MemoryTransport:
     async def publish(self, addresses: Iterable[str]) -> None:
         """Nobody needs addresses here."""
 
+    def touch(self, address: str) -> None:
+        """Nothing is between the ends."""
+
     async def reach_changed(self) -> None:
         """Wait for good: the board stays."""
         await asyncio.get_running_loop().create_future()
