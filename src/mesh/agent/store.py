@@ -1,7 +1,8 @@
 """What an agent must not forget: one SQLite file, written by one thread that commits many acts with one fsync.
 
-An awaited write is durable (WAL, ``synchronous=FULL``). Acts run in the order they were posted, so that an awaited act
-also makes every earlier one durable. What the hot paths ask about is kept in memory by their owners; this file only
+An awaited write is durable (WAL, ``synchronous=FULL``), but for those that say otherwise: they survive the end of this
+program at once, and a loss of power a moment later. Acts run in the order they were posted, so that an awaited act also
+makes every earlier one as durable. What the hot paths ask about is kept in memory by their owners; this file only
 remembers.
 
 Touches: files (agent.db), a thread.
@@ -12,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 from mesh.errors import MeshError
@@ -24,13 +25,26 @@ Database = sqlite3.Connection
 Act = Callable[[Database], Any]
 Sync = Callable[[], None]
 """Makes files durable that an act has written to. It may raise OSError, which undoes the commit."""
-Entry = tuple[Act, "asyncio.Future[Any] | None", "Sync | None"]
+
+
+class Entry(NamedTuple):
+    """An act that waits. ``done`` None: nobody waits for it. ``soon``: the disk need not have it when it is done."""
+
+    act: Act
+    done: "asyncio.Future[Any] | None" = None
+    sync: Sync | None = None
+    soon: bool = False
+
+
 
 BATCH_MAX = 256
 """Acts in one commit: bounds how long the first waits for the last."""
+SOON_S = 0.1
+"""What may wait for the disk waits no longer than this."""
 KEEP_MS = 14 * 24 * 3600 * 1000
 """Answers, claims and tombstones are kept as long as the coordinator may still ask: its horizon of 14 days."""
 
+_NOW, _LATER = "PRAGMA synchronous=FULL", "PRAGMA synchronous=NORMAL"
 _FIRST = """
 CREATE TABLE kept (name TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, content BLOB NOT NULL);
@@ -132,24 +146,30 @@ class Store:
 
     def post(self, act: Act) -> None:
         """Have an act done soon; durable with the next awaited one."""
-        self._acts.put((act, None, None))
+        self._acts.put(Entry(act, soon=True))
 
-    async def write(self, act: Callable[[Database], T], sync: Sync | None = None) -> T:
+    async def write(self, act: Callable[[Database], T], sync: Sync | None = None, *, soon: bool = False) -> T:
         """Have an act done and committed, then return what it returned; posted before this first waits.
 
-        ``sync`` runs before the commit, once for all acts of a commit that name the same. Raises StoreBroken.
+        ``sync`` runs before the commit, once for all acts of a commit that name the same. ``soon``: committed now, on
+        the disk within ``SOON_S``. Raises StoreBroken.
         """
         assert self._loop is not None, "open comes first"
         done: asyncio.Future[T] = self._loop.create_future()
-        self._acts.put((act, done, sync))
+        self._acts.put(Entry(act, done, sync, soon))
         return await done
 
     def _work(self, connection: sqlite3.Connection) -> None:
         """The thread: take what is queued, commit it at once, tell the callers."""
-        going = True
+        going, unsynced = True, False
         while going:
             batch = []
-            entry = self._acts.get()
+            try:
+                entry = self._acts.get(timeout=SOON_S if unsynced else None)
+            except Empty:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+                unsynced = False
+                continue
             while entry is not None:
                 batch.append(entry)
                 if len(batch) >= BATCH_MAX or self._acts.empty():
@@ -157,6 +177,8 @@ class Store:
                 entry = self._acts.get()
             going = entry is not None
             if batch:
+                unsynced = all(entry.soon for entry in batch)
+                connection.execute(_LATER if unsynced else _NOW).close()  # a commit of the second kind syncs the first
                 self._tell(_commit(connection, batch))
         connection.close()
 
@@ -241,7 +263,10 @@ class Store:
         self.post(lambda db: db.execute("INSERT OR REPLACE INTO taken VALUES (?, ?, 0, ?, ?, 0, ?)", row))
 
     async def claim(self, taken: Taken, claim: Outgoing) -> int:
-        """Make a claim durable: the attempt counts as claimed, and the paper is in the outbox; returns its number."""
+        """Keep a claim: the attempt counts as claimed, and the paper is in the outbox; returns its number.
+
+        The disk has it a moment later: whoever takes the result holds the claim too, and its ``Used`` brings it.
+        """
         row = (taken.requester, taken.job, taken.attempt, taken.permit, taken.amount, taken.until_ms)
 
         def act(db: sqlite3.Connection) -> int:
@@ -250,7 +275,7 @@ class Store:
             assert added.lastrowid is not None
             return added.lastrowid
 
-        return await self.write(act)
+        return await self.write(act, soon=True)
 
     async def outdo(self, number: int, item: Outgoing) -> None:
         """Put in something that says all that an earlier thing said, and take that one out if it is still here."""
@@ -306,18 +331,18 @@ def _commit(connection: sqlite3.Connection, batch: "list[Entry]") -> "list[tuple
     results: list[tuple[asyncio.Future[Any], Any]] = []
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for act, done, _ in batch:
-            result = act(connection)
-            if done is not None:
-                results.append((done, result))
-        for sync in dict.fromkeys(sync for _, _, sync in batch if sync is not None):
+        for entry in batch:
+            result = entry.act(connection)
+            if entry.done is not None:
+                results.append((entry.done, result))
+        for sync in dict.fromkeys(entry.sync for entry in batch if entry.sync is not None):
             sync()
         connection.execute("COMMIT")
     except (sqlite3.Error, OSError) as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         broken = StoreBroken(f"This device's records could not be written ({type(error).__name__}).")
-        return [(done, broken) for _, done, _ in batch if done is not None]
+        return [(entry.done, broken) for entry in batch if entry.done is not None]
     return results
 
 
