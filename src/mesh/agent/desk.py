@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from mesh import __version__
 from mesh.agent.asked import Ask
+from mesh.agent.batch_desk import BatchDesk
 from mesh.agent.coordination import Coordination
 from mesh.agent.membership import Membership, Peer
 from mesh.agent.myself import Myself
@@ -63,6 +64,7 @@ class Desk:
         self.gateway: str | None = None
         self.check_network: Callable[[], Awaitable[NetworkFacts]]
         """Measures the network around this device; set by the wiring."""
+        self.batches: BatchDesk
         self.reach: Reach | None = None
         """Set by the wiring, as ``gateway`` is."""
 
@@ -80,12 +82,14 @@ class Desk:
             return control.Models(self._parts.myself.capability())
         if isinstance(request, control.CheckNetwork):
             return control.Network(await self.check_network())
-        if isinstance(request, control.SetState):
-            self._parts.myself.want(request.state)
-            await self._parts.myself.remember(self._parts.store)
-            return await self._status()
+        if isinstance(request, control.SetState | control.SetTerms):
+            return await self._steer(request)
+        if isinstance(request, control.RotateKey):
+            return control.KeyRotated(*await self._parts.coordination.turning.turn())
         if isinstance(request, control.Cancel):
             return self._cancel(request.job)
+        if not isinstance(request, control.Stop):
+            return await self.batches.answer(request, say)
         self._stop()
         return control.Ok()
 
@@ -104,12 +108,26 @@ class Desk:
             epoch=parts.membership.epoch,
             peers=len(parts.membership.peers),
             jobs_running=parts.requester.running + parts.worker.busy,
+            jobs_here=parts.worker.busy,
+            terms=parts.myself.terms,
+            limit=parts.myself.contribution.reason,
+            set_by=parts.myself.set_by,
             outbox=await parts.outbox.size(),
             started_ms=self._started_ms,
             relay=None if self.reach is None else self.reach.relay,
             observed=() if self.reach is None else self.reach.observed,
             notice=parts.coordination.notice,
         )
+
+    async def _steer(self, request: control.SetState | control.SetTerms) -> control.Status:
+        """The owner sets this device's state or terms; both are kept before it is told."""
+        myself = self._parts.myself
+        if isinstance(request, control.SetTerms):
+            myself.agree(request.terms)
+        else:
+            myself.want(request.state)
+        await myself.remember(self._parts.store)
+        return await self._status()
 
     async def _run(self, request: control.Run, say: Callable[[control.Answer], None]) -> control.Ran:
         ask = Ask(
@@ -152,7 +170,7 @@ class Desk:
             except TimeoutError as error:
                 raise TransportTimeout from error
             rtt_ms = (loop.time() - started) * 1000
-            path = peer.path()
+            path = peer.connection.path()
             say(control.Ping(number, found.certificate.device, path.kind, round(rtt_ms, 3), path.address))
             if number < request.count:
                 await asyncio.sleep(min(max(request.interval_s, 0.0), 60.0))
@@ -165,7 +183,7 @@ class Desk:
         certificate, membership = peer.certificate, self._parts.membership
         own = membership.own.get(certificate.device)
         connected = self._parts.sessions.connected(certificate.key)
-        path = None if connected is None else connected.path()
+        path = None if connected is None else connected.connection.path()
         return control.Peer(
             device=certificate.device,
             name=certificate.name,

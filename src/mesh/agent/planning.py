@@ -7,7 +7,7 @@ Touches: the clock, the coordinator's link, the agent's own condition (through i
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -65,20 +65,24 @@ class Planner:
         self._myself = myself
         self._known: dict[DeviceId, Address] = {}
 
-    async def plan(self, job: Job, request: RequestId, series_request: RequestId) -> Plan:
-        """Find out where a job may go. Raises NowhereToRun, LinkDown, and what the coordinator refuses with."""
+    async def plan(self, job: Job, request: Callable[[int], RequestId]) -> Plan:
+        """Find out where a job may go; ``request`` makes the id of each turn of asking.
+
+        Raises NowhereToRun, LinkDown, and what the coordinator refuses with.
+        """
         pinned = job.spec.routing.device
         if pinned is not None and self._membership.is_own(pinned):
             return self._place_here(job)
         now_ms = self._membership.clock.now_ms()
-        planned = self.series.plan(job, series_request, epoch=self._membership.epoch, now_ms=now_ms)
+        planned = self.series.plan(job, request, epoch=self._membership.epoch, now_ms=now_ms)
         if planned is not None:
             job.explanation = planned.explanation
             return planned
         if not self._permits.up:
             return self._without_coordinator(job)
         try:
-            answer = await self._permits.ask_permit(link.PermitRequest(request, job.id, job.spec, job.avoid()))
+            turn = request(job.attempts_before + len(job.plans))
+            answer = await self._permits.ask_permit(link.PermitRequest(turn, job.id, job.spec, job.avoid()))
         except LinkDown:
             return self._without_coordinator(job)
         job.explanation = answer.explanation
@@ -95,11 +99,11 @@ class Planner:
 
     def address(self, device: DeviceId) -> Address:
         """Where a device may be reached, as far as anybody said. Raises NowhereToRun for one that is unknown."""
-        if device in self._known:
-            return self._known[device]._replace(other_relays=self._relays())
         peer = self._membership.device(device)
         if peer is None:
             raise NowhereToRun("This network has no such device.", device=device)
+        if device in self._known:  # its key may be another meanwhile
+            return self._known[device]._replace(key=peer.certificate.key, other_relays=self._relays())
         relays = self._relays()
         return Address(peer.certificate.key, (), relays[0] if relays else None, relays[1:])
 
@@ -162,7 +166,7 @@ class Planner:
         condition, seen = known.condition, here or known.online or connected is not None
         if not seen and self._permits.up:
             condition = msgspec.structs.replace(condition, state="offline")
-        path = None if connected is None else connected.path()
+        path = None if connected is None else connected.connection.path()
         return DeviceFacts(
             device=known.device,
             key=peer.certificate.key,

@@ -9,6 +9,7 @@ Touches: the agent's sessions, outbox and coordinator (through its arguments), r
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ from mesh.agent.sessions import PeerConnection, Sessions
 from mesh.agent.store import StoreBroken
 from mesh.agent.stream import SessionStream
 from mesh.errors import MeshError, from_wire
-from mesh.ids import JobId
+from mesh.ids import JobId, RequestId
 from mesh.jobs.attempts import End, wait_before_next
 from mesh.jobs.placement import NowhereToRun
 from mesh.protocol import frames, receipt, signed
@@ -36,9 +37,6 @@ from mesh.workloads.contract import Payload
 
 ANSWER_AFTER_S = 0.005
 """The caller gets the result first; the papers are signed and written when it has gone on."""
-
-SERIES_TURN = 1_000_000
-"""The turn of asking under which a series is asked for: far above the plans of one job."""
 
 log = structlog.get_logger()
 _payloads: msgspec.msgpack.Decoder[Payload] = msgspec.msgpack.Decoder(Payload)
@@ -154,9 +152,7 @@ class Requester:
         while True:
             now_ms = self._membership.clock.now_ms()
             try:
-                alone = self._numbers.request(job.number, job.attempts_before + len(job.plans), now_ms)
-                series = self._numbers.request(job.number, SERIES_TURN, now_ms)
-                plan = await self._planner.plan(job, alone, series)
+                plan = await self._planner.plan(job, partial(self._request, job.number, now_ms))
             except MeshError as error:
                 if error.wire_code == NowhereToRun.code and job.forgive():
                     continue
@@ -175,6 +171,9 @@ class Requester:
                     raise job.failure(last)
                 await asyncio.sleep(wait_s)
 
+    def _request(self, number: int, now_ms: int, turn: int) -> RequestId:
+        return self._numbers.request(number, turn, now_ms)
+
     # --- one attempt --------------------------------------------------------------------------------------------------
 
     async def _attempt(self, job: Job, target: Target, plan: Plan, on_progress: OnProgress | None) -> Won:
@@ -187,7 +186,7 @@ class Requester:
                 stream = await peer.asking()
             except MeshError as error:  # no connection, or a peer whose Hello does not hold
                 raise Missed("unreached", error) from error
-            tried.path = peer.path().kind
+            tried.path = peer.path_kind
             won = await self._exchange(job, tried, peer, stream, on_progress)
         except Missed as missed:
             tried.ended(missed.end, missed.error, self._membership.clock.now_ms())
@@ -198,7 +197,7 @@ class Requester:
             tried.ended("failed", Cancelled(), self._membership.clock.now_ms())
             raise
         tried.finished_ms = self._membership.clock.now_ms()
-        tried.path = peer.path().kind
+        tried.path = peer.path_kind
         return won
 
     async def _exchange(
@@ -233,7 +232,7 @@ class Requester:
         inline = len(job.raw) <= frames.INLINE_BYTES_MAX
         if stream.closed:
             raise Missed("unreached", stream.failure or PeerRefused())
-        tried.submitted = True
+        tried.submitted, tried.own_key = True, peer.own
         tried.maximum = min(tried.plan.rate.cost(job.units), tried.target.cap)
         if tried.plan.series is not None:
             tried.plan.series.submitted(tried)
@@ -244,7 +243,7 @@ class Requester:
                 signed=self._signer.submit(job, tried, digest, self._membership.clock.now_ms()),
                 spec=job.spec,
                 secret=job.secret,
-                permit=tried.plan.token,
+                permit=stream.token_for(tried.plan),
                 payload=job.raw if inline else None,
                 payload_size=0 if inline else len(job.raw),
             )

@@ -40,6 +40,8 @@ LOOK_S = 5.0
 """How often unused series are looked for."""
 START_MARGIN_MS = 10_000
 """Nothing is sent under a permit in its last seconds: it must still be good where the job arrives."""
+TURN = 1_000_000
+"""The turn of a job's asking under which a series is asked for: far above its own plans."""
 KINDS_MAX = 64
 """Kinds of job that one device asks for at a time; the one unused for longest is forgotten for a new one."""
 
@@ -137,10 +139,10 @@ class SeriesBook:
         self._kinds: dict[JobSpec, _Kind] = {}
         self._some = asyncio.Event()
 
-    def plan(self, job: Job, request: RequestId, *, epoch: int, now_ms: int) -> Plan | None:
+    def plan(self, job: Job, request: Callable[[int], RequestId], *, epoch: int, now_ms: int) -> Plan | None:
         """Where a job may go under a series that is open; None: ask for a permit of its own.
 
-        ``request``: the id under which the next series is asked for, if that is due.
+        ``request`` makes the id under which the next series is asked for, if that is due.
         """
         key = msgspec.structs.replace(job.spec, units=0)
         now = asyncio.get_running_loop().time()
@@ -154,7 +156,7 @@ class SeriesBook:
             kind.asking = True
             spec = msgspec.structs.replace(key, units=max(1, round(kind.units)))
             jobs = min(series_jobs(kind.jobs_per_s), SERIES_JOBS_MAX)
-            self.spawn(self._next(kind, PermitRequest(request, None, spec, jobs=jobs), epoch, now_ms))
+            self.spawn(self._next(kind, PermitRequest(request(TURN), None, spec, jobs=jobs), epoch, now_ms))
         return None if series is None else series.plan_for(job)
 
     def answered(self, job: Job) -> None:

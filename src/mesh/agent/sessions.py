@@ -7,12 +7,14 @@ Touches: the transport (through its argument).
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Protocol
 
 from mesh.agent import blobs
 from mesh.agent.blobs import Inbox
+from mesh.agent.ends import Ends
 from mesh.agent.membership import Membership, PeerRefused
 from mesh.agent.stream import SessionStream
 from mesh.errors import MeshError
@@ -22,14 +24,13 @@ from mesh.protocol.frames import AnyFrame, FrameError
 from mesh.protocol.papers import Certificate
 from mesh.protocol.session import Key
 from mesh.protocol.signed import BadToken
+from mesh.protocol.values import PathKind
 from mesh.transport.interface import (
     Address,
     Connection,
     ConnectionLost,
     DialTimeout,
-    Path,
     Stream,
-    Transport,
     TransportError,
 )
 
@@ -37,6 +38,8 @@ DIAL_S = 5.0
 """An absent peer is silence: a relayed connect over two continents takes 2 s."""
 HELLO_S = 5.0
 """A peer that opened a stream must say Hello within this."""
+LOOK_S = 1.0
+"""How old a path that is written into a job's record may be."""
 STREAMS_MAX = 32
 """Streams of one peer that are read at once; more wait in the transport."""
 
@@ -64,15 +67,21 @@ class Frames(Protocol):
 class PeerConnection:
     """One connection to one device, with at most one asking stream of ours and those that the peer opened."""
 
-    def __init__(self, connection: Connection, sessions: "Sessions") -> None:
+    def __init__(self, connection: Connection, sessions: "Sessions", own: DeviceKey) -> None:
+        """``own``: under which of its keys this device is its end."""
         self.connection = connection
+        self.own = own
         self.blobs = Inbox()
         self.certificate: Certificate | None = None
         self.admitted = asyncio.Event()
         self.suspect = False
+        self.settled = False
+        """Under an earlier key of ours, since the other side knows no newer one."""
         self._sessions = sessions
         self._asking: SessionStream | None = None
         self._opening = asyncio.Lock()
+        self._looked_at = -math.inf
+        self._path_kind: PathKind = "direct"
         self._streams = asyncio.Semaphore(STREAMS_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -91,9 +100,13 @@ class PeerConnection:
         """Our session stream, if it is open."""
         return None if self._asking is None or self._asking.closed else self._asking
 
-    def path(self) -> Path:
-        """How packets travel now."""
-        return self.connection.path()
+    @property
+    def path_kind(self) -> PathKind:
+        """How packets travel, as of the last second: looking takes longer than signing a Submit."""
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at > LOOK_S:
+            self._looked_at, self._path_kind = now, self.connection.path().kind
+        return self._path_kind
 
     async def asking(self) -> SessionStream:
         """Our session stream, opened and greeted if need be. Raises TransportError, PeerRefused."""
@@ -102,7 +115,7 @@ class PeerConnection:
                 stream = SessionStream(await self.connection.open_stream(DIAL_S), "asker", self)
                 self._asking = stream
                 self._spawn(self._pump(stream, b""))
-                stream.send(self._sessions.hello())
+                stream.send(self._sessions.hello(self.own))
                 try:
                     async with asyncio.timeout(HELLO_S):
                         await stream.settled.wait()
@@ -190,7 +203,7 @@ class PeerConnection:
             membership.adopt_state(hello.state, trusted=False)
         self.certificate = membership.check_certificate(hello.certificate, self.key)
         if stream.session.side == "worker":
-            stream.send(self._sessions.hello())
+            stream.send(self._sessions.hello(self.own))
         stream.session.admit()
         self.admitted.set()
 
@@ -209,7 +222,7 @@ class PeerConnection:
 class Sessions:
     """All connections of this device."""
 
-    def __init__(self, transport: Transport, membership: Membership) -> None:
+    def __init__(self, transport: Ends, membership: Membership) -> None:
         """``requester`` and ``worker`` are set by the wiring before ``run``."""
         self.membership = membership
         self.requester: Frames
@@ -221,31 +234,57 @@ class Sessions:
         self.spawn: Spawn
         membership.on_revoked = self._close_all
 
-    def hello(self) -> frames.Hello:
-        """What this device says first on every session."""
-        return frames.Hello(self.membership.certificate, self.membership.state_token)
+    def hello(self, own: DeviceKey) -> frames.Hello:
+        """What this device says first on every session; ``own``: the key under which it is the end of that one."""
+        return frames.Hello(self.membership.certificate_for(own), self.membership.state_token)
 
     def connected(self, key: DeviceKey) -> PeerConnection | None:
-        """A live connection to a device, the newest first."""
-        for peer in reversed(self._peers.get(key, [])):
-            if peer.usable:
-                return peer
-        return None
+        """A live connection to a device, the newest first; those under this device's newest key before others."""
+        usable = [peer for peer in reversed(self._peers.get(key, [])) if peer.usable]
+        return next((peer for peer in usable if peer.own == self._transport.key), usable[0] if usable else None)
 
     async def reach(self, address: Address) -> PeerConnection:
         """A connection to a device: a warm one, or a new one. Raises DialTimeout, TransportError, PeerRefused."""
         peer = self.connected(address.key)
-        if peer is not None:
+        if peer is not None and self._stays(peer):
             return peer
         lock = self._dialling.setdefault(address.key, asyncio.Lock())
         async with lock:
             peer = self.connected(address.key)
-            if peer is None:
+            if peer is None or not self._stays(peer):
                 if not self.membership.known(address.key):
                     raise PeerRefused
                 await self._drop_suspects(address.key)
-                peer = self._add(await self._transport.dial(address, DIAL_S))
+                peer = await self._dial(address, peer)
         return peer
+
+    def _stays(self, peer: PeerConnection) -> bool:
+        """Whether new work may go over a connection: one under an earlier key of ours ends with that key."""
+        return peer.own == self._transport.key or peer.settled
+
+    async def _dial(self, address: Address, warm: PeerConnection | None) -> PeerConnection:
+        """Call a device under our newest key; one that does not know it yet, and hangs up, under an earlier one."""
+        newest, *former = self._transport.keys
+        connection = await self._transport.dial(address, DIAL_S, newest)
+        peer = self._add(connection, newest)
+        if not former:
+            return peer
+        try:
+            await peer.asking()  # only its answer shows that it lets this key in
+            return peer
+        except DialTimeout:
+            raise
+        except TransportError as error:
+            refused = error
+        for own in former:
+            with suppress(TransportError):
+                usable = warm is not None and warm.usable and warm.own == own
+                older = warm if usable else self._add(await self._transport.dial(address, DIAL_S, own), own)
+                assert older is not None
+                await older.asking()
+                older.settled = True
+                return older
+        raise refused
 
     async def _drop_suspects(self, key: DeviceKey) -> None:
         """End what fell silent before dialling anew: the binding would send the dial along the same dead path."""
@@ -260,12 +299,12 @@ class Sessions:
             while True:
                 connection = await self._transport.accept()
                 if self.membership.known(connection.peer):
-                    self._add(connection)
+                    self._add(connection, self._transport.key_of(connection))
                 else:
                     group.create_task(connection.close("stranger"))
 
-    def _add(self, connection: Connection) -> PeerConnection:
-        peer = PeerConnection(connection, self)
+    def _add(self, connection: Connection, own: DeviceKey) -> PeerConnection:
+        peer = PeerConnection(connection, self, own)
         self._peers.setdefault(connection.peer, []).append(peer)
         self.spawn(self._serve(peer))
         return peer

@@ -1,9 +1,9 @@
 """What of each permit this worker has used up, and which permits are closed for good.
 
-Every claim is durable before its result leaves, and carries its amount; so nothing that was paid for is ever forgotten.
-A series is reserved ahead besides, in steps of a tenth of this device's share: a step is written (not waited for: the
-first claim after it makes it durable too) when its first job is taken, and after a restart a begun step counts as used.
-So no series gives more than its share, however often this device is killed; what a kill costs is a tenth at most.
+Every claim is kept before its result leaves, and carries its amount: whoever kills this program gets nothing twice. A
+loss of power may take the last claims. So a series is reserved ahead, in steps of a tenth of this device's share: a step
+is on the disk before the first result under it leaves (nothing waits for that before it starts), and after a restart a
+begun step counts as used. No series gives more than its share; what a kill costs its requester is a tenth at most.
 
 Touches: the agent's store (through its argument).
 """

@@ -1,11 +1,10 @@
 """What an agent must not forget: one SQLite file, written by one thread that commits many acts with one fsync.
 
-An awaited write is durable (WAL, ``synchronous=FULL``), but for those that say otherwise: they survive the end of this
-program at once, and a loss of power a moment later. Acts run in the order they were posted, so that an awaited act also
-makes every earlier one as durable. What the hot paths ask about is kept in memory by their owners; this file only
-remembers.
+An awaited write is durable (WAL, ``synchronous=FULL``). Acts run in the order they were posted, so that an awaited act
+also makes every earlier one durable. Claims alone are not waited for: they are in the journal first. What the hot
+paths ask about is kept in memory by their owners; this file only remembers.
 
-Touches: files (agent.db), a thread.
+Touches: files (agent.db, claims.log), a thread.
 """
 
 import asyncio
@@ -13,9 +12,12 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
+
+from mesh.agent.journal import Journal
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, JobId, PermitId
 
@@ -28,23 +30,19 @@ Sync = Callable[[], None]
 
 
 class Entry(NamedTuple):
-    """An act that waits. ``done`` None: nobody waits for it. ``soon``: the disk need not have it when it is done."""
+    """An act that waits its turn. ``done`` None: nobody waits for it."""
 
     act: Act
     done: "asyncio.Future[Any] | None" = None
     sync: Sync | None = None
-    soon: bool = False
-
-
 
 BATCH_MAX = 256
 """Acts in one commit: bounds how long the first waits for the last."""
-SOON_S = 0.1
-"""What may wait for the disk waits no longer than this."""
+CLAIM_AFTER_S = 0.005
+"""A claim is in the journal: the thread gets it when the result has gone out, not in its way."""
 KEEP_MS = 14 * 24 * 3600 * 1000
 """Answers, claims and tombstones are kept as long as the coordinator may still ask: its horizon of 14 days."""
 
-_NOW, _LATER = "PRAGMA synchronous=FULL", "PRAGMA synchronous=NORMAL"
 _FIRST = """
 CREATE TABLE kept (name TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, content BLOB NOT NULL);
@@ -113,11 +111,16 @@ class Remembered(NamedTuple):
     reserved: list[Reserved]
 
 
+_encode = msgspec.msgpack.Encoder().encode
+_claimed: msgspec.msgpack.Decoder[tuple[Taken, bytes]] = msgspec.msgpack.Decoder(tuple[Taken, bytes])
+
+
 class Store:
     """The agent's memory. ``open`` first; ``close`` writes what was posted and ends the thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._journal = Journal(path.with_name("claims.log"))
         self._acts: SimpleQueue[Entry | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -131,7 +134,11 @@ class Store:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA busy_timeout=5000")
             _migrate(connection)
-        except sqlite3.Error as error:
+            left = self._journal.open()
+            for entry in left:
+                _add_claim(connection, *_claimed.decode(entry))
+            self._journal.taken_over(len(left))
+        except (sqlite3.Error, OSError) as error:
             raise StoreBroken(f"{self._path} cannot be opened: {error}") from error
         self._path.chmod(0o600)
         self._thread = threading.Thread(target=self._work, args=(connection,), name="agent-store", daemon=True)
@@ -143,33 +150,28 @@ class Store:
             self._acts.put(None)
             await asyncio.to_thread(self._thread.join)
             self._thread = None
+            self._journal.close()
 
     def post(self, act: Act) -> None:
         """Have an act done soon; durable with the next awaited one."""
-        self._acts.put(Entry(act, soon=True))
+        self._acts.put(Entry(act))
 
-    async def write(self, act: Callable[[Database], T], sync: Sync | None = None, *, soon: bool = False) -> T:
+    async def write(self, act: Callable[[Database], T], sync: Sync | None = None) -> T:
         """Have an act done and committed, then return what it returned; posted before this first waits.
 
-        ``sync`` runs before the commit, once for all acts of a commit that name the same. ``soon``: committed now, on
-        the disk within ``SOON_S``. Raises StoreBroken.
+        ``sync`` runs before the commit, once for all acts of a commit that name the same. Raises StoreBroken.
         """
         assert self._loop is not None, "open comes first"
         done: asyncio.Future[T] = self._loop.create_future()
-        self._acts.put(Entry(act, done, sync, soon))
+        self._acts.put(Entry(act, done, sync))
         return await done
 
     def _work(self, connection: sqlite3.Connection) -> None:
         """The thread: take what is queued, commit it at once, tell the callers."""
-        going, unsynced = True, False
+        going = True
         while going:
             batch = []
-            try:
-                entry = self._acts.get(timeout=SOON_S if unsynced else None)
-            except Empty:
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
-                unsynced = False
-                continue
+            entry = self._acts.get()
             while entry is not None:
                 batch.append(entry)
                 if len(batch) >= BATCH_MAX or self._acts.empty():
@@ -177,8 +179,6 @@ class Store:
                 entry = self._acts.get()
             going = entry is not None
             if batch:
-                unsynced = all(entry.soon for entry in batch)
-                connection.execute(_LATER if unsynced else _NOW).close()  # a commit of the second kind syncs the first
                 self._tell(_commit(connection, batch))
         connection.close()
 
@@ -255,27 +255,33 @@ class Store:
     # --- worker -------------------------------------------------------------------------------------------------------
 
     def reserve(self, reserved: Reserved) -> None:
-        """Note how much of a permit's share is begun; durable with the next awaited act.
+        """Note how much of a permit's share is begun: on the disk before any later act is done.
 
         It is kept among the attempts, as attempt 0 of a job by the permit's name: real ones count from 1.
         """
         row = ("", reserved.permit, reserved.permit, reserved.amount, reserved.until_ms)
-        self.post(lambda db: db.execute("INSERT OR REPLACE INTO taken VALUES (?, ?, 0, ?, ?, 0, ?)", row))
+        self._acts.put(Entry(lambda db: db.execute("INSERT OR REPLACE INTO taken VALUES (?, ?, 0, ?, ?, 0, ?)", row)))
 
-    async def claim(self, taken: Taken, claim: Outgoing) -> int:
-        """Keep a claim: the attempt counts as claimed, and the paper is in the outbox; returns its number.
+    def claim(self, taken: Taken, claim: bytes) -> "asyncio.Future[int]":
+        """Keep a claim: the attempt counts as claimed, and the paper goes into the outbox.
 
-        The disk has it a moment later: whoever takes the result holds the claim too, and its ``Used`` brings it.
+        It survives the end of this program from now on; the future is done with its number there once it is on the
+        disk. Raises StoreBroken.
         """
-        row = (taken.requester, taken.job, taken.attempt, taken.permit, taken.amount, taken.until_ms)
+        try:
+            self._journal.append(_encode((taken, claim)))
+        except OSError as error:
+            raise StoreBroken(f"This device's records could not be written ({type(error).__name__}).") from error
+        assert self._loop is not None, "open comes first"
+        kept: asyncio.Future[int] = self._loop.create_future()
+        kept.add_done_callback(self._claim_kept)
+        entry = Entry(lambda db: _add_claim(db, taken, claim), kept)
+        self._loop.call_later(CLAIM_AFTER_S, self._acts.put, entry)
+        return kept
 
-        def act(db: sqlite3.Connection) -> int:
-            db.execute("INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?, ?, 1, ?)", row)
-            added = db.execute("INSERT INTO outbox (kind, content) VALUES (?, ?)", (claim.kind, claim.content))
-            assert added.lastrowid is not None
-            return added.lastrowid
-
-        return await self.write(act, soon=True)
+    def _claim_kept(self, kept: "asyncio.Future[int]") -> None:
+        if not kept.cancelled() and kept.exception() is None:  # else the next start takes it over
+            self._journal.taken_over()
 
     async def outdo(self, number: int, item: Outgoing) -> None:
         """Put in something that says all that an earlier thing said, and take that one out if it is still here."""
@@ -320,6 +326,14 @@ def _migrate(connection: sqlite3.Connection) -> None:
         raise StoreBroken("This home was written by a newer Mesh. Update Mesh on this machine.")
     for number, step in enumerate(_STEPS[version:], start=version + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {number}; COMMIT;")
+
+
+def _add_claim(db: sqlite3.Connection, taken: Taken, claim: bytes) -> int:
+    row = (taken.requester, taken.job, taken.attempt, taken.permit, taken.amount, taken.until_ms)
+    db.execute("INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?, ?, 1, ?)", row)
+    added = db.execute("INSERT INTO outbox (kind, content) VALUES ('fact', ?)", (claim,))
+    assert added.lastrowid is not None
+    return added.lastrowid
 
 
 def _add_out(db: sqlite3.Connection, rows: "list[tuple[str, bytes]]") -> None:

@@ -11,7 +11,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+from mesh.agent.asked import Plan
+from mesh.agent.checks import Shown
 from mesh.errors import MeshError
+from mesh.ids import PermitId
 from mesh.protocol import frames
 from mesh.protocol.frames import AnyFrame
 from mesh.protocol.session import Key, Session, Side
@@ -23,6 +26,8 @@ JOIN_S = 0.01
 """What is no news to wait for (Accept, Started, Progress, Acknowledged) rides with the next frame within 10 ms: every
 write costs both ends more than a short job's bookkeeping. A requester misses an Accept only after 50 ms."""
 _RELAXED = (frames.Accept, frames.Started, frames.Progress, frames.Acknowledged)
+SERIES_MAX = 64
+"""Series that both ends of a stream remember: a token is half of a short job's bytes. With more they are shown anew."""
 OUTGOING_BYTES_MAX = 8 * 1024 * 1024
 """What may wait to be written before the peer counts as lost: 20 of the longest frames."""
 
@@ -66,6 +71,9 @@ class SessionStream:
         """Set once the peer is admitted, or the stream has ended before that."""
         self.failure: MeshError | None = None
         """Why it ended, once it has."""
+        self.permits: dict[PermitId, Shown] = {}
+        """Of a worker's side: the series under which jobs come on this stream."""
+        self._told: set[PermitId] = set()
         self._stream = stream
         self._listener = listener
         self._outgoing: list[bytes] = []
@@ -86,6 +94,23 @@ class SessionStream:
             self._joining = asyncio.get_running_loop().call_later(JOIN_S, self._flush)
         if isinstance(frame, frames.Submit):
             self._watch()
+
+    def token_for(self, plan: Plan) -> str | None:
+        """The permit's token for a Submit under a plan; of a series only with its first job on this stream."""
+        if plan.series is None or plan.permit is None:
+            return plan.token
+        if plan.permit.permit in self._told:
+            return None
+        if len(self._told) == SERIES_MAX:
+            self._told.clear()
+        self._told.add(plan.permit.permit)
+        return plan.token
+
+    def keep(self, permit: PermitId, shown: Shown) -> None:
+        """Remember a series that was shown and checked here."""
+        self.permits[permit] = shown
+        if len(self.permits) > SERIES_MAX:
+            del self.permits[next(iter(self.permits))]
 
     def _queue(self, content: bytes) -> None:
         self._outgoing.append(content)

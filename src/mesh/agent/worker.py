@@ -9,32 +9,34 @@ Touches: the agent's store, engines and sessions (through its arguments).
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import msgspec
+import structlog
 
 from mesh.agent.attempt import Attempt, AttemptKey, Cancelled, Doorkeeper, Repeated, WrongInput
-from mesh.agent.checks import LEEWAY_MS, check_submit
+from mesh.agent.checks import LEEWAY_MS, Shown, check_submit
 from mesh.agent.fair_queue import Queued
+from mesh.agent.identity import Keychain
 from mesh.agent.membership import Membership
 from mesh.agent.outbox import Outbox
 from mesh.agent.pool import Pool
 from mesh.agent.queueing import Bid, Work
 from mesh.agent.sessions import PeerConnection
 from mesh.agent.shares import Shares
-from mesh.agent.store import Store, Taken
+from mesh.agent.store import Store, StoreBroken, Taken
 from mesh.agent.stream import SessionStream
 from mesh.errors import MeshError
 from mesh.ids import JobId, PermitId
 from mesh.protocol import frames, receipt, signed
 from mesh.protocol.frames import AnyFrame
+from mesh.protocol.papers import Certificate
 from mesh.protocol.session import Key
 from mesh.protocol.values import Load, Usage
 from mesh.workloads.contract import Payload, Turn
 from mesh.workloads.known import workload_named
 
-PERMITS_MAX = 1024
-"""Permit tokens kept for later Submits under them."""
 CLAIMS_MAX = 4096
 """Claimed attempts whose acknowledgment may still come."""
 SWEEP_MS = 60_000
@@ -45,6 +47,7 @@ RETRY_S = 5.0
 """When to ask again a device that cannot say more: by then it has beaten, and is heard again."""
 
 _payloads: msgspec.msgpack.Decoder[Payload] = msgspec.msgpack.Decoder(Payload)
+log = structlog.get_logger()
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -52,11 +55,11 @@ class Worker:
     """All work that this device does for peers, its own other devices included."""
 
     def __init__(
-        self, membership: Membership, seed: bytes, store: Store, outbox: Outbox, engines: Pool,
+        self, membership: Membership, keys: Keychain, store: Store, outbox: Outbox, engines: Pool,
         doorkeeper: Doorkeeper,
     ) -> None:  # fmt: skip
         self._membership = membership
-        self._seed = seed
+        self._keys = keys
         self._store = store
         self._outbox = outbox
         self._engines = engines
@@ -67,8 +70,7 @@ class Worker:
         self._seen: dict[AttemptKey, int] = {}
         self._swept_ms = 0
         self._shares = Shares(store, membership.me)
-        self._permits: OrderedDict[PermitId, str] = OrderedDict()
-        self._claims: OrderedDict[AttemptKey, int] = OrderedDict()
+        self._claims: OrderedDict[AttemptKey, asyncio.Future[int]] = OrderedDict()
 
     async def recall(self) -> None:
         """Take up what must survive a restart: attempts taken, shares begun, tombstones."""
@@ -117,14 +119,17 @@ class Worker:
         facts = receipt.NoMore(
             network=self._membership.network, permit=permit, device=self._membership.me, side="worker", facts=claims
         )
-        await self._outbox.add_facts([signed.sign(facts, self._seed)])
+        await self._outbox.add_facts([signed.sign(facts, self._keys.seed())])
 
     # --- a Submit -----------------------------------------------------------------------------------------------------
 
     def _submitted(self, peer: PeerConnection, stream: SessionStream, frame: frames.Submit) -> None:
         assert peer.certificate is not None
         try:
-            checked = check_submit(self._membership, peer.certificate, frame, self._permit_of(frame))
+            shown = self._permit_of(stream, frame)
+            checked = check_submit(self._membership, peer.certificate, frame, shown)
+            if shown is not None and checked.permit is not None and checked.permit.share == "each":
+                stream.keep(checked.permit.permit, shown)
             self._doorkeeper.refuse(peer, frame, checked)
             attempt = Attempt(peer, stream, frame, checked)
             self._refuse_repeated(attempt)
@@ -143,17 +148,12 @@ class Worker:
         else:
             self._queue(attempt)
 
-    def _permit_of(self, frame: frames.Submit) -> str | None:
-        """The permit's token: it came with this frame, or with an earlier one that named the same permit."""
-        named = signed.peek(frame.signed, receipt.Submit).permit
-        if named is None:
-            return None
+    def _permit_of(self, stream: SessionStream, frame: frames.Submit) -> Shown | None:
+        """The permit as it was shown: it came with this frame, or with an earlier one of its series."""
         if frame.permit is not None:
-            self._permits[named] = frame.permit
-            self._permits.move_to_end(named)
-            while len(self._permits) > PERMITS_MAX:
-                self._permits.popitem(last=False)
-        return self._permits.get(named)
+            return Shown(frame.permit)
+        named = signed.peek(frame.signed, receipt.Submit).permit
+        return None if named is None else stream.permits.get(named)
 
     def _refuse_repeated(self, attempt: Attempt) -> None:
         if attempt.key in self._seen:
@@ -226,6 +226,12 @@ class Worker:
                 return
             job.entry.task = self.spawn(self._run(job))
 
+    def hand_back(self, error: MeshError) -> None:
+        """Let go of what waits for other people: they have it done elsewhere."""
+        for attempt in self.work.queue.others():
+            self.work.queue.remove(attempt)
+            self._turn_away(attempt, error)
+
     def _turn_away(self, attempt: Attempt, error: MeshError) -> None:
         """Decline a job that was accepted, before it has started: it costs nobody an attempt."""
         self._forget(attempt)
@@ -269,10 +275,10 @@ class Worker:
         content = _encode(result)
         claim = self._claim(attempt, units, content, started_ms)
         if attempt.checked.permit is not None:
-            self._claims[attempt.key] = await self._store.claim(self._taken(attempt), self._outbox.fact(claim))
+            self._claims[attempt.key] = kept = self._store.claim(self._taken(attempt), claim.encode())
+            kept.add_done_callback(self._claim_kept)
             while len(self._claims) > CLAIMS_MAX:
                 self._claims.popitem(last=False)
-            self._outbox.wake()
         await self._deliver(attempt, Usage(units), claim, content)
 
     def _limit_s(self, attempt: Attempt) -> float:
@@ -300,7 +306,7 @@ class Worker:
                 finished_ms=self._membership.clock.now_ms(),
                 submit=attempt.frame.signed,
             ),
-            self._seed,
+            self._keys.seed(attempt.peer.own),
         )
 
     async def _deliver(self, attempt: Attempt, usage: Usage, claim: str, content: bytes) -> None:
@@ -355,9 +361,26 @@ class Worker:
         key = (peer.certificate.device, frame.job, frame.attempt)
         if frame.used is None or key not in self._claims:
             return
-        used = signed.verify(frame.used, receipt.Used, peer.certificate.key, self._membership.network)
+        used = self._verified_used(peer.certificate, frame.used)
         if (used.requester, used.job, used.attempt) == key and used.worker == self._membership.me:
-            self.spawn(self._outbox.outdo(self._claims.pop(key), frame.used))
+            self.spawn(self._pay_in(self._claims.pop(key), frame.used))
+
+    async def _pay_in(self, kept: "asyncio.Future[int]", used: str) -> None:
+        with suppress(StoreBroken):  # which was logged; the claim comes from the journal at the next start
+            await self._outbox.outdo(await kept, used)
+
+    def _claim_kept(self, kept: "asyncio.Future[int]") -> None:
+        error = None if kept.cancelled() else kept.exception()
+        if error is not None:
+            log.error("worker.claim_not_kept", problem=type(error).__name__)
+        self._outbox.wake()
+
+    def _verified_used(self, asker: Certificate, token: str) -> receipt.Used:
+        """By the key that the requester showed, or another that speaks for it: it may come over another connection."""
+        for key in self._membership.keys_of(asker.device):
+            with suppress(signed.BadToken):
+                return signed.verify(token, receipt.Used, key, self._membership.network)
+        return signed.verify(token, receipt.Used, asker.key, self._membership.network)
 
 
 def _advance(attempt: Attempt) -> Callable[[float], None]:

@@ -150,5 +150,6 @@ async def _pump(fetch: Callable[[], Awaitable[T]], inbox: Inbox[T], is_last: Cal
             inbox.put(item)
             if is_last(item):
                 return
+            await asyncio.sleep(0)  # whoever waits for it goes first
     except TransportError as error:
         inbox.end(error)

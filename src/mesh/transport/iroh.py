@@ -21,7 +21,7 @@ from mesh.ids import DeviceKey
 from mesh.transport.inbox import Inbox, Tasks
 from mesh.transport.interface import Address, ConnectionLost, DialTimeout, TransportError, TransportTimeout
 from mesh.transport.iroh_connection import CLOSE_LIMIT_S, CODE_BUSY, CODE_NOT_ADMITTED, IrohConnection
-from mesh.transport.iroh_patch import deafen, patch_cancelling, patch_freeing, patch_writes, touch
+from mesh.transport.iroh_patch import deafen, patch_calls, patch_freeing, patch_writes, touch
 
 ALPN = b"mesh/1"
 """What this protocol is called in the handshake; a peer that speaks another one is refused there."""
@@ -130,7 +130,7 @@ class IrohTransport:
         """
         patch_writes(iroh)
         patch_freeing(iroh, _LOOP.call)
-        patch_cancelling(iroh)
+        patch_calls(iroh)
         _LOOP.enter()
         try:
             relays = iroh.RelayMap.empty()

@@ -137,6 +137,8 @@ class IrohStream:
             for start in range(0, len(content), WRITE_BYTES_MAX):
                 piece = content[start : start + WRITE_BYTES_MAX]
                 await self._halves.called(self._halves.send.write_all(piece))
+                if len(content) > WRITE_BYTES_MAX:
+                    await asyncio.sleep(0)  # a write that the binding takes at once takes no turn of the loop
         finally:
             self._write_limit = None
 

@@ -25,6 +25,7 @@ from mesh.errors import MeshError, from_wire
 from mesh.ids import DeviceId, DeviceKey
 from mesh.protocol import link, signed
 from mesh.protocol.papers import LinkProof
+from mesh.protocol.succession import COORDINATOR, ChainBroken, follow
 from mesh.protocol.values import Condition
 from mesh.transport.clock import CoordinatorClock
 
@@ -126,6 +127,9 @@ class LinkClient:
         self.target = target
         self.clock = clock
         self._seed = seed
+        self._succession: str | None = None
+        self.proved: str | None = None
+        """The statement that was shown when the link was opened, if one was."""
         self._condition = condition
         self._socket: ClientConnection | None = None
         self._beat_number = 0
@@ -139,6 +143,19 @@ class LinkClient:
     def up(self) -> bool:
         """Whether messages can be sent now."""
         return self._socket is not None
+
+    def require_up(self) -> None:
+        """Raise LinkDown unless messages can be sent now."""
+        if self._socket is None:
+            raise LinkDown
+
+    def show(self, seed: bytes, succession: str) -> None:
+        """Prove the next key from now on, with the statement by which it follows: it may or may not count yet."""
+        self._seed, self._succession = seed, succession
+
+    def prove_with(self, seed: bytes) -> None:
+        """Prove this key from now on."""
+        self._seed, self._succession = seed, None
 
     async def send(self, message: link.Message) -> None:
         """Send one message. Raises LinkDown."""
@@ -206,7 +223,7 @@ class LinkClient:
             open_timeout=CONNECT_S,
             close_timeout=2.0,
             ping_interval=None,  # our own beats are answered with the time, and are the life sign
-            max_size=link.HANDSHAKE_BYTES_MAX,
+            max_size=link.CHALLENGE_BYTES_MAX,
             max_queue=64,
             user_agent_header=None,
             ssl=context,
@@ -218,30 +235,39 @@ class LinkClient:
             challenge = link.decode_from_coordinator(await socket.recv())
             if not isinstance(challenge, link.Challenge):
                 raise _said(challenge)
-            if challenge.coordinator != self.target.coordinator:
-                raise PinMismatch
+            coordinator = self._same(challenge)
             nonce = secrets.token_hex(link.NONCE_BYTES)
             mine = LinkProof(
                 network="",
                 side="device",
                 device=self.target.device,
-                coordinator=self.target.coordinator,
+                coordinator=coordinator,
                 coordinator_nonce=challenge.nonce,
                 device_nonce=nonce,
                 binding=self.target.binding,
             )
             socket.protocol.max_message_size = link.MESSAGE_BYTES_MAX  # Welcome carries State and certificate
             asked_at = self.clock.boot_s()
-            prove = link.Prove(self.target.device, nonce, signed.sign(mine, self._seed))
+            shown, proof = self._succession, signed.sign(mine, self._seed)
+            prove = link.Prove(self.target.device, nonce, proof, succession=shown)
             await socket.send(link.encode(prove), text=True)
             welcome = link.decode_from_coordinator(await socket.recv())
             if not isinstance(welcome, link.Welcome):
                 raise _said(welcome)
-        theirs = signed.verify(welcome.proof, LinkProof, self.target.coordinator, "")
+        theirs = signed.verify(welcome.proof, LinkProof, coordinator, "")
         if theirs != msgspec.structs.replace(mine, side="coordinator"):
             raise PinMismatch
         self.clock.sample(welcome.time_ms, asked_at)
+        self.proved = shown
         return welcome
+
+    def _same(self, challenge: link.Challenge) -> DeviceKey:
+        """The key of the coordinator that speaks: the pinned one, or one that follows it. Raises PinMismatch."""
+        try:
+            follow(self.target.coordinator, challenge.successions, COORDINATOR, to=challenge.coordinator)
+        except ChainBroken as error:
+            raise PinMismatch from error
+        return challenge.coordinator
 
     async def _converse(self, socket: ClientConnection, on_event: Handler) -> str:
         """Pass messages on until the link ends; returns the code of the end."""
