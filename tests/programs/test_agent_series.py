@@ -6,6 +6,7 @@ import pytest
 
 from agents import a_town, until
 from mesh.agent import series as keeping
+from mesh.errors import MeshError
 from mesh.protocol import link
 from mesh.protocol.values import Routing
 from mesh.sdk import calls
@@ -170,7 +171,7 @@ async def test_a_change_of_the_network_ends_the_series(tmp_path):
 
 async def test_under_a_strict_line_a_series_holds_no_more_than_there_is(tmp_path):
     async with a_town(tmp_path) as (town, ann, ben):
-        await ann.do(calls.settings(town.network, {"credit_line": "strict"}))
+        await ann.do(calls.change_settings(town.network, {"credit_line": "strict"}))
         asker, _ = await ann.device("ann-box", work=False), await ben.device("ben-box")
         welcome, texts = await ann.balance(), ["word " * 200] * 2000
         await asker.run(*texts)
@@ -192,3 +193,35 @@ async def test_ones_own_device_is_used_without_asking_each_time(tmp_path):
         results = [await asker.run(f"text {number}") for number in range(5)]
         assert {(result.device, result.charge) for result in results} == {(worker.id, 0)}
         assert len(asked.alone) == 2
+
+
+async def test_the_token_of_a_series_travels_once_and_again_after_a_restart_of_the_worker(tmp_path):
+    async with a_town(tmp_path) as (_town, ann, ben):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        await in_series(asker)
+        shown = []
+        check = worker.agent.parts.worker._submitted
+
+        def submitted(peer, stream, frame):
+            shown.append(frame.permit is not None)
+            check(peer, stream, frame)
+
+        worker.agent.parts.worker._submitted = submitted
+        results = [await asker.run(f"text {number}") for number in range(4)]
+        assert shown == [True, False, False, False]
+        await worker.stop()
+        await worker.start()
+        results += [await asker.run(f"text {number}") for number in range(2)]
+        assert {result.device for result in results} == {worker.id}
+
+
+async def test_a_token_that_a_worker_turned_away_is_shown_again(tmp_path):
+    async with a_town(tmp_path) as (_town, ann, ben):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        await in_series(asker)
+        known = worker.agent.parts.worker._permit_of
+        worker.agent.parts.worker._permit_of = lambda stream, frame: None
+        with pytest.raises(MeshError):
+            await asker.run("three")
+        worker.agent.parts.worker._permit_of = known
+        assert (await asker.run("four")).device == worker.id

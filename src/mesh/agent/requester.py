@@ -210,6 +210,7 @@ class Requester:
             self._submit(job, tried, peer, stream)
             last = await waiting.last
             if not isinstance(last, frames.Done):
+                stream.declined(tried.plan)
                 raise _missed(last)
             content = last.result
             if content is None:

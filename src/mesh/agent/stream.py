@@ -106,8 +106,14 @@ class SessionStream:
         self._told.add(plan.permit.permit)
         return plan.token
 
+    def declined(self, plan: Plan) -> None:
+        """A Submit under a plan was turned away, perhaps before its token was kept: show it again."""
+        if plan.permit is not None:
+            self._told.discard(plan.permit.permit)
+
     def keep(self, permit: PermitId, shown: Shown) -> None:
-        """Remember a series that was shown and checked here."""
+        """Remember a series that was shown and checked here: those shown last, as the other end counts them too."""
+        self.permits.pop(permit, None)
         self.permits[permit] = shown
         if len(self.permits) > SERIES_MAX:
             del self.permits[next(iter(self.permits))]
