@@ -1,16 +1,17 @@
 """One honest example of everything that is said between programs, made from fixed keys: the source of the vectors."""
 
 from mesh.ids import DeviceId, DeviceKey, JobId, MemberId, NetworkId, PermitId, RequestId
-from mesh.protocol import frames, link, papers, receipt
+from mesh.protocol import frames, link, papers, receipt, succession
 from mesh.protocol.permit import Permit, Price
 from mesh.protocol.signed import Paper, public_key, sign
 from mesh.protocol.values import (
     Candidate,
     Capability,
+    Choice,
     Condition,
     DeviceScore,
     Explanation,
-    GateResult,
+    GateFailure,
     Gpu,
     Hint,
     JobSpec,
@@ -120,6 +121,18 @@ SIGNED: list[tuple[Paper, bytes]] = [
     (CERTIFICATE, NETWORK_SEED),
     (STATE, NETWORK_SEED),
     (PERMIT_PAPER, COORDINATOR_SEED),
+    (
+        succession.Succession(
+            network=NETWORK,
+            purpose="device",
+            subject=WORKER,
+            number=1,
+            old=WORKER_KEY,
+            new=ASKER_KEY,
+            from_ms=NOW_MS,
+        ),
+        WORKER_SEED,
+    ),
     (SUBMIT, ASKER_SEED),
     (COUNT, ASKER_SEED),
     (CLAIM, WORKER_SEED),
@@ -167,10 +180,13 @@ CAPABILITY = Capability(
     offers=(ModelOffer("embeddings", "all-minilm-l6-v2", 27000.0, 0.004, 0.6, True, "99" * 32),),
 )
 EXPLANATION = Explanation(
-    gates=(GateResult(WORKER, "policy", True), GateResult(ASKER, "state", False, "paused")),
+    asked=("policy", "state"),
+    devices=(WORKER, ASKER),
+    failed=(GateFailure("state", "paused", (1,)),),
     scores=(DeviceScore(WORKER, {"first_result": 0.5, "rtt": 0.1}, 0.6),),
     chosen=WORKER,
     would_change=("nothing",),
+    choices=(Choice(WORKER, 1, 0.42, 0.1, "finish"),),
 )
 
 ASKER_FRAMES: list[frames.Frame] = [
@@ -199,7 +215,8 @@ LINK_FROM_DEVICE: list[link.Message] = [
         "mesh 0.1.0", 1, CAPABILITY, 3, "http://127.0.0.1:8401", ("192.0.2.1:4000",), ("o.o.o",), "127.0.0.1:8401"
     ),
     link.Beat(7, Condition("busy", LOAD, ("all-minilm-l6-v2",), 0.5, 0.9, True, 0.8)),
-    link.PermitRequest(REQUEST, JOB, SPEC, (WORKER,)),
+    link.PermitRequest(REQUEST, JOB, SPEC, (WORKER,), paths=(link.PathSeen(WORKER, 2.5, 1e6),)),
+    link.EstimateRequest(REQUEST, SPEC),
     link.Started(JOB, 1, ASKER),
     link.Report(
         1,
@@ -207,6 +224,7 @@ LINK_FROM_DEVICE: list[link.Message] = [
         (link.JobReport(JOB, SPEC, (link.AttemptReport(WORKER, 1, NOW_MS, NOW_MS + 9, "direct"),), WORKER, 120),),
     ),
     link.CancelJob(JOB),
+    link.NewKey("s.s.s.t"),
     link.Problem({"code": "link.protocol"}),
 ]
 LINK_FROM_COORDINATOR: list[link.Message] = [
@@ -215,9 +233,11 @@ LINK_FROM_COORDINATOR: list[link.Message] = [
     link.BeatAnswer(7, NOW_MS),
     link.Placed(REQUEST, "p.p.p", (Hint(WORKER, 0.01, 0.05, LOAD, (), "http://127.0.0.1:8401"),), EXPLANATION),
     link.Refused(REQUEST, {"code": "placement.nowhere"}, EXPLANATION, 5.0),
+    link.Estimated(REQUEST, WORKER, 3_330, 0.25, EXPLANATION),
     link.ReportAck(1, (link.Reported(0, "token.invalid"),)),
     link.StateUpdate("s.s.s"),
     link.CertificateUpdate("c.c.c"),
+    link.KeyTaken(WORKER_KEY, "c.c.c"),
     link.Peers((papers.PeerCertificate("c.c.c", "admin"),), (link.OwnDevice(ASKER, CAPABILITY),), (WORKER,), True),
     link.Close(PERMIT),
     link.Cancel(JOB),

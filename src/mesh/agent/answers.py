@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from mesh.agent.asked import Job, Tried, Won
+from mesh.agent.identity import Keychain
 from mesh.agent.store import Outgoing
 from mesh.ids import DeviceId, NetworkId, PermitId
 from mesh.protocol import receipt, signed
@@ -23,20 +24,20 @@ from mesh.protocol.values import Explanation
 class Signer:
     """Signs a requester's facts."""
 
-    def __init__(self, network: NetworkId, me: DeviceId, seed: bytes) -> None:
+    def __init__(self, network: NetworkId, me: DeviceId, keys: Keychain) -> None:
         self._network = network
         self._me = me
-        self._seed = seed
+        self._keys = keys
 
     def submit(self, job: Job, tried: Tried, input_digest: str, time_ms: int) -> str:
         """The Submit of an attempt, with the most that it may cost."""
         about = self._about(job, tried)
         submit = receipt.Submit(**about, input_digest=input_digest, maximum=tried.maximum, time_ms=time_ms)
-        return signed.sign(submit, self._seed)
+        return self._sign(submit, tried)
 
     def used(self, job: Job, won: Won) -> str:
         """The answer that pays."""
-        return signed.sign(receipt.Used(**self._about(job, won.tried), units=job.units, claim=won.claim), self._seed)
+        return self._sign(receipt.Used(**self._about(job, won.tried), units=job.units, claim=won.claim), won.tried)
 
     def others(self, job: Job, won: Won | None) -> list[str]:
         """The answers to all other attempts, then the closing of permits under which nothing was used."""
@@ -51,9 +52,9 @@ class Signer:
                 answers[tried.plan.permit.permit] += 1
             about = self._about(job, tried)
             if won is not None:
-                tokens.append(signed.sign(receipt.Superseded(**about, used_attempt=won.tried.number), self._seed))
+                tokens.append(self._sign(receipt.Superseded(**about, used_attempt=won.tried.number), tried))
             else:
-                tokens.append(signed.sign(receipt.Failed(**about, reason=tried.code or "job.failed"), self._seed))
+                tokens.append(self._sign(receipt.Failed(**about, reason=tried.code or "job.failed"), tried))
         for permit, count in answers.items():
             if permit != used_permit:
                 tokens.append(self.no_more(permit, count))
@@ -64,7 +65,11 @@ class Signer:
         closing = receipt.NoMore(
             network=self._network, permit=permit, device=self._me, side="requester", facts=facts, worker=worker
         )
-        return signed.sign(closing, self._seed)
+        return signed.sign(closing, self._keys.seed())
+
+    def _sign(self, fact: signed.Paper, tried: Tried) -> str:
+        """With the key that the worker knows this device by: all about an attempt is signed by one."""
+        return signed.sign(fact, self._keys.seed(tried.own_key))
 
     def _about(self, job: Job, tried: Tried) -> dict[str, Any]:
         permit = tried.plan.permit

@@ -130,6 +130,8 @@ class Tried:
         self.finished_ms = started_ms
         self.path: PathKind | None = None
         self.submitted = False
+        self.own_key: DeviceKey | None = None
+        """The key of this device that signs all about it, once it was submitted."""
         self.maximum = 0
         self.end: End | None = None
         self.code = ""

@@ -13,11 +13,14 @@ from mesh.agent.membership import Membership
 from mesh.agent.outbox import Outbox
 from mesh.agent.requester import Requester
 from mesh.agent.store import Store
+from mesh.agent.turning import Turning
 from mesh.agent.worker import Worker
 from mesh.devices.copies import CopiedHome
 from mesh.errors import MeshError, from_wire
 from mesh.ids import PermitId, RequestId
+from mesh.networks.rotation import KeyInUse, NotNext, TooOften
 from mesh.protocol import link
+from mesh.protocol.succession import ChainBroken
 from mesh.transport.link import REMOVED, Down, Event, LinkClient, LinkDown, Up
 
 PERMIT_S = 10.0
@@ -25,6 +28,9 @@ PERMIT_S = 10.0
 
 REMEMBER_S = 1.0
 """News of a network that comes in a burst is written down once."""
+
+KEY_REFUSED = frozenset({NotNext.code, KeyInUse.code, TooOften.code, ChainBroken.code, "link.proof_refused"})
+"""Codes with which a coordinator refuses a device's next key."""
 
 PENDING = "This device waits for an admin's approval. An admin runs: mesh device approve NAME"
 
@@ -48,7 +54,9 @@ class Coordination:
         self.parts: Parts
         """Set by the wiring before ``run``, as ``hello`` is: what this device is and runs now."""
         self.hello: Callable[[], link.Hello]
-        self.on_drain: Callable[[bool], None] = lambda resume: None
+        self.on_drain: Callable[[link.Drain], None] = lambda news: None
+        self.turning: Turning
+        """Set by the wiring too: it hears what becomes of this device's next key."""
         self.welcomed = asyncio.Event()
         """Set once the coordinator has welcomed this device with a State and a certificate, and its peers are known."""
         self.removed: str | None = None
@@ -101,6 +109,8 @@ class Coordination:
     def _event(self, event: Event) -> Awaitable[None] | None:
         if isinstance(event, Up):
             return self._up(event.welcome)
+        if isinstance(event, link.KeyTaken):
+            return self._key_taken(event)
         if isinstance(event, Down):
             self._down(event)
         elif isinstance(event, link.Placed | link.Refused):
@@ -135,12 +145,14 @@ class Coordination:
             self.parts.requester.cancel(event.job)
             self.parts.worker.cancel_job(event.job)
         elif isinstance(event, link.Drain):
-            self.on_drain(event.resume)
+            self.on_drain(event)
         elif isinstance(event, link.Removed):
             self.removed = event.code
         elif isinstance(event, link.Problem):
             problem = from_wire(event.error)
             log.warning("link.problem", code=problem.wire_code)
+            if problem.wire_code in KEY_REFUSED:
+                self.turning.refused(problem)
             if problem.wire_code == CopiedHome.code:
                 self._tell(str(problem))
 
@@ -148,7 +160,8 @@ class Coordination:
         membership = self.parts.membership
         try:
             if welcome.state is not None:
-                membership.adopt_state(welcome.state, trusted=True)
+                membership.adopt_state(welcome.state, trusted=True, chain=welcome.successions)
+            await self.turning.taken(None, None)  # the proof just now was that of the next key, if there is one
             if welcome.certificate is not None:
                 membership.take_certificate(welcome.certificate)
         except MeshError as error:
@@ -162,6 +175,14 @@ class Coordination:
         await self.say_hello()
         self.parts.outbox.link_up()
 
+    async def _key_taken(self, taken: link.KeyTaken) -> None:
+        try:
+            await self.turning.taken(taken.key, taken.certificate)
+        except MeshError as error:
+            log.warning("link.key_refused", code=error.wire_code)
+        self._remember.set()
+        await self.say_hello()  # what observers sign and relays admit is about keys
+
     def _tell(self, words: str) -> None:
         """Let the owner know, once for as long as it stays so."""
         if words != self.notice:
@@ -172,6 +193,8 @@ class Coordination:
         if self.last_down != event.code or event.retry_s == 0:
             log.info("link.down", code=event.code)
         self.last_down = event.code
+        if event.code in KEY_REFUSED:
+            self.turning.refused(from_wire({"code": event.code}))
         if event.code == REMOVED:
             self.removed = event.code
         self.parts.outbox.link_down()

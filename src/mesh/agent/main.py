@@ -19,15 +19,20 @@ from typing import NamedTuple
 import structlog
 
 from mesh import __version__
-from mesh.agent import control, identity
+from mesh.agent import control
 from mesh.agent.answers import Signer
+from mesh.agent.batch_desk import BatchDesk
+from mesh.agent.batch_files import BatchFiles
+from mesh.agent.batch_run import World
+from mesh.agent.batches import Batches
 from mesh.agent.coordination import Coordination
 from mesh.agent.coordination import Parts as Concerned
 from mesh.agent.desk import Desk, Parts
 from mesh.agent.door import Door
+from mesh.agent.ends import Ends
 from mesh.agent.engines import Engines
 from mesh.agent.gateway import server as gateway
-from mesh.agent.identity import Identity
+from mesh.agent.identity import Identity, Keychain
 from mesh.agent.lock import only_one
 from mesh.agent.membership import Membership
 from mesh.agent.myself import Myself
@@ -41,8 +46,10 @@ from mesh.agent.reach import Reach
 from mesh.agent.requester import Requester
 from mesh.agent.series import SeriesBook
 from mesh.agent.sessions import Sessions
+from mesh.agent.steering import Steering
 from mesh.agent.store import Store
 from mesh.agent.supervisor import REFUSED
+from mesh.agent.turning import Turning
 from mesh.agent.worker import Worker
 from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError
@@ -117,6 +124,7 @@ class Agent:
         self.parts = parts
         self.engines: Pool
         self.record: HomeRecord
+        self.numbers: Numbers
         self.offering = offering
         self.transport = transport
         self.options = options
@@ -130,7 +138,8 @@ class Agent:
         """Open what must be open and wire the parts; ``stack`` closes it all. Raises NotJoined and more."""
         if record.coordinator is None or record.device is None:
             raise NotJoined
-        me = identity.load(home)
+        keys = Keychain(home)
+        me = keys.newest
         clock = CoordinatorClock()
         store = Store(home.agent_db)
         store.open()
@@ -142,7 +151,11 @@ class Agent:
         engines = await stack.enter_async_context((options.open_engines or open_engines)(home, probe.cores))
         offering = Offering(engines, store)
         await offering.recall()
-        transport = await (options.open_transport or open_iroh)(me, membership.known, options)
+
+        async def open_end(one: Identity) -> Transport:
+            return await (options.open_transport or open_iroh)(one, membership.known, options)
+
+        transport = Ends(await open_end(me))
         stack.push_async_callback(transport.close)
         myself = Myself(membership.me, probe, offering)
         await myself.recall(store)
@@ -155,19 +168,24 @@ class Agent:
         )
         client = LinkClient(target, me.seed, clock, myself.condition)
         coordination, sessions = Coordination(client), Sessions(transport, membership)
-        worker = Worker(membership, me.seed, store, outbox, engines, Door(membership, myself))
+        coordination.turning = turning = Turning(keys, membership, transport, open_end)
+        turning.begin(client)
+        await turning.open_former()
+        worker = Worker(membership, keys, store, outbox, engines, Door(membership, myself))
         await worker.recall()
-        signer = Signer(membership.network, membership.me, me.seed)
+        signer = Signer(membership.network, membership.me, keys)
         planner = Planner(membership, sessions, coordination, myself, SeriesBook(signer, outbox))
         requester = Requester(membership, signer, outbox, sessions, planner, numbers)
         sessions.requester, sessions.worker = requester, worker
-        myself.load, myself.on_change = worker.load, client.beat_soon
+        steering = Steering(myself, worker, engines, store, client.beat_soon)
+        myself.load, myself.on_change = worker.load, steering.follow
+        steering.follow()
         coordination.parts = Concerned(membership, store, outbox, worker, requester)
         coordination.on_notice = options.notice
-        coordination.on_drain = lambda resume: myself.want("ready" if resume else "draining")
+        coordination.on_drain = steering.steered
         parts = Parts(membership, myself, coordination, sessions, planner, requester, worker, outbox, store)
         agent = cls(parts, offering, transport, options)
-        agent.engines, agent.record = engines, record
+        agent.engines, agent.record, agent.numbers = engines, record, numbers
         agent.installation = await store.advance("installation", 1) + 1
         coordination.hello = agent.hello
         return agent
@@ -178,6 +196,7 @@ class Agent:
         desk = Desk(parts, started_ms=parts.membership.clock.now_ms(), stop=stop.set)
         desk.reach = self.reach
         desk.check_network = self._check_network
+        batches, desk.batches = await self._open_batches(home)
         async with asyncio.TaskGroup() as group:
             parts.requester.spawn = parts.worker.spawn = parts.planner.series.spawn = group.create_task
             tasks = [
@@ -185,9 +204,11 @@ class Agent:
                 group.create_task(parts.outbox.run(parts.coordination)),
                 group.create_task(self._keep_link(stop)),
                 group.create_task(self.reach.run()),
+                group.create_task(parts.coordination.turning.run()),
                 group.create_task(parts.planner.series.run()),
             ]
             await parts.sessions.running.wait()
+            tasks.append(group.create_task(batches.run()))
             try:
                 async with AsyncExitStack() as stack:
                     await stack.enter_async_context(control.served(home.control_socket, desk.answer))
@@ -199,11 +220,36 @@ class Agent:
                     tasks.append(group.create_task(self._get_ready(lambda: on_ready(ready))))
                     await stop.wait()
             finally:
+                await batches.stop()
                 await parts.requester.stop()
                 for task in tasks:
                     task.cancel()
         if parts.coordination.removed is not None:
             raise DeviceRemoved(code=parts.coordination.removed)
+
+    async def _open_batches(self, home: Home) -> tuple[Batches, BatchDesk]:
+        """The batches of this home, and who answers for them."""
+        parts = self.parts
+        files = BatchFiles(home.batches)
+        batches = Batches(
+            World(
+                jobs=parts.requester,
+                store=parts.store,
+                files=files,
+                numbers=self.numbers,
+                devices=self._count_able,
+                up=lambda: parts.coordination.up,
+                now_ms=parts.membership.clock.now_ms,
+            )
+        )
+        await batches.open()
+        return batches, BatchDesk(batches, parts.store, files)
+
+    def _count_able(self) -> int:
+        """Devices that may take work: this one, and all of which nobody said that they are away."""
+        membership = self.parts.membership
+        away = {device for device, known in membership.own.items() if not known.online}
+        return 1 + sum(1 for peer in membership.peers if peer.certificate.device not in {membership.me, *away})
 
     async def _check_network(self) -> NetworkFacts:
         from mesh.agent import netcheck  # its HTTP client takes 8 MB, and is asked for once in a while

@@ -8,7 +8,7 @@ Touches: the agent's store (through its argument).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -20,6 +20,7 @@ from mesh.protocol import link, signed
 from mesh.protocol.papers import Certificate, NetworkKey, PeerCertificate, State
 from mesh.protocol.permit import CLOCK_LEEWAY_S
 from mesh.protocol.signed import BadToken
+from mesh.protocol.succession import ChainBroken, KeyOf, Succession, follow
 from mesh.protocol.values import Role
 from mesh.sdk.home import DeviceRecord
 from mesh.transport.clock import CoordinatorClock
@@ -56,6 +57,8 @@ class _Kept(msgspec.Struct, frozen=True):
     certificate: str | None
     peers: tuple[PeerCertificate, ...]
     own: tuple[link.OwnDevice, ...]
+    former: tuple[str, ...] = ()
+    """This device's certificates for its earlier keys."""
 
 
 class Membership:
@@ -80,7 +83,10 @@ class Membership:
         """Set at every change; whoever waits clears it first."""
         self._by_key: dict[DeviceKey, Peer] = {}
         self._by_device: dict[DeviceId, Peer] = {}
-        self._certificate: str | None = None
+        self._former: dict[DeviceKey, tuple[DeviceId, int]] = {}
+        """Earlier keys of devices that are still good, and until when."""
+        self._certificates: dict[DeviceKey, str] = {}
+        """This device's own, by the key that each is for."""
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -92,14 +98,25 @@ class Membership:
     @property
     def certified(self) -> bool:
         """Whether this device holds a certificate of its own."""
-        return self._certificate is not None
+        return self.key in self._certificates
 
     @property
     def certificate(self) -> str:
         """This device's own certificate, signed. Raises StateMissing before the first."""
-        if self._certificate is None:
+        return self.certificate_for(self.key)
+
+    def certificate_for(self, key: DeviceKey) -> str:
+        """This device's certificate for one of its keys; for the newest where there is none. Raises StateMissing."""
+        found = self._certificates.get(key) or self._certificates.get(self.key)
+        if found is None:
             raise StateMissing
-        return self._certificate
+        return found
+
+    @property
+    def key_number(self) -> int:
+        """How often this device's key was replaced, as its certificate says."""
+        me = self._by_device.get(self.me)
+        return 0 if me is None else me.certificate.key_number
 
     @property
     def peers(self) -> list[Peer]:
@@ -108,7 +125,19 @@ class Membership:
 
     def known(self, key: DeviceKey) -> bool:
         """Whether a key belongs to a member's device: asked before a byte of a stranger is read."""
-        return key in self._by_key and not self._revoked(key)
+        return (key in self._by_key or self._is_former(key)) and not self._revoked(key)
+
+    def speaks_for(self, key: DeviceKey, device: DeviceId) -> bool:
+        """Whether a key is a device's, or was and is still good."""
+        peer = self._by_device.get(device)
+        is_now = peer is not None and peer.certificate.key == key
+        return (is_now or (self._is_former(key) and self._former[key][0] == device)) and not self._revoked(key)
+
+    def keys_of(self, device: DeviceId) -> list[DeviceKey]:
+        """The keys that speak for a device now, the newest first."""
+        peer = self._by_device.get(device)
+        newest = [] if peer is None else [peer.certificate.key]
+        return newest + [key for key, (whose, _) in self._former.items() if whose == device and self._is_former(key)]
 
     def by_key(self, key: DeviceKey) -> Peer | None:
         """The device with this key."""
@@ -146,7 +175,14 @@ class Membership:
             raise PeerRefused("The certificate has ended. It is renewed once the device reaches the coordinator.")
         if self._revoked(key):
             raise PeerRefused(reason="revoked")
+        newest = self._by_device.get(certificate.device)
+        older = newest is not None and newest.certificate.key_number > certificate.key_number
+        if older and not self.speaks_for(key, certificate.device):
+            raise PeerRefused("The device has a newer key, and the one it showed is good no more.", reason="former")
         return certificate
+
+    def _is_former(self, key: DeviceKey) -> bool:
+        return key in self._former and self._former[key][1] + LEEWAY_MS >= self.clock.now_ms()
 
     def _verify(self, token: str, now_ms: int) -> Certificate:
         if self.state is None:
@@ -164,18 +200,18 @@ class Membership:
 
     # --- changing -----------------------------------------------------------------------------------------------------
 
-    def adopt_state(self, token: str, *, trusted: bool) -> bool:
+    def adopt_state(self, token: str, *, trusted: bool, chain: Sequence[str] = ()) -> bool:
         """Take a State if it is newer; returns whether it was. ``trusted``: the authenticated link brought it.
 
-        Raises BadToken when it is not signed by a network key that this device holds.
+        Its network key is the one held here, or follows it: by the statements in the State, or in ``chain``. Raises
+        BadToken, ChainBroken.
         """
         if token == self.state_token:
             return False
         claimed = signed.peek(token, State)
         if self.state is None and not trusted:
             raise BadToken("The network key is not known yet.", reason="signature")
-        held = self._first_keys(claimed) if self.state is None else self.state.network_keys
-        state = self._verified_state(token, held)
+        state = self._verified_state(token, claimed, chain)
         if state.epoch <= self.epoch and self.state is not None:
             return False
         self.state, self.state_token = state, token
@@ -188,30 +224,52 @@ class Membership:
             self.on_revoked(revoked)
         return True
 
-    def _first_keys(self, claimed: State) -> tuple[NetworkKey, ...]:
-        """Who may sign the first State: the key that the join answered, which the link had pinned."""
-        if self._network_key is None:
-            return claimed.network_keys
-        return tuple(key for key in claimed.network_keys if key.key == self._network_key)
-
-    def _verified_state(self, token: str, held: tuple[NetworkKey, ...]) -> State:
-        for key in _valid(held, self.clock.now_ms()):
+    def _verified_state(self, token: str, claimed: State, chain: Sequence[str]) -> State:
+        """The newest network key signs, and no other: one that was replaced could only sign what is to mislead."""
+        if not claimed.network_keys:
+            raise BadToken("The State names no key of its network.", reason="content")
+        newest = claimed.network_keys[-1].key
+        if self.state is not None:
+            pinned = self.state.network_keys[-1].key
+        else:  # the first: from the key that the join answered, which the link had pinned
+            pinned = newest if self._network_key is None else self._network_key
+        state = signed.verify(token, State, newest, self.network)
+        if state.epoch <= self.epoch and newest in self._earlier_keys():
+            return state  # from before: it will not be taken
+        if pinned != newest:
+            whose = KeyOf("network", self.network, self.network)
             try:
-                return signed.verify(token, State, key, self.network)
-            except BadToken as error:
-                if error.facts.get("reason") != "signature":
-                    raise
-        raise BadToken("The network did not sign this State.", reason="signature")
+                follow(pinned, state.successions, whose, to=newest)
+            except ChainBroken:
+                follow(pinned, chain, whose, to=newest)
+        return state
+
+    def _earlier_keys(self) -> frozenset[DeviceKey]:
+        """The network's keys before the current one, as far as its State tells."""
+        assert self.state is not None
+        said = (signed.peek(text.rpartition(".")[0], Succession) for text in self.state.successions)
+        return frozenset(one.old for one in said)
 
     def take_certificate(self, token: str) -> None:
         """Take this device's own certificate. Raises BadToken, PeerRefused."""
         certificate = self._verify(token, self.clock.now_ms())
         if (certificate.key, certificate.device, certificate.owner) != (self.key, self.me, self.member):
             raise PeerRefused("The coordinator sent another device's certificate.", reason="key")
-        self._certificate = token
+        self._certificates[self.key] = token
         old = self._by_device.get(self.me)
         self._put(Peer(certificate, token, old.role if old else "member"))
         self.changed.set()
+
+    def turn(self, key: DeviceKey, certificate: str | None) -> None:
+        """This device's key is another from now on; its certificate for the one before is kept while that is good."""
+        self.key = key
+        if certificate is not None:
+            self.take_certificate(certificate)
+        self.changed.set()
+
+    def forget_key(self, key: DeviceKey) -> None:
+        """An earlier key of this device is good no more."""
+        self._certificates.pop(key, None)
 
     def take_peers(self, news: link.Peers) -> None:
         """Take what the coordinator says about peers; a certificate that does not verify is refused with an error."""
@@ -222,6 +280,7 @@ class Membership:
             gone = [peer.certificate.key for peer in self._by_device.values() if peer is not mine]
             self._by_key.clear()
             self._by_device.clear()
+            self._former.clear()
             self.own.clear()
             if mine is not None:
                 self._put(mine)
@@ -233,15 +292,19 @@ class Membership:
             self._put(peer)
         for facts in news.own:
             self.own[facts.device] = facts
-        left = frozenset(key for key in gone if key not in self._by_key)
+        left = frozenset(key for key in gone if key not in self._by_key and not self._is_former(key))
         if left:
             self.on_revoked(left)
         self.changed.set()
 
     def _put(self, peer: Peer) -> None:
         old = self._by_device.get(peer.certificate.device)
+        if old is not None and old.certificate.key_number > peer.certificate.key_number:
+            return  # a certificate for an earlier key: copied, or late
         if old is not None:
             self._by_key.pop(old.certificate.key, None)
+        for former in peer.certificate.former:
+            self._former[former.key] = (peer.certificate.device, former.until_ms)
         if not self._revoked(peer.certificate.key):
             self._by_device[peer.certificate.device] = peer
             self._by_key[peer.certificate.key] = peer
@@ -251,6 +314,7 @@ class Membership:
         peer = self._by_device.pop(device, None)
         if peer is not None:
             self._by_key.pop(peer.certificate.key, None)
+            self._former = {key: of for key, of in self._former.items() if of[0] != device}
 
     # --- between starts -----------------------------------------------------------------------------------------------
 
@@ -258,7 +322,9 @@ class Membership:
         """Keep everything for the next start."""
         if self.state_token is not None:
             peers = tuple(PeerCertificate(peer.token, peer.role) for peer in self.peers)
-            kept = _Kept(self.state_token, self._certificate, peers, tuple(self.own.values()))
+            former = tuple(token for key, token in self._certificates.items() if key != self.key)
+            newest = self._certificates.get(self.key)
+            kept = _Kept(self.state_token, newest, peers, tuple(self.own.values()), former)
             await store.keep("membership", msgspec.json.encode(kept))
 
     async def recall(self, store: Store) -> None:
@@ -268,8 +334,12 @@ class Membership:
             return
         kept = msgspec.json.decode(content, type=_Kept)
         self.adopt_state(kept.state, trusted=True)
-        if kept.certificate is not None:
-            self.take_certificate(kept.certificate)
+        for token in (*kept.former, *([kept.certificate] if kept.certificate else [])):
+            certificate = signed.peek(token, Certificate)
+            if certificate.key == self.key:
+                self.take_certificate(token)
+            elif certificate.device == self.me:  # for an earlier key; peers check it, where it is good still
+                self._certificates[certificate.key] = token
         own = tuple(msgspec.structs.replace(facts, online=False) for facts in kept.own)
         self.take_peers(link.Peers(kept.peers, own))
 

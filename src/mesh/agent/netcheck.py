@@ -35,6 +35,7 @@ from mesh.errors import MeshError
 from mesh.ids import DeviceKey
 from mesh.protocol.papers import RelayInfo
 from mesh.sdk.answers import About
+from mesh.sdk.following import the_same
 from mesh.sdk.home import CoordinatorRecord, Home, HomeRecord, HomeUnreadable
 from mesh.sdk.pinning import WrongCertificate, pinned_context
 from mesh.transport.clock import CoordinatorClock
@@ -204,11 +205,19 @@ async def _about(record: CoordinatorRecord, found: facts.CoordinatorFacts) -> fa
         return msgspec.structs.replace(found, failure="odd_answer")
     return msgspec.structs.replace(
         found,
-        failure=None if about.key == record.key else "other_key",
+        failure=None if _is_known(record, about) else "other_key",
         rtt_ms=took_s * 1000,
         clock_offset_s=asked_wall_s + took_s / 2 - about.time_ms / 1000,
         version=about.version,
     )
+
+
+def _is_known(record: CoordinatorRecord, about: About) -> bool:
+    try:
+        the_same(record.key, about)
+    except WrongCertificate:
+        return False
+    return True
 
 
 def _place(named: facts.AddressClass, knocks: Sequence[facts.Knock]) -> facts.AddressClass:

@@ -58,6 +58,8 @@ class Reach:
         self._membership = membership
         self._observe = observe
         self._heard: dict[str, Heard] = {}
+        self._asked_as = transport.key
+        """Under which key observers are asked: what they sign is about that one, and its own socket."""
         self._asking: dict[RelayInfo, asyncio.Task[None]] = {}
         self._failed: dict[str, float] = {}
         self._ask_again = asyncio.Event()
@@ -135,7 +137,9 @@ class Reach:
             self._used = urls
             await self._relay_watch.follow(urls)
         observers = self._observers(relays)
-        for relay in [relay for relay in self._asking if relay not in observers]:
+        another_end = self._transport.key != self._asked_as
+        self._asked_as = self._transport.key
+        for relay in [relay for relay in self._asking if another_end or relay not in observers]:
             self._asking.pop(relay).cancel()
             self._heard.pop(relay.url, None)
             self._failed.pop(relay.url, None)

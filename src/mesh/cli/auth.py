@@ -3,13 +3,17 @@
 Touches: files of the home, sockets (through the client).
 """
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mesh.cli import here
 from mesh.cli.output import Json, Out, foreign
 from mesh.errors import MeshError
+
+if TYPE_CHECKING:
+    from mesh.ids import DeviceKey
+    from mesh.sdk.answers import About
 
 app = typer.Typer(help="Sign in as a person.", no_args_is_help=True)
 
@@ -35,9 +39,9 @@ def claim(
     place, parsed = here.home(), here.link_from(link)
     record = place.read()
     known = CoordinatorRecord(parsed.url, parsed.coordinator, parsed.tls_sha256, parsed.more)
-    if record.coordinator is not None and record.coordinator.key != known.key:
-        raise OtherCoordinator
     with Coordinator(known) as client:
+        if record.coordinator is not None and record.coordinator.key != known.key:
+            _check_follows(record.coordinator.key, client.do(calls.about()))
         claimed = client.do(calls.claim(parsed.secret, name))
     import msgspec
 
@@ -47,3 +51,14 @@ def claim(
     value = {"member": claimed.member, "name": claimed.name, "network": claimed.network}
     hint = "mesh device invite" if claimed.network else "mesh net create NAME"
     Out(json).result(value, f"Signed in as {foreign(claimed.name)}. Next: {hint}")
+
+
+def _check_follows(known: "DeviceKey", about: "About") -> None:
+    """The coordinator of the link is the one of this home, under a newer key. Raises OtherCoordinator."""
+    from mesh.sdk.following import the_same
+    from mesh.sdk.pinning import WrongCertificate
+
+    try:
+        the_same(known, about)
+    except WrongCertificate as error:
+        raise OtherCoordinator from error

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mesh.cli import here
+from mesh.cli import here, pairing
 from mesh.cli.output import Json, Out, table
 
 if TYPE_CHECKING:
     from mesh.ids import DeviceId, NetworkId
     from mesh.sdk.client import Coordinator
 
-app = typer.Typer(help="Devices: invite, join, list, approve, remove.", no_args_is_help=True)
+app = typer.Typer(help="Devices: invite, join, pair, list, approve, remove.", no_args_is_help=True)
+ROTATE_S = 20.0
+"""The agent waits 10 s for the coordinator."""
 Named = Annotated[str, typer.Argument(metavar="DEVICE", help="A device's id, or its name where only one has it.")]
 
 
@@ -58,17 +60,52 @@ def invite(
 
 @app.command()
 def join(
-    link: Annotated[str, typer.Argument(help="The link from `mesh device invite`; - reads stdin.")],
-    name: Annotated[str, typer.Option("--name", help="1 to 63 of a-z, 0-9 and hyphens.")],
+    link: Annotated[str, typer.Argument(help="The link from `mesh device invite`; - reads stdin. With --code: a URL.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="1 to 63 of a-z, 0-9 and hyphens; else this machine's own name.")
+    ] = None,
+    code: Annotated[
+        bool, typer.Option("--code", help="Without a link: show a code, which a member confirms where they are.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Make this machine (this MESH_HOME) a device of a network."""
     from mesh.agent.join import join as join_network
+    from mesh.cli.first_run import machine
 
-    joined = join_network(here.home(), here.link_from(link), here.named(name))
-    value = {"device": joined.device, "network": joined.network, "name": name, "state": joined.state}
+    out, place, called = Out(json), here.home(), here.named(name or machine())
+    if code:
+        pairing.not_both(link)
+        pairing.join(place, link, called, out)
+        return
+    joined = join_network(place, here.link_from(link), called)
+    value = {"device": joined.device, "network": joined.network, "name": called, "state": joined.state}
     waits = f" An admin must let it in: mesh device approve {joined.device}" if joined.state == "pending" else ""
-    Out(json).result(value, f"This is now the device {name}.{waits}\nNext: mesh up")
+    out.result(value, f"This is now the device {called}.{waits}\nNext: mesh up")
+
+
+@app.command()
+def pair(
+    code: Annotated[
+        str | None, typer.Argument(help="What the new machine shows; asked for where it is left out.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. You have looked at that machine.")] = False,
+    elsewhere: Annotated[
+        bool, typer.Option("--elsewhere", help="It may ask from another public address than you do.")
+    ] = False,
+    approve: Annotated[bool, typer.Option("--approve", help="It waits for an admin's approval even so.")] = False,
+    ephemeral: Annotated[
+        bool, typer.Option("--ephemeral", help="It is removed by itself after 30 minutes offline.")
+    ] = False,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="What it is for; repeat it for several.")] = None,
+    network: here.Network = None,
+    json: Json = False,
+) -> None:
+    """Let in the machine that shows this code (`mesh device join URL --code`), as a device of yours."""
+    from mesh.sdk.calls import TokenTerms
+
+    terms = TokenTerms("device", approve=approve, tags=tuple(tag or ()), ephemeral=ephemeral)
+    pairing.pair(here.home(), code, network, terms, pairing.Answers(Out(json), yes=yes, elsewhere=elsewhere))
 
 
 @app.command("list")
@@ -120,6 +157,17 @@ def approve(device: Named, network: here.Network = None, json: Json = False) -> 
         found = device_named(client, meant, device)
         client.do(calls.approve_device(meant, found))
     Out(json).result({"device": found, "approved": True}, "Approved: it is a device of the network now.")
+
+
+@app.command("rotate-key")
+def rotate_key(json: Json = False) -> None:
+    """Replace this device's key while its agent runs; the old one stays good for 24 hours, and no job notices."""
+    from mesh.sdk import control
+
+    answer = control.ask(here.home().control_socket, control.RotateKey(), ROTATE_S)
+    assert isinstance(answer, control.KeyRotated)
+    words = f"This device has a new key: {answer.key[:16]}… The one before it is good for another 24 hours."
+    Out(json).result(answer, words)
 
 
 def device_named(client: "Coordinator", network: "NetworkId", text: str) -> "DeviceId":

@@ -41,6 +41,28 @@ def list_(json: Json = False) -> None:
     Out(json).result(found, lambda: table(("name", "you are", "id"), rows, empty="None. Next: mesh net create NAME"))
 
 
+@app.command("rotate-key")
+def rotate_key(
+    coordinator: Annotated[
+        bool, typer.Option("--coordinator", help="The coordinator's own key instead, for all its networks (operator).")
+    ] = False,
+    network: here.Network = None,
+    json: Json = False,
+) -> None:
+    """Replace a network's key (for its admins); the old one stays good for 24 hours, and everything keeps running."""
+    from mesh.sdk import calls
+
+    place = here.home()
+    with here.coordinator(place) as client:
+        call = calls.rotate_coordinator_key()
+        if not coordinator:
+            call = calls.rotate_network_key(here.network_of(place, client, network))
+        rotated = client.do(call)
+    whose = "coordinator" if coordinator else "network"
+    words = f"The {whose} has a new key: {rotated.key[:16]}… The one before it is good for another 24 hours."
+    Out(json).result(rotated, words)
+
+
 @app.command()
 def show(network: here.Network = None, json: Json = False) -> None:
     """A network's people and devices."""

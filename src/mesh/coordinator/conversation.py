@@ -14,13 +14,29 @@ from mesh.coordinator.parts import Parts
 from mesh.coordinator.placing import Placing
 from mesh.coordinator.relays import Relays
 from mesh.coordinator.reports import Reports
+from mesh.coordinator.rotating import Rotating
 from mesh.coordinator.snapshot import Seen
+from mesh.devices.addresses import home, neighbourhood
 from mesh.devices.capability import check
 from mesh.devices.copies import COPIED, WORD_LENGTH_MAX, CopiedHome, Start
 from mesh.errors import MeshError
 from mesh.ids import PermitId
 from mesh.protocol import link
-from mesh.protocol.link import Beat, BeatAnswer, CancelJob, Close, Hello, PermitRequest, Problem, Prove, Report, Started
+from mesh.protocol.link import (
+    Beat,
+    BeatAnswer,
+    CancelJob,
+    Close,
+    EstimateRequest,
+    Hello,
+    KeyTaken,
+    NewKey,
+    PermitRequest,
+    Problem,
+    Prove,
+    Report,
+    Started,
+)
 
 ADDRESSES_KEPT = 16
 """What one device may name of itself; more is noise, and it is filtered before anybody is told."""
@@ -41,13 +57,17 @@ class NotHere(MeshError):
 class Conversations:
     """Answers devices; one object for all links."""
 
-    def __init__(self, parts: Parts, live: LiveLinks, news: News, relays: Relays, admissions: RelayAdmissions) -> None:
+    def __init__(
+        self, parts: Parts, live: LiveLinks, news: News, relays: Relays, admissions: RelayAdmissions,
+        rotating: Rotating,
+    ) -> None:  # fmt: skip
         self._parts = parts
         self._placing = Placing(parts, live)
         self._reports = Reports(parts, live)
         self._admissions = admissions
         self.relays = relays
         self.news = news
+        self.rotating = rotating
 
     def opened(self, fresh: Link, seen: Seen | None) -> None:
         """A link stands: its device is here, and gets what it must know; a relay learns whom to admit."""
@@ -97,14 +117,24 @@ class Conversations:
                 return
             if isinstance(message, PermitRequest):
                 fresh.say(await self._placing.answer(seen, message))
+            elif isinstance(message, EstimateRequest):
+                fresh.say(await self._placing.estimate(seen, message))
             elif isinstance(message, Report):
                 fresh.say(await self._reports.take(seen, message))
             elif isinstance(message, Hello):
                 await self._greeted(fresh, seen, message)
+            elif isinstance(message, NewKey):
+                await self._new_key(fresh, seen, message)
             elif isinstance(message, CancelJob):
                 await self._reports.cancelled(seen, message.job)
         except MeshError as error:
             fresh.say(Problem(error.wire()))
+
+    async def _new_key(self, fresh: Link, seen: Seen, message: NewKey) -> None:
+        """A device replaces its key; one that repeats itself is answered as the first time."""
+        turned = await self.rotating.device(seen.kept.id, seen.kept.network, message.succession)
+        if not turned.fresh:
+            fresh.say(KeyTaken(turned.device.key, None if turned.certificate is None else turned.certificate.signed))
 
     async def _relay(self, fresh: Link, message: link.FromDevice) -> None:
         """A relay says where it is, and nothing else."""
@@ -131,6 +161,7 @@ class Conversations:
         seen.relay = hello.relay if hello.relay and len(hello.relay) <= URL_LENGTH_MAX else None
         seen.addresses = hello.addresses[:ADDRESSES_KEPT]
         seen.attested = self.relays.attested(hello.observed, seen.kept.key, self._parts.now_ms())
+        seen.home = neighbourhood(home(seen.attested, fresh.seen_from))
         news = hello.capability is not None and hello.capability != seen.kept.capability
         if hello.capability is not None and news:
             check(hello.capability)

@@ -7,13 +7,14 @@ Touches: nothing.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple, cast
 
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey, NetworkId, PermitId
 from mesh.protocol import signed
 from mesh.protocol.receipt import Claim, Count, Fact, Failed, NoMore, Submit, Superseded, Used
-from mesh.protocol.signed import Paper
+from mesh.protocol.signed import Paper, PaperT
 
 _BY_REQUESTER: tuple[type[Fact], ...] = (Submit, Count, Used, Failed, Superseded)
 _KINDS: tuple[type[Paper], ...] = (Claim, Used, Submit, Failed, Superseded, Count, NoMore)
@@ -46,6 +47,8 @@ class Keys(NamedTuple):
     requester: DeviceId
     requester_key: DeviceKey
     workers: Mapping[DeviceId, DeviceKey]
+    others: Mapping[DeviceId, tuple[DeviceKey, ...]] = {}
+    """Further keys that spoke for these devices since the permit, where one was replaced."""
 
 
 class Testimony(NamedTuple):
@@ -106,7 +109,7 @@ def _open(token: str, keys: Mapping[PermitId, Keys], network: NetworkId) -> list
     known = keys[seen.permit]
     if isinstance(seen, NoMore):
         return [(_no_more(token, seen, known, network), token)]
-    fact = signed.verify(token, type(seen), _key(seen, known), network)
+    fact = _verified(token, type(seen), _keys(seen, known), network)
     inside: list[tuple[Fact | NoMore, str]] = []
     for wrapped, kind in _wrapped(fact):
         part = _peek(wrapped)
@@ -128,18 +131,31 @@ def _about(fact: Fact) -> tuple[object, ...]:
     return (fact.permit, fact.requester, fact.worker, fact.job, fact.attempt)
 
 
-def _key(fact: Fact, known: Keys) -> DeviceKey:
-    """The key that must have signed a fact: the requester's for all but Claims."""
+def _keys(fact: Fact, known: Keys) -> tuple[DeviceKey, ...]:
+    """The keys of which one must have signed a fact: the requester's for all but Claims."""
     if fact.requester != known.requester or fact.worker not in known.workers:
         raise NoSuchPermit
-    return known.requester_key if isinstance(fact, _BY_REQUESTER) else known.workers[fact.worker]
+    return _of(fact.requester if isinstance(fact, _BY_REQUESTER) else fact.worker, known)
+
+
+def _of(device: DeviceId, known: Keys) -> tuple[DeviceKey, ...]:
+    named = known.requester_key if device == known.requester else known.workers[device]
+    return (named, *known.others.get(device, ()))
+
+
+def _verified(token: str, kind: type[PaperT], keys: tuple[DeviceKey, ...], network: NetworkId) -> PaperT:
+    """By the key that the permit names, or one that followed it or was good beside it. Raises BadToken."""
+    for key in keys[1:]:
+        with suppress(signed.BadToken):
+            return signed.verify(token, kind, key, network)
+    return signed.verify(token, kind, keys[0], network)
 
 
 def _no_more(token: str, seen: NoMore, known: Keys, network: NetworkId) -> NoMore:
     if seen.side == "requester":
         if seen.device != known.requester:
             raise NoSuchPermit
-        return signed.verify(token, NoMore, known.requester_key, network)
+        return _verified(token, NoMore, _of(seen.device, known), network)
     if seen.device not in known.workers:
         raise NoSuchPermit
-    return signed.verify(token, NoMore, known.workers[seen.device], network)
+    return _verified(token, NoMore, _of(seen.device, known), network)

@@ -6,14 +6,23 @@ Touches: nothing.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mesh.coordinator.store import devices
+from mesh.coordinator.store import devices, successions
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.devices import Device, Issued
 from mesh.coordinator.store.networks import Network
+from mesh.coordinator.store.successions import History
 from mesh.ids import DeviceKey
+from mesh.networks.rotation import former
 from mesh.policies.decide import POLICY_VERSION
 from mesh.protocol import signed
-from mesh.protocol.papers import CERTIFICATE_LIFE_S, Certificate, NetworkKey, RelayInfo, State
+from mesh.protocol.papers import (
+    CERTIFICATE_LIFE_S,
+    STATE_SUCCESSIONS_MAX,
+    Certificate,
+    NetworkKey,
+    RelayInfo,
+    State,
+)
 
 REVOKED_KEPT_S = CERTIFICATE_LIFE_S + 86400.0
 """A revoked key is listed until the last certificate for it has expired, and a day for clocks that are off."""
@@ -22,10 +31,11 @@ KEYS_UNTIL_MS = 2**53 - 1
 
 
 class Roots(NamedTuple):
-    """The public keys that a State names: the network's and the coordinator's."""
+    """The coordinator's public key, and how its and the network's key followed earlier ones."""
 
-    network: DeviceKey
     coordinator: DeviceKey
+    network_history: History = History()
+    coordinator_history: History = History()
 
 
 def certify(device: Device, seed: bytes, *, serial: int, epoch: int, now_ms: int) -> Issued:
@@ -42,27 +52,35 @@ def certify(device: Device, seed: bytes, *, serial: int, epoch: int, now_ms: int
         issued_ms=now_ms,
         expires_ms=expires_ms,
         tags=device.tags,
+        key_number=device.key_number,
+        former=tuple(NetworkKey(*one) for one in device.former),
     )
     return Issued(signed.sign(paper, seed), expires_ms)
 
 
-def is_half_over(issued: Issued, now_ms: int) -> bool:
-    """Whether a certificate should be renewed."""
-    return issued.expires_ms - now_ms < CERTIFICATE_LIFE_S * 1000 / 2
+def is_due(issued: Issued, *, key_since_ms: int, now_ms: int) -> bool:
+    """Whether a certificate should be renewed: half of its life is over, or an earlier network key has signed it."""
+    life_ms = CERTIFICATE_LIFE_S * 1000
+    return issued.expires_ms - now_ms < life_ms / 2 or issued.expires_ms - life_ms < key_since_ms
 
 
 def revoked_keys(store: Store, network: Network, *, now_ms: int) -> tuple[DeviceKey, ...]:
-    """Keys whose devices were removed lately or are held, but for those that came back and were approved."""
-    removed = devices.removed_keys(store, network.id, since_ms=now_ms - int(REVOKED_KEPT_S * 1000))
-    back = {device.key for key in removed for device in devices.of_key(store, network.id, key) if _counts(device)}
-    return tuple(sorted((set(removed) - back) | set(devices.held_keys(store, network.id))))
+    """Keys whose devices were removed lately or are held, and those that others followed, once their grace is over.
+
+    A key does not count as such where a device has come back with it and was approved.
+    """
+    since_ms = now_ms - int(REVOKED_KEPT_S * 1000)
+    removed = set(devices.removed_keys(store, network.id, since_ms=since_ms))
+    removed |= set(devices.ended_keys(store, network.id, since_ms=since_ms, now_ms=now_ms))
+    back = {key for key in removed if _counts(store, network, key, now_ms=now_ms)}
+    return tuple(sorted((removed - back) | set(devices.held_keys(store, network.id))))
 
 
 def state(
     network: Network,
     seed: bytes,
     *,
-    coordinator: DeviceKey,
+    roots: Roots,
     revoked: tuple[DeviceKey, ...],
     relays: Sequence[RelayInfo],
     now_ms: int,
@@ -73,14 +91,28 @@ def state(
         epoch=network.epoch,
         name=network.name,
         time_ms=now_ms,
-        network_keys=(NetworkKey(network.key, network.created_ms, KEYS_UNTIL_MS),),
-        coordinator_keys=(NetworkKey(coordinator, network.created_ms, KEYS_UNTIL_MS),),
+        network_keys=_keys(network.key, roots.network_history, network, now_ms=now_ms),
+        coordinator_keys=_keys(roots.coordinator, roots.coordinator_history, network, now_ms=now_ms),
         revoked=revoked,
         policy_version=POLICY_VERSION,
         relays=tuple(relays),
+        successions=roots.network_history.statements[-STATE_SUCCESSIONS_MAX:],
     )
     return signed.sign(paper, seed)
 
 
-def _counts(device: Device) -> bool:
-    return device.removed_ms is None and device.standing == "active"
+def _keys(current: DeviceKey, history: History, network: Network, *, now_ms: int) -> tuple[NetworkKey, ...]:
+    """The keys that count, those in their grace first."""
+    before = former(history.changes, now_ms, began_ms=network.created_ms)
+    since_ms = history.since_ms or network.created_ms
+    return (*(NetworkKey(*one) for one in before), NetworkKey(current, since_ms, KEYS_UNTIL_MS))
+
+
+def _counts(store: Store, network: Network, key: DeviceKey, *, now_ms: int) -> bool:
+    """Whether a device that is in now speaks with a key."""
+    for found in devices.of_key(store, network.id, key):
+        device = devices.get(store, found.id)
+        active = device is not None and device.standing == "active"
+        if active and key in successions.good_keys(store, device, now_ms=now_ms):
+            return True
+    return False

@@ -9,6 +9,7 @@ Touches: sockets (through ASGI), clock and randomness (through ``parts``).
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import structlog
@@ -24,6 +25,7 @@ from mesh.ids import DeviceId, DeviceKey, NetworkId
 from mesh.protocol import link, signed
 from mesh.protocol.link import HANDSHAKE_BYTES_MAX, HANDSHAKE_S, NONCE_BYTES, Challenge, Problem, Prove, Welcome
 from mesh.protocol.papers import LinkProof
+from mesh.protocol.succession import ChainBroken, KeyOf, Succession, read
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -59,6 +61,13 @@ class ProofRefused(MeshError):
     """The proof does not fit this coordinator, this device and this connection. Join again if it keeps failing."""
 
     code = "link.proof_refused"
+    kind = "forbidden"
+
+
+class KeyReplaced(MeshError):
+    """This device has a newer key: what runs here is an older copy of its folder. Stop it, or let it join anew."""
+
+    code = "link.key_replaced"
     kind = "forbidden"
 
 
@@ -122,42 +131,48 @@ class Links:
         try:
             async with asyncio.timeout(HANDSHAKE_S):
                 nonce = self._parts.random_bytes(NONCE_BYTES).hex()
-                await _write(send, link.encode(Challenge(self._parts.keys.public, nonce)))
+                keys, chain = self._parts.keys, self._parts.snapshot.histories[""].chain
+                me, seed = keys.public, keys.seed  # of this handshake, also when the key is replaced meanwhile
+                await _write(send, link.encode(Challenge(me, nonce, successions=chain)))
                 raw = await _read(receive)
                 if len(raw) > HANDSHAKE_BYTES_MAX:
                     raise link.LinkError(bytes=len(raw))
                 prove = link.decode_from_device(raw)
                 if not isinstance(prove, Prove):
                     raise link.LinkError(reason="order")
-                known, answer = await self._check(prove, nonce)
+                known, answer = await self._check(prove, me, nonce)
                 fresh = Link(known.device, known.network, seen_from=source or None)
-                await _write(send, link.encode(await self._welcome(known, answer)))
+                await _write(send, link.encode(await self._welcome(known, signed.sign(answer, seed))))
                 return fresh, known
         finally:
             self._strangers[source] -= 1
             if not self._strangers[source]:
                 del self._strangers[source]
 
-    async def _check(self, prove: Prove, nonce: str) -> tuple[_Known, LinkProof]:
-        """Who this is, and the proof to sign in return. Raises UnknownDevice, DeviceRemoved, ProofRefused."""
+    async def _check(self, prove: Prove, me: DeviceKey, nonce: str) -> tuple[_Known, LinkProof]:
+        """Who this is, and the proof to sign in return. Raises UnknownDevice, DeviceRemoved, ProofRefused, KeyReplaced.
+
+        A device whose next key may not have been taken yet proves that one, and shows the statement that makes it so.
+        """
         known, removed = await self._find(prove.device)
         expected = LinkProof(
             network="",
             side="device",
             device=known.device,
-            coordinator=self._parts.keys.public,
+            coordinator=me,
             coordinator_nonce=nonce,
             device_nonce=prove.nonce,
             binding=self._parts.site.binding,
         )
-        try:
-            proof = signed.verify(prove.proof, LinkProof, known.key, "")
-        except signed.BadToken as error:
-            raise ProofRefused(reason="signature") from error
+        turn = None if prove.succession is None else _turn(known, prove.succession)
+        proof = _proven(prove.proof, known, known.key if turn is None else turn.new)
         if proof != expected or len(prove.nonce) != 2 * NONCE_BYTES:
             raise ProofRefused(reason="content")
         if removed:
             raise DeviceRemoved
+        if turn is not None and turn.old == known.key:
+            assert prove.succession is not None
+            await self._conversations.rotating.device(known.device, known.network, prove.succession)
         mine = LinkProof(
             network="",
             side="coordinator",
@@ -182,8 +197,7 @@ class Links:
             raise UnknownDevice
         return _Known(device, kept.key, kept.network, None), True
 
-    async def _welcome(self, known: _Known, mine: LinkProof) -> Welcome:
-        proof = signed.sign(mine, self._parts.keys.seed)
+    async def _welcome(self, known: _Known, proof: str) -> Welcome:
         if known.seen is None:
             return Welcome(proof, self._parts.now_ms(), known.network)
         if known.seen.kept.standing != "active":
@@ -195,6 +209,7 @@ class Links:
             known.network,
             state=await self._conversations.news.state(known.network),
             certificate=None if certificate is None else certificate.signed,
+            successions=self._parts.snapshot.histories[known.network].chain,
         )
 
     async def _serve(self, fresh: Link, known: _Known, receive: Receive, send: Send) -> None:
@@ -240,6 +255,29 @@ class Links:
             if not self._conversations.hear(fresh, message):
                 await working.acquire()
                 group.create_task(work(message))
+
+
+def _turn(known: _Known, statement: str) -> Succession:
+    """The change of key that a device shows; it concerns the key that counts, or made it. Raises ProofRefused."""
+    try:
+        turn = read(statement, KeyOf("device", known.device, known.network))
+    except ChainBroken as error:
+        raise ProofRefused(reason="succession") from error
+    if known.key not in (turn.old, turn.new):
+        raise ProofRefused(reason="succession")
+    return turn
+
+
+def _proven(token: str, known: _Known, key: DeviceKey) -> LinkProof:
+    """The proof that a device signed with a key. Raises ProofRefused, or KeyReplaced to who has an earlier one."""
+    try:
+        return signed.verify(token, LinkProof, key, "")
+    except signed.BadToken as error:
+        for former in () if known.seen is None else known.seen.kept.former:
+            with suppress(signed.BadToken):
+                signed.verify(token, LinkProof, former.key, "")
+                raise KeyReplaced from error
+        raise ProofRefused(reason="signature") from error
 
 
 async def _read(receive: Receive) -> bytes | str:

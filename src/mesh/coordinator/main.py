@@ -16,7 +16,7 @@ import structlog
 
 from mesh.coordinator import config as configuring
 from mesh.coordinator import serving, tls
-from mesh.coordinator.acts import claim
+from mesh.coordinator.acts import claim, rotation
 from mesh.coordinator.admissions import RelayAdmissions
 from mesh.coordinator.config import Config, Site
 from mesh.coordinator.conversation import Conversations
@@ -30,10 +30,12 @@ from mesh.coordinator.parts import Parts
 from mesh.coordinator.relay_child import RelayChild
 from mesh.coordinator.relays import Relays
 from mesh.coordinator.reports import Reports
+from mesh.coordinator.rotating import Rotating
 from mesh.coordinator.snapshot import Snapshot
-from mesh.coordinator.store import devices, networks, relays
+from mesh.coordinator.store import devices, networks, relays, successions
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.database import Database
+from mesh.coordinator.store.successions import History
 from mesh.coordinator.upkeep import Upkeep
 from mesh.protocol.links import secret_hash
 from mesh.protocol.papers import RelayInfo
@@ -66,9 +68,10 @@ class Coordinator:
         self.admissions = RelayAdmissions(parts.snapshot)
         self.news = News(parts, self.live, self.admissions)
         self.relays = Relays(parts, self.news)
-        self.desk = Desk(parts, self.live, self.news, self.relays)
+        self.rotating = Rotating(parts, self.news)
+        self.desk = Desk(parts, self.live, self.news, self.relays, self.rotating)
         self.upkeep = Upkeep(parts, self.news, Reports(parts, self.live))
-        conversations = Conversations(parts, self.live, self.news, self.relays, self.admissions)
+        conversations = Conversations(parts, self.live, self.news, self.relays, self.admissions, self.rotating)
         self.app = Application(api(self.desk), Links(parts, self.live, conversations))
 
     async def start(self, relay: RelayInfo | None = None) -> str | None:
@@ -77,8 +80,14 @@ class Coordinator:
         ``relay``: where the relay beside us was in the last run.
         """
         parts = self.parts
+        installed = await parts.database.read(rotation.installed_key)
+        if installed is not None:
+            await asyncio.to_thread(parts.keys.settle_own, installed)
         claimed = await parts.database.write(claim.start, parts.keys.public, parts.moment())
-        rows = await parts.database.read(_everything)
+        rows = await parts.database.read(_everything, parts.now_ms())
+        for network in rows.networks:
+            await asyncio.to_thread(parts.keys.settle, network.id, network.key)
+        parts.snapshot.histories.update(rows.histories)
         parts.snapshot.load(rows.networks, rows.memberships, rows.devices)
         for device, issued in rows.certificates:
             parts.snapshot.put_device(device, issued)
@@ -96,10 +105,11 @@ class _Rows(NamedTuple):
     devices: list[devices.Device]
     certificates: list[tuple[devices.Device, devices.Issued]]
     relays: list[relays.Relay]
+    histories: dict[str, History]
 
 
-def _everything(store: Store) -> _Rows:
-    live = devices.live(store)
+def _everything(store: Store, now_ms: int) -> _Rows:
+    live = successions.live_devices(store, now_ms=now_ms)
     issued = [(device, devices.certificate(store, device.id)) for device in live]
     return _Rows(
         networks.every(store),
@@ -107,6 +117,7 @@ def _everything(store: Store) -> _Rows:
         live,
         [(device, certificate) for device, certificate in issued if certificate is not None],
         relays.live(store),
+        rotation.histories(store),
     )
 
 

@@ -16,7 +16,7 @@ from mesh.coordinator.snapshot import Seen
 from mesh.coordinator.store.devices import Device, Issued
 from mesh.coordinator.store.networks import Membership, Network
 from mesh.ids import NetworkId
-from mesh.protocol.link import CertificateUpdate, OwnDevice, Peers, Removed, StateUpdate
+from mesh.protocol.link import CertificateUpdate, KeyTaken, OwnDevice, Peers, Removed, StateUpdate
 from mesh.protocol.papers import PeerCertificate, RelayInfo
 
 REMOVED = "device.removed"
@@ -65,12 +65,14 @@ class News:
     async def device_joined(self, joined: Joined) -> None:
         """A device came in, or was approved: others learn its certificate, relays its key, itself that it is in."""
         snapshot, device = self._parts.snapshot, joined.device
-        known = snapshot.networks.get(device.network)
+        known, before = snapshot.networks.get(device.network), snapshot.device(device.id)
+        if before is not None:
+            device = device._replace(key_number=before.kept.key_number, former=before.kept.former)
         snapshot.put_network(joined.network)
         seen = snapshot.put_device(device, joined.certificate)
         if joined.certificate is None:
             return
-        self._admissions.changed(device.key)
+        self._admissions.device_changed(seen.kept)
         if known is None or known.epoch != joined.network.epoch:
             await self._new_state(joined.network)
         self._tell_certificate(seen, joined.certificate)
@@ -83,12 +85,13 @@ class News:
 
     async def device_removed(self, device: Device, network: Network) -> None:
         """A device is out: its link ends, relays drop its key, all others get the new State."""
+        seen = self._parts.snapshot.device(device.id)
         self._parts.snapshot.drop_device(device.id)
         own = self._live.of(device.id)
         if own is not None:
             own.say(Removed(REMOVED))
             own.end()
-        await self._no_more(device, network)
+        await self._no_more(device if seen is None else seen.kept, network)
 
     async def device_held(self, device: Device, network: Network) -> None:
         """A device counts for nobody until an admin approves; its link stays, so that it hears of that."""
@@ -97,12 +100,12 @@ class News:
             return  # it was removed meanwhile
         seen.kept = seen.kept._replace(standing=device.standing, held=device.held)
         seen.certificate = None
-        await self._no_more(device, network)
+        await self._no_more(seen.kept, network)
 
     async def _no_more(self, device: Device, network: Network) -> None:
         """Relays drop a device's key, all other devices get the new State and forget it."""
         self._parts.snapshot.put_network(network)
-        self._admissions.changed(device.key)
+        self._admissions.device_changed(device)
         await self._new_state(network)
         for link in self._members(network.id):
             if link.device != device.id:
@@ -118,6 +121,31 @@ class News:
         if own is not None:
             own.say(CertificateUpdate(issued.signed))
         self._tell_certificate(seen, issued)
+
+    async def device_turned(self, device: Device, issued: Issued | None) -> None:
+        """A device speaks with another key now: relays admit both, itself and all others learn its new certificate."""
+        seen = self._parts.snapshot.device(device.id)
+        if seen is None:
+            return  # it was removed meanwhile
+        seen.kept = seen.kept._replace(key=device.key, key_number=device.key_number, former=device.former)
+        seen.certificate = issued or seen.certificate
+        self._admissions.device_changed(seen.kept)
+        own = self._live.of(device.id)
+        if own is not None:
+            own.say(KeyTaken(device.key, None if issued is None else issued.signed))
+        if issued is not None:
+            self._tell_certificate(seen, issued)
+
+    async def grace_over(self, device: Device, network: Network) -> None:
+        """Earlier keys of a device count no more: relays drop them, and everybody's State names them."""
+        seen = self._parts.snapshot.device(device.id)
+        if seen is None:
+            return
+        ended = [one for one in seen.kept.former if one not in device.former]
+        seen.kept = seen.kept._replace(former=device.former)
+        for one in ended:
+            self._admissions.changed(one.key)
+        await self.network_changed(network)
 
     def own_device_changed(self, seen: Seen) -> None:
         """Presence or capability changed: the owner's other devices place among themselves by it."""
@@ -196,7 +224,7 @@ class News:
         token = issuing.state(
             network,
             parts.keys.network(network.id),
-            coordinator=parts.keys.public,
+            roots=parts.roots(network.id),
             revoked=revoked,
             relays=self.relays,
             now_ms=now_ms,

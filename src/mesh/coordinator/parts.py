@@ -10,6 +10,7 @@ from mesh.coordinator import issuing
 from mesh.coordinator.acts.join import Issue
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.config import Site
+from mesh.coordinator.issuing import Roots
 from mesh.coordinator.keys import Keys
 from mesh.coordinator.snapshot import Snapshot
 from mesh.coordinator.store.database import Database
@@ -43,6 +44,11 @@ class Parts:
         secret = links.new_secret(self.random_bytes(SECRET_BYTES))
         key = None if network is None else self.snapshot.networks[network].key
         return JoinLink(self.site.url, secret, self.keys.public, self.site.tls_sha256, key, self.site.more)
+
+    def roots(self, network: NetworkId) -> Roots:
+        """What a network's State says about keys."""
+        histories = self.snapshot.histories
+        return Roots(self.keys.public, histories[network], histories[""])
 
     def issuer(self, network: NetworkId) -> Issue:
         """What issues certificates of a network in an act."""

@@ -8,12 +8,16 @@ Touches: nothing.
 
 from collections.abc import Iterable
 
+import msgspec
+
 from mesh.coordinator.store.devices import Device, Issued
 from mesh.coordinator.store.networks import Membership, Network
+from mesh.coordinator.store.successions import History
 from mesh.devices.presence import OFFLINE_AFTER_S, seen_state
 from mesh.ids import DeviceId, MemberId, NetworkId
-from mesh.jobs.backlog import Backlog, on_beat, waiting_s
+from mesh.jobs.backlog import Backlog, on_beat
 from mesh.jobs.placement import DeviceFacts
+from mesh.jobs.weights import Terms, terms_of
 from mesh.protocol.values import Capability, Condition, DeviceState, Role
 
 SEEN_EVERY_S = 15.0
@@ -21,12 +25,15 @@ SEEN_EVERY_S = 15.0
 _FRESH_MS = int((SEEN_EVERY_S + OFFLINE_AFTER_S) * 1000)
 _NOTHING = Capability(system="unknown", arch="unknown", cores=0, memory_bytes=0, tier=2)
 
+_MadeOf = tuple[Device, Condition, Backlog, str | None, DeviceState, Role | None]
+
 
 class Seen:
     """One device as it is known now. ``kept`` is its row; the rest is soft and lost with the process."""
 
     __slots__ = (
-        "addresses", "attested", "backlog", "certificate", "condition", "kept", "last_beat_ms", "linked", "relay",
+        "addresses", "attested", "backlog", "certificate", "condition", "home", "kept", "known", "last_beat_ms", "linked",
+        "relay",
     )  # fmt: skip
 
     def __init__(self, kept: Device, certificate: Issued | None = None) -> None:
@@ -41,6 +48,10 @@ class Seen:
         """What it says it listens on."""
         self.attested: tuple[str, ...] = ()
         """Where observers have seen it."""
+        self.home: str | None = None
+        """Which network it is in, as far as its addresses tell: equal homes are near each other."""
+        self.known: tuple[_MadeOf, DeviceFacts] | None = None
+        """What placement was last told of it, and what that was made of."""
 
     @property
     def capability(self) -> Capability:
@@ -54,6 +65,9 @@ class Snapshot:
     def __init__(self, started_ms: int) -> None:
         self.started_ms = started_ms
         self.networks: dict[NetworkId, Network] = {}
+        self.histories: dict[str, History] = {"": History()}
+        """How the networks' keys, and the coordinator's (under ""), came to be the current ones."""
+        self._terms: dict[NetworkId, Terms] = {}
         self._people: dict[NetworkId, dict[MemberId, Membership]] = {}
         self._devices: dict[DeviceId, Seen] = {}
         self._members: dict[NetworkId, dict[DeviceId, Seen]] = {}
@@ -74,8 +88,14 @@ class Snapshot:
     def put_network(self, network: Network) -> None:
         """A network is new or changed."""
         self.networks[network.id] = network
+        self._terms[network.id] = terms_of(network.settings)
+        self.histories.setdefault(network.id, History())
         self._people.setdefault(network.id, {})
         self._members.setdefault(network.id, {})
+
+    def terms(self, network: NetworkId) -> Terms:
+        """On which terms a network's jobs are placed."""
+        return self._terms[network]
 
     def put_role(self, membership: Membership) -> None:
         """A person came into a network, or has another role."""
@@ -147,32 +167,33 @@ class Snapshot:
         )
 
     def facts(self, network: NetworkId, now_ms: int) -> list[DeviceFacts]:
-        """What placement needs of every device of a network."""
-        return [
-            DeviceFacts(
-                device=seen.kept.id,
-                key=seen.kept.key,
-                owner=seen.kept.owner,
-                owner_role=self.role(network, seen.kept.owner) or "guest",
-                capability=seen.capability,
-                condition=_as_seen(seen.condition, self.state(seen, now_ms)),
-                certified=seen.kept.standing == "active",
-                backlog_s=waiting_s(seen.backlog, now_ms),
-            )
-            for seen in self._members.get(network, {}).values()
-        ]
+        """What placement needs of every device of a network, backlogs as they were when they were told."""
+        found = []
+        for seen in self._members.get(network, {}).values():
+            kept, state = seen.kept, self.state(seen, now_ms)
+            made_of = (kept, seen.condition, seen.backlog, seen.home, state, self.role(network, kept.owner))
+            if seen.known is None or seen.known[0] != made_of:
+                seen.known = (made_of, _facts(seen, state, made_of[-1] or "guest"))
+            found.append(seen.known[1])
+        return found
+
+
+def _facts(seen: Seen, state: DeviceState, owner_role: Role) -> DeviceFacts:
+    kept = seen.kept
+    return DeviceFacts(
+        device=kept.id,
+        key=kept.key,
+        owner=kept.owner,
+        owner_role=owner_role,
+        capability=seen.capability,
+        condition=_as_seen(seen.condition, state),
+        certified=kept.standing == "active",
+        backlog_s=seen.backlog.work_s,
+        backlog_ms=seen.backlog.at_ms,
+        tags=kept.tags,
+        home=seen.home,
+    )
 
 
 def _as_seen(condition: Condition, state: DeviceState) -> Condition:
-    if condition.state == state:
-        return condition
-    return Condition(
-        state,
-        condition.load,
-        condition.warm,
-        condition.cpu_busy,
-        condition.battery,
-        condition.plugged_in,
-        condition.thermal_headroom,
-        condition.contributes,
-    )
+    return condition if condition.state == state else msgspec.structs.replace(condition, state=state)

@@ -9,6 +9,7 @@ import structlog
 
 from mesh.coordinator import issuing
 from mesh.coordinator.acts import devices as device_acts
+from mesh.coordinator.acts import rotation
 from mesh.coordinator.acts.close import sweep
 from mesh.coordinator.acts.once import KEPT_S
 from mesh.coordinator.news import News
@@ -60,6 +61,7 @@ class Upkeep:
             self._reports.perform(swept.effects)
             more = swept.more
         await self._renew()
+        await self._end_graces()
         await self._let_go()
         if write_seen:
             await self.write_seen()
@@ -84,6 +86,16 @@ class Upkeep:
                 if renewed is not None:
                     self._news.certificate_renewed(*renewed)
 
+    async def _end_graces(self) -> None:
+        """Earlier keys of devices whose day is over are good no more."""
+        parts, now_ms = self._parts, self._parts.now_ms()
+        for seen in parts.snapshot.everywhere():
+            still = tuple(one for one in seen.kept.former if one.until_ms > now_ms)
+            if still != seen.kept.former:
+                changed = await parts.database.write(rotation.grace_over, seen.kept.network)
+                if changed is not None:
+                    await self._news.grace_over(seen.kept._replace(former=still), changed)
+
     async def _let_go(self) -> None:
         """Ephemeral devices that stayed away are removed; after a start of ours all have their time anew."""
         parts, now_ms = self._parts, self._parts.now_ms()
@@ -100,4 +112,8 @@ class Upkeep:
                     await self._news.device_removed(*gone)
 
     def _is_due(self, seen: Seen) -> bool:
-        return seen.certificate is None or issuing.is_half_over(seen.certificate, self._parts.now_ms())
+        parts = self._parts
+        since_ms = parts.snapshot.histories[seen.kept.network].since_ms
+        return seen.certificate is None or issuing.is_due(
+            seen.certificate, key_since_ms=since_ms, now_ms=parts.now_ms()
+        )

@@ -2,20 +2,20 @@
 
 Order: ``Challenge`` ← coordinator, ``Prove`` → coordinator, ``Welcome`` ← coordinator, ``Hello`` → coordinator; then
 anything at any time. Unknown fields are ignored; an unknown tag is answered with ``Problem`` and otherwise ignored.
-Before ``Welcome`` each message of the device is at most 4 KiB (the coordinator's first word, with the chain of its keys,
-16 KiB) and must come within 5 s.
+Before ``Welcome`` each message must come within 5 s; the device's is 4 KiB at most, the coordinator's 16 KiB: it
+holds how its key followed others.
 
 Touches: nothing.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey, JobId, NetworkId, PermitId, RequestId
 from mesh.protocol.papers import PeerCertificate
-from mesh.protocol.values import Capability, Condition, DeviceState, Explanation, Hint, JobSpec
+from mesh.protocol.values import Capability, Choice, Condition, DeviceState, Explanation, Hint, JobSpec
 
 LINK_PATH = "/v1/link"
 LINK_VERSION = 1
@@ -93,6 +93,17 @@ class Refused(Message, frozen=True):
     retry_after_s: float | None = None
 
 
+class Estimated(Message, frozen=True):
+    """What a job would cost at most, where it would go first, and why. ``device`` None: nowhere; ``error`` says so."""
+
+    request: RequestId
+    device: DeviceId | None = None
+    cost: int = 0
+    expected_s: float = 0.0
+    explanation: Explanation = Explanation()
+    error: dict[str, Any] | None = None
+
+
 class Reported(msgspec.Struct, frozen=True, omit_defaults=True):
     """One fact of a batch that was refused: its place in the batch and the error code. It must not be sent again."""
 
@@ -133,6 +144,7 @@ class OwnDevice(msgspec.Struct, frozen=True, omit_defaults=True):
     capability: Capability
     condition: Condition = Condition()
     online: bool = False
+    tags: tuple[str, ...] = ()
 
 
 class Peers(Message, frozen=True):
@@ -157,9 +169,14 @@ class Cancel(Message, frozen=True):
 
 
 class Drain(Message, frozen=True):
-    """Finish what is running, take nothing new. ``resume`` undoes it."""
+    """Finish what was taken, take nothing new. ``pause``: take nothing new of other people only; ``resume``: all again.
+
+    ``by``: an admin's word stands beside the owner's, and the stricter counts.
+    """
 
     resume: bool = False
+    pause: bool = False
+    by: Literal["owner", "admin"] = "owner"
 
 
 class Removed(Message, frozen=True):
@@ -199,7 +216,7 @@ class Prove(Message, frozen=True):
     proof: str
     version: int = LINK_VERSION
     succession: str | None = None
-    """The proof is signed by the device's next key: this statement, made before, may not have reached the coordinator."""
+    """The proof is signed by the device's next key: the statement that makes it so may not have been heard before."""
 
 
 class NewKey(Message, frozen=True):
@@ -237,11 +254,19 @@ class Beat(Message, frozen=True):
     condition: Condition
 
 
+class PathSeen(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a device reaches another one, as it measured it: a round trip, and what went there per second."""
+
+    device: DeviceId
+    rtt_ms: float | None = None
+    rate_bytes_s: float | None = None
+
+
 class PermitRequest(Message, frozen=True):
     """Ask where a job may run, or a series of them. The same ``request`` again gives the same permit.
 
     ``job`` None asks for a series of ``jobs`` jobs like ``spec``, each of about its units. ``exclude``: devices that
-    just failed this job.
+    just failed this job. ``paths``: the requester's live connections.
     """
 
     request: RequestId
@@ -249,6 +274,15 @@ class PermitRequest(Message, frozen=True):
     spec: JobSpec
     exclude: tuple[DeviceId, ...] = ()
     jobs: int = 1
+    paths: tuple[PathSeen, ...] = ()
+
+
+class EstimateRequest(Message, frozen=True):
+    """Ask what a job would cost and who would do it, without asking for a permit. Nothing is kept of it."""
+
+    request: RequestId
+    spec: JobSpec
+    paths: tuple[PathSeen, ...] = ()
 
 
 class Started(Message, frozen=True):
@@ -281,6 +315,8 @@ class JobReport(msgspec.Struct, frozen=True, omit_defaults=True):
     own: bool = False
     code: str = ""
     explanation: Explanation | None = None
+    choices: tuple[Choice, ...] = ()
+    """Why each attempt went where it went, as the requester chose."""
 
 
 class Report(Message, frozen=True):
@@ -301,10 +337,10 @@ class CancelJob(Message, frozen=True):
 
 
 FromCoordinator = (
-    Challenge | Welcome | BeatAnswer | Placed | Refused | ReportAck | StateUpdate | CertificateUpdate | KeyTaken | Peers
-    | Close | Cancel | Drain | Removed | Admissions | Problem
+    Challenge | Welcome | BeatAnswer | Placed | Refused | Estimated | ReportAck | StateUpdate | CertificateUpdate
+    | KeyTaken | Peers | Close | Cancel | Drain | Removed | Admissions | Problem
 )  # fmt: skip
-FromDevice = Prove | NewKey | Hello | Beat | PermitRequest | Started | Report | CancelJob | Problem
+FromDevice = Prove | NewKey | Hello | Beat | PermitRequest | EstimateRequest | Started | Report | CancelJob | Problem
 
 _encoder = msgspec.json.Encoder()
 _from_coordinator: msgspec.json.Decoder[Any] = msgspec.json.Decoder(FromCoordinator)

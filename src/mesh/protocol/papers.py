@@ -15,10 +15,22 @@ CERTIFICATE_LIFE_S = 7 * 86400.0
 """Certificates live 7 days and are renewed at half: a device may be away for half a week unnoticed."""
 
 
+STATE_SUCCESSIONS_MAX = 4
+"""The newest statements that a State itself carries, 900 bytes each, so that devices learn of changed keys from each
+other too; who was away for more of them hears the whole chain from the coordinator."""
+
 OBSERVE = b"mesh-observe/1\n"
 """All that a device says on a stream to an observer; the answer is a signed ``Observed``, then the end."""
 OBSERVED_BYTES_MAX = 1024
 """Of a signed ``Observed``: an honest one is about 400."""
+
+
+class NetworkKey(msgspec.Struct, frozen=True):
+    """A key with the time it counts in (milliseconds by the coordinator's clock)."""
+
+    key: DeviceKey
+    from_ms: int
+    until_ms: int
 
 
 class Certificate(Paper, frozen=True, kw_only=True):
@@ -38,14 +50,10 @@ class Certificate(Paper, frozen=True, kw_only=True):
     """An admission signed by an admin's device, where there is one."""
     tags: tuple[str, ...] = ()
     """What the link by which it joined says it is for."""
-
-
-class NetworkKey(msgspec.Struct, frozen=True):
-    """A key with the time it counts in (milliseconds by the coordinator's clock)."""
-
-    key: DeviceKey
-    from_ms: int
-    until_ms: int
+    key_number: int = 0
+    """How often the device's key was replaced: a certificate never gives way to one of a lower number."""
+    former: tuple[NetworkKey, ...] = ()
+    """The device's earlier keys that are still good, and until when."""
 
 
 class RelayInfo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -74,6 +82,8 @@ class State(Paper, frozen=True, kw_only=True):
     relays: tuple[RelayInfo, ...] = ()
     catalogue_digest: str = ""
     ledger_head: str | None = None
+    successions: tuple[str, ...] = ()
+    """The newest statements by which the network's key followed earlier ones, oldest first."""
 
 
 class Observed(Paper, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.ids import DeviceId, JobId, MemberId, NetworkId, TokenId
+from mesh.ids import DeviceId, DeviceKey, JobId, MemberId, NetworkId, TokenId
 from mesh.protocol.values import DeviceState, Role
 
 
@@ -16,11 +16,21 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class About(Answer, frozen=True):
-    """Which coordinator this is: version, public key, its clock."""
+    """Which coordinator this is: version, public key, its clock; and how its key followed earlier ones (signed)."""
 
     version: str
     key: str
     time_ms: int
+    successions: tuple[str, ...] = ()
+
+
+class Rotated(Answer, frozen=True):
+    """A key was replaced: the new one, the old one, how often by now, and until when the old one is good."""
+
+    key: str
+    old: str
+    number: int
+    old_until_ms: int
 
 
 class Claimed(Answer, frozen=True):
@@ -65,6 +75,62 @@ class Tokens(Answer, frozen=True):
     tokens: tuple[Token, ...]
 
 
+class PairingAsked(Answer, frozen=True):
+    """A machine may wait: the first half of its code, the coordinator's random number, and until when (its clock, ms).
+
+    ``url``, ``tls_sha256`` and ``more`` are the coordinator's own word on itself: never believed, only compared.
+    """
+
+    pairing: str
+    handle: str
+    nonce: str
+    time_ms: int
+    expires_ms: int
+    url: str
+    tls_sha256: str | None = None
+    more: tuple[str, ...] = ()
+
+
+class PairingState(Answer, frozen=True):
+    """What became of a machine's request: ``waiting`` or ``confirmed``; then with the network, and who said yes."""
+
+    state: str
+    network: NetworkId = NetworkId("")
+    network_name: str = ""
+    network_key: DeviceKey = DeviceKey("")
+    by: str = ""
+
+
+class PairingShown(Answer, frozen=True):
+    """The machine that shows a code. ``elsewhere``: not from the same public address as you, or that cannot be told.
+
+    Addresses are None behind a proxy. ``state``: what the device would be after a yes, ``ready`` or ``pending``.
+    """
+
+    pairing: str
+    name: str
+    machine: str
+    key: DeviceKey
+    fingerprint: str
+    address: str | None
+    your_address: str | None
+    elsewhere: bool
+    asked_ms: int
+    expires_ms: int
+    time_ms: int
+    network: NetworkId
+    network_name: str
+    state: str
+
+
+class PairingConfirmed(Answer, frozen=True):
+    """A machine may join: the join token made for it, its name, and whether it then waits for an admin."""
+
+    token: TokenId
+    name: str
+    state: str
+
+
 class DeviceSession(Answer, frozen=True):
     """A read-only session of a device: its token (a secret) and when it ends."""
 
@@ -88,6 +154,14 @@ class Networks(Answer, frozen=True):
     """The networks that I am in."""
 
     networks: tuple[Network, ...]
+
+
+class Settings(Answer, frozen=True):
+    """What a network is set to. ``weights`` of the score, by name; ``permits_per_member``: None without a limit."""
+
+    credit_line: str
+    weights: dict[str, float]
+    permits_per_member: int | None = None
 
 
 class Device(Answer, frozen=True):

@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from mesh.ids import DeviceId, JobId, MemberId, NetworkId, TokenId
+from mesh.ids import DeviceId, DeviceKey, JobId, MemberId, NetworkId, TokenId
 from mesh.protocol.values import Role
 from mesh.sdk import answers
 
@@ -76,6 +76,16 @@ def create_network(name: str) -> Call[answers.Made]:
     return Call("POST", "/v1/networks", answers.Made, {"name": name})
 
 
+def rotate_network_key(network: NetworkId) -> Call[answers.Rotated]:
+    """Replace a network's key (for its admins)."""
+    return Call("POST", _network(network, "rotate-key"), answers.Rotated, {})
+
+
+def rotate_coordinator_key() -> Call[answers.Rotated]:
+    """Replace the coordinator's own key (for its operator)."""
+    return Call("POST", "/v1/rotate-key", answers.Rotated, {})
+
+
 def networks() -> Call[answers.Networks]:
     """The networks that I am in."""
     return Call("GET", "/v1/networks", answers.Networks)
@@ -100,6 +110,40 @@ def tokens(network: NetworkId) -> Call[answers.Tokens]:
 def withdraw(network: NetworkId, token: TokenId) -> Call[answers.Done]:
     """Revoke a join link."""
     return Call("DELETE", _network(network, "tokens", token), answers.Done)
+
+
+def ask_to_pair(body: dict[str, Any]) -> Call[answers.PairingAsked]:
+    """A machine asks to join by a code."""
+    return Call("POST", "/v1/pairings", answers.PairingAsked, body)
+
+
+def pairing_state(pairing: str, nonce: str) -> Call[answers.PairingState]:
+    """What became of a machine's request; only that machine can ask."""
+    return Call("POST", f"/v1/pairings/{pairing}/state", answers.PairingState, {"nonce": nonce})
+
+
+def withdraw_pairing(pairing: str, nonce: str) -> Call[answers.Done]:
+    """A machine stops waiting."""
+    return Call("POST", f"/v1/pairings/{pairing}/withdraw", answers.Done, {"nonce": nonce})
+
+
+def look_at_pairing(network: NetworkId, code: str) -> Call[answers.PairingShown]:
+    """Which machine shows a code."""
+    return Call("POST", _network(network, "pairings", "look"), answers.PairingShown, {"code": code})
+
+
+def confirm_pairing(
+    network: NetworkId, code: str, key: DeviceKey, terms: TokenTerms, *, elsewhere: bool = False
+) -> Call[answers.PairingConfirmed]:
+    """Let the machine with this code and key in; of the terms those count that a device has."""
+    body = {"code": code, "key": key, "elsewhere": elsewhere, "approve": terms.approve}
+    extra = {"tags": list(terms.tags), "ephemeral": terms.ephemeral}
+    return Call("POST", _network(network, "pairings", "confirm"), answers.PairingConfirmed, {**body, **extra})
+
+
+def refuse_pairing(network: NetworkId, code: str) -> Call[answers.Done]:
+    """Say no to the machine with this code."""
+    return Call("POST", _network(network, "pairings", "refuse"), answers.Done, {"code": code})
 
 
 def devices(network: NetworkId) -> Call[answers.Devices]:
@@ -167,6 +211,11 @@ def verify(network: NetworkId) -> Call[answers.Verified]:
     return Call("GET", _network(network, "ledger", "verify"), answers.Verified)
 
 
-def settings(network: NetworkId, changes: dict[str, Any]) -> Call[answers.Done]:
-    """Change settings of a network (for its admins), for example ``credit_line``."""
+def settings(network: NetworkId) -> Call[answers.Settings]:
+    """What a network is set to."""
+    return Call("GET", _network(network, "settings"), answers.Settings)
+
+
+def change_settings(network: NetworkId, changes: dict[str, Any]) -> Call[answers.Done]:
+    """Change settings of a network (for its admins): ``credit_line``, ``weights``, ``permits_per_member``."""
     return Call("PUT", _network(network, "settings"), answers.Done, changes)

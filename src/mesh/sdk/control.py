@@ -16,9 +16,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from mesh.devices.contribution import Terms
 from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError, from_wire
-from mesh.ids import DeviceId, JobId, MemberId, NetworkId
+from mesh.ids import DeviceId, DeviceKey, JobId, MemberId, NetworkId
 from mesh.protocol.values import (
     AddressKind,
     Capability,
@@ -29,6 +30,9 @@ from mesh.protocol.values import (
     Routing,
     Sensitivity,
 )
+from mesh.sdk.batches import AnyBatchAnswer, AnyBatchRequest, Batch
+from mesh.sdk.lines import Answer as Answer
+from mesh.sdk.lines import Request as Request
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """10,000 embeddings in base64 are 20 MB; three times that bounds what either side keeps of a line."""
@@ -49,10 +53,6 @@ class ControlBroken(MeshError):
     """The agent of this home said something unexpected. Restart it: `mesh up` runs the version that is installed."""
 
     code = "agent.control_broken"
-
-
-class Request(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="c", tag=str.lower):
-    """Base of what is asked."""
 
 
 class GetStatus(Request, frozen=True):
@@ -99,18 +99,24 @@ class SetState(Request, frozen=True):
     state: Literal["ready", "paused", "draining"]
 
 
+class SetTerms(Request, frozen=True):
+    """What others may have of this device from now on. Answered by ``Status``."""
+
+    terms: Terms
+
+
 class Cancel(Request, frozen=True):
     """Cancel a job that this agent asked for. Answered by ``Ok``."""
 
     job: JobId
 
 
+class RotateKey(Request, frozen=True):
+    """Replace this device's key. Answered by ``KeyRotated``."""
+
+
 class Stop(Request, frozen=True):
     """Ask the agent to leave orderly. Answered by ``Ok``."""
-
-
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="a", tag=str.lower):
-    """Base of what is answered."""
 
 
 class Ok(Answer, frozen=True):
@@ -145,6 +151,14 @@ class Status(Answer, frozen=True):
     """The relay through which this device is reached."""
     observed: tuple[str, ...] = ()
     """The addresses under which the world sees this device."""
+    jobs_here: int = 0
+    """Jobs that wait or run on this device, whoever asked."""
+    terms: Terms = Terms()
+    """What others may have of this device."""
+    limit: str = ""
+    """Why it does not work for others now, in words for its owner; empty when it does."""
+    set_by: Literal["owner", "admin"] | None = None
+    """Who paused or drains it."""
     notice: str = ""
     """Why this device takes no part yet, in words: it waits for approval, or its home was copied."""
 
@@ -220,14 +234,36 @@ class Models(Answer, frozen=True):
     capability: Capability
 
 
+class KeyRotated(Answer, frozen=True):
+    """The new key, the old one, how often it was replaced by now, and until when the old one is good."""
+
+    key: DeviceKey
+    old: DeviceKey
+    number: int
+    old_until_ms: int
+
+
 class Network(Answer, frozen=True):
     """What was measured. It names addresses and URLs: for this device's owner alone."""
 
     facts: NetworkFacts
 
 
-AnyRequest = GetStatus | Run | PingDevice | GetPeers | GetModels | CheckNetwork | SetState | Cancel | Stop
-AnyAnswer = Ok | Refusal | Status | Progress | Ran | Ping | Peers | Models | Network
+AnyRequest = (
+    GetStatus
+    | Run
+    | PingDevice
+    | GetPeers
+    | GetModels
+    | CheckNetwork
+    | SetState
+    | SetTerms
+    | Cancel
+    | RotateKey
+    | Stop
+    | AnyBatchRequest
+)
+AnyAnswer = Ok | Refusal | Status | Progress | Ran | Ping | Peers | Models | Network | KeyRotated | AnyBatchAnswer
 
 _encoder = msgspec.json.Encoder()
 _requests: msgspec.json.Decoder[Any] = msgspec.json.Decoder(AnyRequest)
@@ -311,5 +347,5 @@ def _until_last(lines: Any) -> Iterator[AnyAnswer]:
         if isinstance(answer, Refusal):
             raise from_wire(answer.error)
         yield answer
-        if not isinstance(answer, Progress | Ping):
+        if not isinstance(answer, Progress | Ping) and not (isinstance(answer, Batch) and not answer.last):
             return

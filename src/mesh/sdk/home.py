@@ -90,10 +90,13 @@ class Home:
         self.path = path
         self.record_file = path / "home.json"
         self.device_key = path / "device.key"
+        self.next_key = path / "device.key.next"
+        self.former_keys = path / "device.keys"
         self.agent_db = path / "agent.db"
         self.control_socket = path / "agent.sock"
         self.gateway_file = path / "gateway.json"
         self.models = path / "models"
+        self.batches = path / "batches"
         self.coordinator_data = path / "coordinator"
         self.agent_log = path / "agent.log"
 

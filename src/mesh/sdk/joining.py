@@ -12,12 +12,13 @@ from mesh.networks.tokens import check_network
 from mesh.protocol import signed
 from mesh.protocol.links import JoinLink, secret_hash
 from mesh.protocol.papers import JoinProof
+from mesh.protocol.succession import ChainBroken, KeyOf, follow
 from mesh.protocol.values import Capability, DeviceState
 from mesh.sdk import calls
 from mesh.sdk.calls import Call
 from mesh.sdk.client import Coordinator
+from mesh.sdk.following import the_same
 from mesh.sdk.home import CoordinatorRecord
-from mesh.sdk.pinning import WrongCertificate
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -28,6 +29,8 @@ class Joined(msgspec.Struct, frozen=True):
     member: MemberId
     state: DeviceState
     network_key: str = ""
+    successions: tuple[str, ...] = ()
+    """How the network's key followed earlier ones."""
 
 
 def coordinator_of(link: JoinLink) -> CoordinatorRecord:
@@ -42,11 +45,21 @@ def join(link: JoinLink, name: str, seed: bytes, capability: Capability | None =
     """
     with Coordinator(coordinator_of(link)) as client:
         about = client.do(calls.about())
-        if about.key != link.coordinator:
-            raise WrongCertificate("The coordinator there is not the one that the link named. Ask for a new link.")
-        joined = client.do(_call(link, name, seed, capability, about.time_ms))
-    check_network(pinned=link.network_key, key=DeviceKey(joined.network_key))
+        coordinator = the_same(link.coordinator, about)
+        joined = client.do(_call(link._replace(coordinator=coordinator), name, seed, capability, about.time_ms))
+    _check_pinned(link, joined)
     return joined
+
+
+def _check_pinned(link: JoinLink, joined: Joined) -> None:
+    """The network's key is the one that the link named, or follows it. Raises WrongNetwork."""
+    pinned, key = link.network_key, DeviceKey(joined.network_key)
+    if pinned is None:
+        return
+    try:
+        follow(pinned, joined.successions, KeyOf("network", joined.network, joined.network), to=key)
+    except ChainBroken:
+        check_network(pinned=pinned, key=key)
 
 
 def _call(link: JoinLink, name: str, seed: bytes, capability: Capability | None, time_ms: int) -> Call[Joined]:

@@ -9,6 +9,7 @@ from mesh.protocol import signed
 from mesh.protocol.papers import SignInProof
 from mesh.sdk import calls
 from mesh.sdk.client import Coordinator
+from mesh.sdk.following import the_same
 from mesh.sdk.home import Home, HomeUnreadable, NotJoined
 
 
@@ -22,11 +23,12 @@ def device_session(home: Home) -> str:
     except (OSError, ValueError) as error:
         raise HomeUnreadable(f"{home.device_key} cannot be read. Restore it, or join the network anew.") from error
     with Coordinator(coordinator) as client:
+        about = client.do(calls.about())
         proof = SignInProof(
             network=record.device.network,
             device=record.device.id,
-            coordinator=coordinator.key,
+            coordinator=the_same(coordinator.key, about),
             nonce=secrets.token_hex(16),
-            time_ms=client.do(calls.about()).time_ms,  # the coordinator's clock: this machine's may be wrong
+            time_ms=about.time_ms,  # the coordinator's clock: this machine's may be wrong
         )
         return client.do(calls.device_session(signed.sign(proof, seed))).token

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import devices, networks, tokens
+from mesh.coordinator.store import devices, networks, pairings, successions, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.devices import Device, Issued
 from mesh.coordinator.store.networks import Network
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey, MemberId
 from mesh.networks.names import NameTaken, machine_name
+from mesh.networks.pairing import OtherMachine
 from mesh.networks.tokens import JoinToken, TokenUnknown, check_network, redeem
 from mesh.protocol.values import Capability
 
@@ -50,7 +51,8 @@ def join(store: Store, asked: Asked, issue: Issue, moment: Moment) -> Joined:
     """Let a device in by its invite. The same device with the same invite gets the same answer and costs no use.
 
     A key that was removed from the network before is left pending, whatever the invite says.
-    Raises AlreadyJoined, BadName, NameTaken, WrongNetwork and what ``redeem`` raises; a refusal costs no use.
+    Raises AlreadyJoined, BadName, NameTaken, WrongNetwork, OtherMachine and what ``redeem`` raises; a refusal costs no
+    use.
     """
     token = tokens.by_secret(store, asked.secret_hash)
     if token is None:
@@ -63,7 +65,10 @@ def join(store: Store, asked: Asked, issue: Issue, moment: Moment) -> Joined:
     network = None if token.network is None else networks.get(store, token.network)
     if network is None:
         raise TokenUnknown
-    check_network(pinned=asked.network_key, key=network.key)
+    _check_pinned(store, asked, network)
+    paired = pairings.of_token(store, token.id)
+    if paired is not None and (paired.key, paired.name) != (asked.key, asked.name):
+        raise OtherMachine
     if here is not None:
         raise AlreadyJoined(device=here.id)
     device = _new_device(store, asked, token, approved=token.approved and not before, moment=moment)
@@ -75,9 +80,17 @@ def join(store: Store, asked: Asked, issue: Issue, moment: Moment) -> Joined:
     return Joined(device, network, certificate)
 
 
+def _check_pinned(store: Store, asked: Asked, network: Network) -> None:
+    """The link named this network by its key, or by one that it had before. Raises WrongNetwork."""
+    earlier = {change.old for change in successions.history(store, "network", network.id).changes}
+    key = asked.network_key if asked.network_key in earlier else network.key
+    check_network(pinned=asked.network_key, key=key)
+
+
 def certify(store: Store, device: Device, network: Network, issue: Issue, moment: Moment) -> Issued:
     """Issue a device's next certificate and keep it."""
-    issued = issue(device, devices.next_serial(store, network.id), network.epoch)
+    known = successions.with_keys(store, device, now_ms=moment.now_ms)
+    issued = issue(known, devices.next_serial(store, network.id), network.epoch)
     facts = (network.epoch, moment.now_ms)
     devices.add_certificate(store, device, issued, certificate_id=moment.new_id(), facts=facts)
     return issued

@@ -12,7 +12,7 @@ from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.series import close_if_through
 from mesh.coordinator.acts.settle import HORIZON_MS, Effect, SendClose, settle
 from mesh.coordinator.evidence import Keys, Testimony
-from mesh.coordinator.store import evidence, jobs, permits
+from mesh.coordinator.store import evidence, jobs, permits, successions
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.evidence import Against, JobKey, Opening
 from mesh.coordinator.store.evidence import Fact as Kept
@@ -39,7 +39,9 @@ def keys_of(store: Store, network: NetworkId, named: frozenset[PermitId]) -> dic
         row = permits.by_id(store, permit)
         if row is not None and row.network == network:
             workers = {DeviceId(c.worker): DeviceKey(c.key) for c in permits.candidates_of(store, permit)}
-            found[permit] = Keys(DeviceId(row.requester), DeviceKey(row.requester_key), workers)
+            since = {one: successions.keys_since(store, one, row.issued_ms) for one in (row.requester, *workers)}
+            others = {one: keys for one, keys in since.items() if keys}
+            found[permit] = Keys(DeviceId(row.requester), DeviceKey(row.requester_key), workers, others)
     return found
 
 

@@ -32,7 +32,8 @@ async def healthz() -> Response:
 async def about(request: Request) -> Response:
     """Version, key and clock."""
     parts = desk_of(request).parts
-    return answer(About(mesh.__version__, parts.keys.public, parts.now_ms()))
+    chain = parts.snapshot.histories[""].chain
+    return answer(About(mesh.__version__, parts.keys.public, parts.now_ms(), chain))
 
 
 @router.get("/join", dependencies=[public("a page of words; the secret is in the fragment and stays in the browser")])

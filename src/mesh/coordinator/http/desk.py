@@ -20,6 +20,7 @@ from mesh.coordinator.live import LiveLinks
 from mesh.coordinator.news import News
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.relays import Relays
+from mesh.coordinator.rotating import Rotating
 from mesh.coordinator.store.connection import Store
 from mesh.errors import MeshError
 
@@ -44,6 +45,7 @@ class Desk:
     live: LiveLinks
     news: News
     relays: Relays
+    rotating: Rotating
 
     def new_token(self) -> tuple[str, str]:
         """A session token, and the hash that is kept of it."""
@@ -74,8 +76,7 @@ class Desk:
         return Response(outcome.answer, media_type="application/json"), outcome.effects
 
     def _sealing(self) -> Sealing:
-        key = hashlib.blake2b(b"idempotent answers", key=self.parts.keys.seed, digest_size=SecretBox.KEY_SIZE).digest()
-        box = SecretBox(key)
+        box = SecretBox(self.parts.keys.sealing)
         return Sealing(
             seal=lambda answer: base64.b64encode(box.encrypt(answer, nacl_random(SecretBox.NONCE_SIZE))).decode(),
             open=lambda kept: box.decrypt(base64.b64decode(kept)),

@@ -15,7 +15,7 @@ from mesh.coordinator.acts.join import Asked, Joined
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import public
 from mesh.coordinator.http.desk import Desk, desk_of
-from mesh.coordinator.store import tokens
+from mesh.coordinator.store import successions, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.relays import Relay
 from mesh.devices.capability import check
@@ -62,6 +62,7 @@ class JoinedAnswer(msgspec.Struct, frozen=True):
     state: str
     certificate: str | None
     relays: tuple[str, ...]
+    successions: tuple[str, ...] = ()
 
 
 @router.post("/v1/join", dependencies=[public("the secret of the link is the permission")])
@@ -83,7 +84,7 @@ async def join(body: JoinBody, request: Request) -> Response:
 
     def act(store: Store, moment: Moment) -> tuple[JoinedAnswer, Joined]:
         joined = acts.join(store, asked, issue, moment)
-        return _answer(joined, relays), joined
+        return _answer(joined, relays, successions.history(store, "network", joined.network.id).chain), joined
 
     response, joined = await desk.act(request, act, anonymous=body.key)
     if joined is not None:
@@ -123,7 +124,7 @@ def _capability(body: JoinBody) -> Capability | None:
     return capability
 
 
-def _answer(joined: Joined, relays: tuple[str, ...]) -> JoinedAnswer:
+def _answer(joined: Joined, relays: tuple[str, ...], chain: tuple[str, ...]) -> JoinedAnswer:
     device, network = joined.device, joined.network
     return JoinedAnswer(
         device=device.id,
@@ -135,4 +136,5 @@ def _answer(joined: Joined, relays: tuple[str, ...]) -> JoinedAnswer:
         state="ready" if device.standing == "active" else "pending",
         certificate=None if joined.certificate is None else joined.certificate.signed,
         relays=relays,
+        successions=chain,
     )

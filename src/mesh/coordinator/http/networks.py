@@ -13,10 +13,13 @@ from mesh.coordinator.acts import networks as acts
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import caller_of, needs, operator, signed_in
 from mesh.coordinator.http.desk import answer, desk_of
+from mesh.coordinator.snapshot import Snapshot
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Network
-from mesh.ids import NetworkId
+from mesh.ids import DeviceKey, NetworkId
+from mesh.jobs.weights import terms_of
 from mesh.networks.names import machine_name
+from mesh.networks.rotation import GRACE_MS
 from mesh.sdk import answers
 
 router = APIRouter()
@@ -33,6 +36,8 @@ class SettingsBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     credit_line: Literal["friends", "strict"] | None = None
+    weights: dict[str, float] | None = None
+    permits_per_member: int | None = None
 
 
 @router.post("/v1/networks", dependencies=[operator()])
@@ -62,16 +67,50 @@ async def mine(request: Request) -> Response:
     return answer(answers.Networks(tuple(listed)))
 
 
+@router.post("/v1/networks/{network}/rotate-key", dependencies=[needs("network.change")])
+async def rotate_key(network: str, request: Request) -> Response:
+    """Replace the network's key: both are good for a day, and everything keeps running."""
+    desk = desk_of(request)
+    await desk.rotating.network(NetworkId(network))
+    return answer(_rotated(desk.parts.snapshot.networks[NetworkId(network)].key, desk.parts.snapshot, network))
+
+
+@router.post("/v1/rotate-key", dependencies=[operator()])
+async def rotate_coordinator_key(request: Request) -> Response:
+    """Replace the coordinator's own key, for all its networks: both are good for a day."""
+    desk = desk_of(request)
+    await desk.rotating.coordinator()
+    return answer(_rotated(desk.parts.keys.public, desk.parts.snapshot, ""))
+
+
+def _rotated(key: DeviceKey, snapshot: Snapshot, subject: str) -> answers.Rotated:
+    change = snapshot.histories[subject].changes[-1]
+    return answers.Rotated(key, change.old, change.number, change.at_ms + GRACE_MS)
+
+
+@router.get("/v1/networks/{network}/settings", dependencies=[needs("network.read")])
+async def settings(network: str, request: Request) -> Response:
+    """What a network is set to."""
+    found = desk_of(request).parts.snapshot.networks[NetworkId(network)]
+    terms = terms_of(found.settings)
+    return answer(answers.Settings(found.credit_line, terms.weights._asdict(), terms.permits_per_member))
+
+
 @router.put("/v1/networks/{network}/settings", dependencies=[needs("network.change")])
-async def settings(network: str, body: SettingsBody, request: Request) -> Response:
-    """Change settings of a network."""
+async def change(network: str, body: SettingsBody, request: Request) -> Response:
+    """Change settings of a network; what is not named stays."""
     desk, caller = desk_of(request), caller_of(request)
 
     def act(store: Store, moment: Moment) -> tuple[answers.Done, Network | None]:
-        if body.credit_line is None:
-            return answers.Done(), None
-        line = body.credit_line
-        return answers.Done(), acts.set_credit_line(store, NetworkId(network), line, by=caller.member, moment=moment)
+        changed = None
+        if body.credit_line is not None:
+            line = body.credit_line
+            changed = acts.set_credit_line(store, NetworkId(network), line, by=caller.member, moment=moment)
+        if body.weights is not None or body.permits_per_member is not None:
+            changed = acts.set_terms(
+                store, NetworkId(network), weights=body.weights, permits_per_member=body.permits_per_member
+            )
+        return answers.Done(), changed
 
     response, changed = await desk.act(request, act)
     if changed is not None:

@@ -12,6 +12,7 @@ from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.schema.devices import certificates, device_keys, devices
 from mesh.devices.copies import Start
 from mesh.ids import DeviceId, DeviceKey, MemberId, NetworkId, TokenId
+from mesh.networks.rotation import Former
 from mesh.protocol.values import Capability
 
 Standing = Literal["pending", "active", "revoked"]
@@ -41,7 +42,11 @@ _with_key = (
 )  # fmt: skip
 _live = _with_key.where(devices.c.removed_ms.is_(None)).order_by(devices.c.id)
 _one = _with_key.where(devices.c.id == bindparam("device"))
-_of_key = _with_key.where(device_keys.c.key == bindparam("key"), devices.c.network == bindparam("network"))
+_of_key = (
+    select(*_COLUMNS)
+    .join(device_keys, device_keys.c.device == devices.c.id)
+    .where(device_keys.c.key == bindparam("key"), devices.c.network == bindparam("network"))
+)
 _named = select(devices.c.id).where(
     devices.c.network == bindparam("network"), devices.c.name == bindparam("name"), devices.c.removed_ms.is_(None)
 )
@@ -74,6 +79,14 @@ _remove = (
 )
 _capability = update(devices).where(devices.c.id == bindparam("which")).values(capability=bindparam("what"))
 _seen = update(devices).where(devices.c.id == bindparam("which")).values(seen_ms=bindparam("at"))
+_ended_since = (
+    select(device_keys.c.key)
+    .join(devices, devices.c.id == device_keys.c.device)
+    .where(
+        devices.c.network == bindparam("network"), device_keys.c.valid_to_ms > bindparam("since"),
+        device_keys.c.valid_to_ms <= bindparam("now"),
+    )
+)  # fmt: skip
 _removed_since = (
     select(device_keys.c.key)
     .join(devices, devices.c.id == device_keys.c.device)
@@ -85,7 +98,6 @@ _held = (
     .join(devices, devices.c.id == device_keys.c.device)
     .where(
         devices.c.network == bindparam("network"), devices.c.held.is_not(None), devices.c.removed_ms.is_(None),
-        device_keys.c.valid_to_ms.is_(None),
     )
 )  # fmt: skip
 _certify = insert(certificates)
@@ -121,6 +133,9 @@ class Device(NamedTuple):
     leaves_after_s: int | None = None
     started: Start = Start()
     held: str | None = None
+    key_number: int = 0
+    """How often its key was replaced; with ``former``, its earlier keys that are still good, where it was asked for."""
+    former: tuple[Former, ...] = ()
 
 
 class Issued(NamedTuple):
@@ -142,7 +157,7 @@ def get(store: Store, device: DeviceId) -> Device | None:
 
 
 def of_key(store: Store, network: NetworkId, key: DeviceKey) -> list[Device]:
-    """The devices that a key speaks or spoke for in a network."""
+    """The devices that a key speaks or spoke for in a network, each with that key."""
     return [_device(row) for row in store.rows(_of_key, {"network": network, "key": key})]
 
 
@@ -193,6 +208,11 @@ def hold(store: Store, device: DeviceId, *, why: str, now_ms: int) -> bool:
 def set_started(store: Store, device: DeviceId, start: Start) -> None:
     """The newest start of a device's home."""
     store.run(_started, {"which": device, "count": start.installation, "word": start.word})
+
+
+def ended_keys(store: Store, network: NetworkId, *, since_ms: int, now_ms: int) -> list[DeviceKey]:
+    """Keys that others followed, whose grace ended after ``since_ms``: certificates for them may still be about."""
+    return [row[0] for row in store.rows(_ended_since, {"network": network, "since": since_ms, "now": now_ms})]
 
 
 def held_keys(store: Store, network: NetworkId) -> list[DeviceKey]:

@@ -3,7 +3,28 @@
 Touches: nothing.
 """
 
-from mesh.coordinator.store.schema import devices, jobs, ledger, networks, people, permits, requests
+from mesh.coordinator.store.schema import (
+    devices,
+    jobs,
+    ledger,
+    networks,
+    pairings,
+    people,
+    permits,
+    requests,
+    successions,
+)
 from mesh.coordinator.store.schema.columns import METADATA
 
-__all__ = ["METADATA", "devices", "jobs", "ledger", "networks", "people", "permits", "requests"]
+__all__ = [
+    "METADATA",
+    "devices",
+    "jobs",
+    "ledger",
+    "networks",
+    "pairings",
+    "people",
+    "permits",
+    "requests",
+    "successions",
+]
