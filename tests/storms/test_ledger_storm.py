@@ -29,10 +29,10 @@ class Story(NamedTuple):
     earned: dict[str, int]
 
 
-def tell(world: World, kind: str) -> Story:
-    """Make up a job of some kind, and grant its permit."""
+def tell(world: World, kind: str, series: Permit | None = None) -> Story:
+    """Make up a job of some kind, and grant its permit; or under a series that is open."""
     bob, cyd = world.bob, world.cyd
-    permit = world.grant(bob, cyd)
+    permit = world.grant(bob, cyd) if series is None else world.under(series)
     claim = {w.name: world.claim(permit, w, n) for n, w in ((1, bob), (2, cyd))}
     stories: dict[str, tuple[list[str], dict[str, int]]] = {
         "done": ([claim["bob"], world.used(permit, bob)], {"bob": NET}),
@@ -66,6 +66,8 @@ def tell(world: World, kind: str) -> Story:
     return Story(kind, permit, tokens, earned)
 
 
+CLOSED = ("failed by the worker", "never sent")
+"""What both sides are through with at once: said of a permit, and of a series only when all its jobs are over."""
 KINDS = (
     "done", "done, wrapped", "counted less", "claim lost", "silent", "denied", "denied after a count", "retried",
     "hedged", "failed by the worker", "never sent", "never heard of",
@@ -89,13 +91,21 @@ def test_the_end_is_the_same_as_in_good_weather(tmp_path: Path, seed: int | None
     world = World(tmp_path / "mesh.db", seed=seed)
     stories: list[Story] = []
     flying: list[str] = []
-    todo = [kind for kind in KINDS for _ in range(2)]
+    series: list[Permit] = []
+    todo = [(kind, alone) for kind in KINDS for alone in (True, kind in CLOSED)]
     weather.shuffle(todo)
+
+    def told() -> Story:
+        kind, alone = todo.pop()
+        if not alone and (not series or weather.random() < 0.2):
+            series.append(world.series((world.bob, 20 * PAY), (world.cyd, 20 * PAY)))
+        return tell(world, kind, None if alone else weather.choice(series))
+
     for step in range(120):
         what = f"seed {seed}, step {step}"
         dice = weather.random()
         if dice < 0.3 and todo:
-            story = tell(world, todo.pop())
+            story = told()
             stories.append(story)
             flying += story.tokens
         elif dice < 0.8 and flying:  # a batch in any order; some come again later, since their ReportAck was lost
@@ -113,9 +123,12 @@ def test_the_end_is_the_same_as_in_good_weather(tmp_path: Path, seed: int | None
             continue
         check(world, what)
     while todo:
-        stories.append(tell(world, todo.pop()))
+        stories.append(told())
         flying += stories[-1].tokens
     tokens = [token for story in stories for token in story.tokens]
+    for permit in series:  # one side more or less is through; what is not in yet keeps a share open
+        tokens += [world.no_more(permit, world.ann, weather.randint(0, 8), world.bob)]
+        tokens += [world.no_more(permit, world.bob, weather.randint(0, 8))]
     weather.shuffle(tokens)
     for at in range(0, len(tokens), 16):  # before any window closes, everything has come at least once
         world.report(*tokens[at : at + 16])
