@@ -12,10 +12,12 @@ from mesh.coordinator.keys import Keys
 from mesh.errors import MeshError
 from mesh.protocol import link, signed
 from mesh.protocol.papers import Certificate
+from mesh.protocol.succession import COORDINATOR, read
 from mesh.protocol.values import Routing
 from mesh.sdk import calls
 from mesh.sdk.home import Home
 from mesh.sdk.signin import device_session
+from mesh.transport.link import PinMismatch
 from waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -48,13 +50,16 @@ async def test_a_device_replaces_its_key_in_the_middle_of_a_job_and_nobody_notic
             assert (answer.old, answer.key, answer.number) == (old, device.key, 1) and device.key != old
             await until(lambda other=other, device=device: knows(other, device, device.key))
         worker.engines.gate.set()
-        for job in jobs:
-            result = await asyncio.wait_for(job, 10)
+        results = [await asyncio.wait_for(job, 10) for job in jobs]
+        for result in results:
             assert [one.code for one in result.attempts] == [""]  # the first attempt of each, undisturbed
         await asker.reported()
         await worker.reported()
-        record = await ben.balance()
-        assert record > 0  # paid by facts that old keys have signed
+
+        async def paid():  # all of it, by facts that old keys have signed
+            return await ann.balance() == -sum(result.charge for result in results) and await ben.balance() > 0
+
+        await until(paid)
         assert (await asker.run("afterwards")).device == worker.id  # under a permit of before, which names old keys
         assert (await asker.run("with a permit of now", sensitivity="public")).device == worker.id
         sessions = asker.agent.parts.sessions
@@ -138,6 +143,19 @@ async def test_a_device_that_was_away_for_three_changes_of_network_and_coordinat
         await until(lambda: asker.agent.parts.coordination.up)
         assert (await asker.run("after a restart")).device == worker.id
         assert Keys(town.config.data / "keys").public != ann.record.key
+        # Whoever has seen the newest key takes no earlier one for the coordinator's, also after a start.
+        client = worker.agent.parts.coordination.turning.client
+        newest = client.target.coordinator
+        assert newest == Keys(town.config.data / "keys").public
+        await worker.stop()
+        await worker.start()
+        client = worker.agent.parts.coordination.turning.client
+        assert client.target.coordinator == newest
+        chain = (await ann.do(calls.about())).successions
+        for earlier in (ann.record.key, read(chain[1], COORDINATOR).new):
+            with pytest.raises(PinMismatch):
+                client._same(link.Challenge(earlier, "00", successions=chain))
+        assert client._same(link.Challenge(newest, "00")) == newest
         with pytest.raises(MeshError) as refused:
             for _ in range(3):
                 await network_turned(town)

@@ -35,7 +35,10 @@ ENGINE_S = 30.0
 """An engine of the default model loads in a second; a device that needs this long is too slow to offer itself."""
 GATEWAY_S = 3.0
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
-SECRETS = ("home.json", "device.key", "gateway.json", "agent.db", "agent.sock", "coordinator", "relay")
+SECRETS = (
+    "home.json", "device.key", "device.key.next", "device.keys", "gateway.json", "agent.db", "agent.sock",
+    "coordinator", "relay",
+)  # fmt: skip
 """What of a home others may not use. Models are public, and logs hold no secrets: the home's own 0700 covers them."""
 
 

@@ -32,6 +32,11 @@ REMEMBER_S = 1.0
 KEY_REFUSED = frozenset({NotNext.code, KeyInUse.code, TooOften.code, ChainBroken.code, "link.proof_refused"})
 """Codes with which a coordinator refuses a device's next key."""
 
+KEY_REPLACED = "link.key_replaced"
+OLDER_COPY = (
+    "This device's key was replaced, and what runs here has an older one: it is a copy of the device's folder, or its "
+    "backup. Stop it, or let it join anew: mesh device join LINK"
+)
 PENDING = "This device waits for an admin's approval. An admin runs: mesh device approve NAME"
 
 log = structlog.get_logger()
@@ -195,6 +200,8 @@ class Coordination:
         self.last_down = event.code
         if event.code in KEY_REFUSED:
             self.turning.refused(from_wire({"code": event.code}))
+        if event.code == KEY_REPLACED:
+            self._tell(OLDER_COPY)
         if event.code == REMOVED:
             self.removed = event.code
         self.parts.outbox.link_down()

@@ -161,7 +161,7 @@ class Agent:
         await myself.recall(store)
         target = LinkTarget(
             record.coordinator.url,
-            record.coordinator.key,
+            membership.coordinator_key or record.coordinator.key,
             record.coordinator.tls_sha256,
             membership.me,
             record.coordinator.urls[1:],

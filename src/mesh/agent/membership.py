@@ -157,6 +157,11 @@ class Membership:
         peer = self._by_device.get(device)
         return peer is not None and peer.certificate.owner == self.member
 
+    @property
+    def coordinator_key(self) -> DeviceKey | None:
+        """The coordinator's newest key, as the State names it; from then on no earlier one is taken for its."""
+        return None if self.state is None else self.state.coordinator_keys[-1].key
+
     def coordinator_key_at(self, now_ms: int) -> list[DeviceKey]:
         """Keys that may sign permits now."""
         return [] if self.state is None else _valid(self.state.coordinator_keys, now_ms)
@@ -226,8 +231,8 @@ class Membership:
 
     def _verified_state(self, token: str, claimed: State, chain: Sequence[str]) -> State:
         """The newest network key signs, and no other: one that was replaced could only sign what is to mislead."""
-        if not claimed.network_keys:
-            raise BadToken("The State names no key of its network.", reason="content")
+        if not claimed.network_keys or not claimed.coordinator_keys:
+            raise BadToken("The State names no keys.", reason="content")
         newest = claimed.network_keys[-1].key
         if self.state is not None:
             pinned = self.state.network_keys[-1].key

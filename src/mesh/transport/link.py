@@ -259,6 +259,7 @@ class LinkClient:
             raise PinMismatch
         self.clock.sample(welcome.time_ms, asked_at)
         self.proved = shown
+        self.target = self.target._replace(coordinator=coordinator)  # whoever has an earlier key is not it any more
         return welcome
 
     def _same(self, challenge: link.Challenge) -> DeviceKey:
