@@ -197,13 +197,18 @@ async def test_the_state_names_both_keys_for_a_day_and_certificates_are_issued_a
         before = await state(bench, network)
         wire = await bench.linked(laptop)
         bench.clock.forward(10)
-        answer = (await bench.post(f"/v1/networks/{network}/rotate-key", {}, ann)).json()
+        asked = {"idempotency-key": "once"}
+        answer = (await bench.post(f"/v1/networks/{network}/rotate-key", {}, ann, **asked)).json()
         after = signed.peek((await wire.hear_a(link.StateUpdate)).state, State)
         assert after.epoch > before.epoch
         assert [one.key for one in after.network_keys] == [answer["old"], answer["key"]]
         assert answer["old"] == before.network_keys[0].key
         steps = follow(answer["old"], after.successions, KeyOf("network", network, network), to=answer["key"])
         assert [one.number for one in steps] == [1]
+        again = (await bench.post(f"/v1/networks/{network}/rotate-key", {}, ann, **asked)).json()
+        assert again == answer and answer["number"] == 1  # repeated, not done twice
+        assert bench.coordinator.parts.snapshot.networks[network].key == answer["key"]
+        assert not list((tmp_path / "keys").glob("*.next"))
         await bench.coordinator.upkeep.once()
         renewed = (await wire.hear_a(link.CertificateUpdate)).certificate
         assert signed.verify(renewed, Certificate, answer["key"], network).key == laptop.key
@@ -226,11 +231,16 @@ async def test_a_coordinator_killed_around_the_change_starts_with_the_key_that_i
         class Killed(Exception):
             pass
 
-        def killed(*_):
+        def killed(*_, **__):
             raise Killed
 
+        def killed_after_the_commit(subject, key):
+            known = signed.public_key(keys.network(subject)) if subject else keys.public
+            if known != key:
+                raise Killed
+
         if committed:
-            keys.settle = killed
+            keys.settle = killed_after_the_commit
         else:
             parts.database.write = killed
         for path in (f"/v1/networks/{network}/rotate-key", "/v1/rotate-key"):
@@ -248,6 +258,25 @@ async def test_a_coordinator_killed_around_the_change_starts_with_the_key_that_i
         assert not list((tmp_path / "keys").glob("network-*.next"))
         token = await bench.coordinator.news.state(network)
         assert signed.verify(token, State, same[1], network).coordinator_keys[-1].key == same[0]
+
+
+async def test_a_change_that_was_cut_short_is_completed_and_not_written_over_by_the_next(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        ann, network, _, _ = await home(bench)
+        keys = bench.coordinator.parts.keys
+        real, keys.settle = keys.settle, lambda network, key: real(network, key) if cut else None
+        for path in (f"/v1/networks/{network}/rotate-key", "/v1/rotate-key"):
+            cut = False
+            await bench.post(path, {}, ann)  # the new key is committed, and the files stay as they were
+            cut = True
+            await bench.post(path, {}, ann)
+        names = (keys.public, signed.public_key(keys.network(network)))
+        assert names == (
+            bench.coordinator.parts.snapshot.histories[""].changes[-1].new,
+            bench.coordinator.parts.snapshot.networks[network].key,
+        )
+    async with a_coordinator(tmp_path, bench.clock) as bench:
+        assert (bench.coordinator.parts.keys.public, bench.coordinator.parts.snapshot.networks[network].key) == names
 
 
 async def test_every_kept_statement_reads_and_no_seed_is_in_the_database(tmp_path):

@@ -43,7 +43,7 @@ class TurnUnanswered(MeshError):
 
 
 class AlreadyTurning(MeshError):
-    """This device's key is being replaced already; that completes once the coordinator answers. See `mesh status`."""
+    """This device's key is being replaced already; that completes by itself once the coordinator answers."""
 
     code = "rotation.under_way"
     kind = "conflict"

@@ -167,7 +167,8 @@ def rotate_key(json: Json = False) -> None:
     answer = control.ask(here.home().control_socket, control.RotateKey(), ROTATE_S)
     assert isinstance(answer, control.KeyRotated)
     words = f"This device has a new key: {answer.key[:16]}… The one before it is good for another 24 hours."
-    Out(json).result(answer, words)
+    value = {"key": answer.key, "old": answer.old, "number": answer.number, "old_until_ms": answer.old_until_ms}
+    Out(json).result(value, words)
 
 
 def device_named(client: "Coordinator", network: "NetworkId", text: str) -> "DeviceId":

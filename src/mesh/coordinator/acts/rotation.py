@@ -94,6 +94,18 @@ def installed_key(store: Store) -> DeviceKey | None:
     return None if installed is None else installed.coordinator_key
 
 
+def key_that_counts(store: Store, network: NetworkId | None) -> DeviceKey:
+    """The key that the database names: a network's, or (None) the coordinator's. Raises NotMember."""
+    if network is None:
+        installed = people.installed(store)
+        assert installed is not None, "a coordinator that runs is installed"
+        return installed.coordinator_key
+    found = networks.get(store, network)
+    if found is None:
+        raise NotMember
+    return found.key
+
+
 def histories(store: Store) -> dict[str, History]:
     """How the keys of all networks, and the coordinator's (under ""), came to be the current ones."""
     found = {str(network.id): successions.history(store, "network", network.id) for network in networks.every(store)}

@@ -4,7 +4,8 @@ Touches: database (through the desk).
 """
 
 import asyncio
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeVar, cast
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
@@ -13,16 +14,17 @@ from mesh.coordinator.acts import networks as acts
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import caller_of, needs, operator, signed_in
 from mesh.coordinator.http.desk import answer, desk_of
-from mesh.coordinator.snapshot import Snapshot
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Network
-from mesh.ids import DeviceKey, NetworkId
+from mesh.coordinator.store.successions import History
+from mesh.ids import NetworkId
 from mesh.jobs.weights import terms_of
 from mesh.networks.names import machine_name
 from mesh.networks.rotation import GRACE_MS
 from mesh.sdk import answers
 
 router = APIRouter()
+T = TypeVar("T")
 
 
 class NetworkBody(BaseModel):
@@ -70,22 +72,35 @@ async def mine(request: Request) -> Response:
 @router.post("/v1/networks/{network}/rotate-key", dependencies=[needs("network.change")])
 async def rotate_key(network: str, request: Request) -> Response:
     """Replace the network's key: both are good for a day, and everything keeps running."""
-    desk = desk_of(request)
-    await desk.rotating.network(NetworkId(network))
-    return answer(_rotated(desk.parts.snapshot.networks[NetworkId(network)].key, desk.parts.snapshot, network))
+    writing = _Writing(request)
+    await desk_of(request).rotating.network(NetworkId(network), writing)
+    return writing.response
 
 
 @router.post("/v1/rotate-key", dependencies=[operator()])
 async def rotate_coordinator_key(request: Request) -> Response:
     """Replace the coordinator's own key, for all its networks: both are good for a day."""
-    desk = desk_of(request)
-    await desk.rotating.coordinator()
-    return answer(_rotated(desk.parts.keys.public, desk.parts.snapshot, ""))
+    writing = _Writing(request)
+    await desk_of(request).rotating.coordinator(writing)
+    return writing.response
 
 
-def _rotated(key: DeviceKey, snapshot: Snapshot, subject: str) -> answers.Rotated:
-    change = snapshot.histories[subject].changes[-1]
-    return answers.Rotated(key, change.old, change.number, change.at_ms + GRACE_MS)
+class _Writing:
+    """Writes a change of a key down for a request, and keeps the answer."""
+
+    response: Response
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    async def __call__(self, act: Callable[[Store, Moment], tuple[T, History]]) -> tuple[T, History] | None:
+        def run(store: Store, moment: Moment) -> tuple[answers.Rotated, tuple[T, History]]:
+            turned = act(store, moment)
+            change = turned[1].changes[-1]
+            return answers.Rotated(change.new, change.old, change.number, change.at_ms + GRACE_MS), turned
+
+        self.response, turned = await desk_of(self._request).act(self._request, run)
+        return cast("tuple[T, History] | None", turned)
 
 
 @router.get("/v1/networks/{network}/settings", dependencies=[needs("network.read")])
