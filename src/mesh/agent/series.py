@@ -113,17 +113,19 @@ class _Kind:
         self.not_before = -math.inf
         self.units = 0.0
         self._count = 0.0
+        self._began_at = math.inf
 
     def note(self, units: int, now: float) -> None:
         """Another job came."""
+        self._began_at = min(self._began_at, now)
         self._count = self._count * math.exp(-(now - self.used_at) / RATE_S) + 1
         self.units += (units - self.units) / min(self._count, 10.0)
         self.used_at = now
 
     @property
     def jobs_per_s(self) -> float:
-        """How often jobs came lately."""
-        return self._count / RATE_S
+        """How often jobs came lately; a kind that has just begun is judged by its first seconds."""
+        return self._count / min(RATE_S, max(1.0, self.used_at - self._began_at))
 
 
 class SeriesBook:
