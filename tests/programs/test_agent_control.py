@@ -222,7 +222,7 @@ async def test_a_claim_is_durable_with_the_attempt_that_it_is_for(tmp_path):
     taken = Taken(DeviceId("A"), JobId("J"), 1, PermitId("P"), 63, 1000)
     async with a_store(tmp_path) as store:
         store.reserve(Reserved(PermitId("P"), 100, 1000))
-        number = await store.claim(taken, Outgoing("fact", b"claim"))
+        number = await store.claim(taken, b"claim")
         await store.outdo(number, Outgoing("fact", b"used, with the claim in it"))
         assert await store.bury(PermitId("P"), 1000) == 1
     async with a_store(tmp_path) as store:
