@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mesh.agent.checks import PermitRefused
 from mesh.agent.shares import STEPS, Shares
-from mesh.agent.store import Outgoing, Store, Taken
+from mesh.agent.store import Store, Taken
 from mesh.ids import DeviceId, DeviceKey, JobId, MemberId, NetworkId, PermitId, RequestId
 from mesh.protocol.permit import Permit, Price
 from mesh.protocol.values import Candidate
@@ -72,9 +72,7 @@ class Device:
 
     async def deliver(self, permit, number, amount):
         """The claim, durable before the result leaves."""
-        await self.store.claim(
-            Taken(DeviceId("A"), JobId(f"J{number}"), 1, permit.permit, amount, UNTIL_MS), Outgoing("fact", b"c")
-        )
+        await self.store.claim(Taken(DeviceId("A"), JobId(f"J{number}"), 1, permit.permit, amount, UNTIL_MS), b"c")
         return amount
 
 

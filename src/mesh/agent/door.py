@@ -1,7 +1,7 @@
 """This device's own say: whether it takes a job now, whatever the coordinator permitted.
 
-The owner's own jobs come in unless the device is draining; for others it must be ready and contributing, and the
-default policy must allow the job here too.
+The owner's own jobs come in unless the device is draining; for others it must be ready and contributing by its owner's
+terms, and the network's policy must allow the job here too.
 
 Touches: nothing (the device's condition is an argument).
 """
@@ -10,7 +10,6 @@ from mesh.agent.checks import Checked
 from mesh.agent.membership import Membership
 from mesh.agent.myself import Myself
 from mesh.agent.sessions import PeerConnection
-from mesh.devices.contribution import contributes
 from mesh.errors import MeshError
 from mesh.policies.decide import Asker, Target, decide
 from mesh.protocol import frames
@@ -23,11 +22,27 @@ class NotNow(MeshError):
     kind = "unavailable"
 
 
+class NotContributing(MeshError):
+    """The device does not work for others now, by its owner's terms. Other devices are tried; else try again later."""
+
+    code = "worker.not_contributing"
+    kind = "unavailable"
+
+
 class NotHere(MeshError):
     """The device's owner or the network's policy does not let this job run there. Other devices are tried."""
 
     code = "worker.not_allowed"
     kind = "forbidden"
+
+
+PAUSED_RETRY_S = 60.0
+"""Nobody knows when a person resumes a device."""
+
+
+def paused(state: str) -> NotNow:
+    """What jobs are told of a device that was paused, or drains."""
+    return NotNow(state=state, retry_after_s=PAUSED_RETRY_S)
 
 
 class Door:
@@ -41,12 +56,15 @@ class Door:
         """Raise the reason for which this device does not take the job now."""
         state = self._myself.wanted
         if state == "draining":
-            raise NotNow(state=state)
+            raise paused(state)
         permit = checked.permit
         if permit is None:
             return
-        if state != "ready" or not contributes(self._myself.hardware, self._myself.condition_read).willing:
-            raise NotNow(state=state)
+        if state != "ready":
+            raise paused(state)
+        contribution = self._myself.contribution
+        if not contribution.willing:
+            raise NotContributing(limit=contribution.code, retry_after_s=contribution.retry_after_s)
         me = self._membership.device(self._membership.me)
         owner_role = "member" if me is None else me.role
         assert asker.certificate is not None

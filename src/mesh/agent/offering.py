@@ -41,6 +41,10 @@ class Offering:
         """How far engines were confined when one last ran here."""
         return self._isolation
 
+    def processes(self) -> tuple[int, ...]:
+        """The ids of the engines' processes."""
+        return tuple(self._engines.processes().values())
+
     async def recall(self) -> None:
         """Take up earlier measurements. One of another version of its model is measured anew."""
         content = await self._store.kept("offers")

@@ -1,9 +1,9 @@
 """What of each permit this worker has used up, and which permits are closed for good.
 
 Every claim is kept before its result leaves, and carries its amount: whoever kills this program gets nothing twice. A
-loss of power may take the last claims. So a series is reserved ahead, in steps of a tenth of this device's share: a step
-is on the disk before the first result under it leaves (nothing waits for that before it starts), and after a restart a
-begun step counts as used. No series gives more than its share; what a kill costs its requester is a tenth at most.
+loss of power may take the claims of the last moment. So a series is reserved ahead, in steps of a tenth of the share: a
+step is written to the disk when its first job is taken, nothing waits for it, and after a restart a begun step counts
+as used. So what a series can give beyond its share is a moment's work, and what a kill costs is a tenth at most.
 
 Touches: the agent's store (through its argument).
 """

@@ -119,6 +119,9 @@ class Condition(Value, frozen=True):
     plugged_in: bool | None = None
     thermal_headroom: float | None = None
     contributes: bool = True
+    limit: str = ""
+    """Why it does not contribute, as a code (``devices.contribution``); what others use of it is in ``cpu_busy``."""
+    gpu_busy: float | None = None
 
 
 class Usage(Value, frozen=True):
