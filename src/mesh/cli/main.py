@@ -13,6 +13,7 @@ import typer
 from mesh import __version__
 from mesh.cli import (
     auth,
+    contribute,
     device,
     doctor,
     invite,
@@ -71,6 +72,7 @@ running.add_to(app)
 doctor.add_to(app)
 app.add_typer(auth.app, name="auth")
 app.add_typer(net.app, name="net")
+contribute.add_to(device.app)
 app.add_typer(device.app, name="device")
 app.add_typer(members.app, name="members")
 app.add_typer(invite.app, name="invite")

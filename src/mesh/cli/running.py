@@ -1,4 +1,4 @@
-"""What one says to the agent of this machine: `mesh status`, `ping`, `pause`, `resume`, `down`.
+"""What one says to the agent of this machine: `mesh status`, `ping`, `pause`, `resume`, `drain`, `down`.
 
 Touches: the agent's control socket, files of the home, sockets (through the client).
 """
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mesh.cli import here
+from mesh.cli import contribute, here
 from mesh.cli.output import Json, Out, foreign, line, table
 from mesh.errors import MeshError
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from mesh.sdk.control import Status
 
 ANSWER_S = 10.0
+DRAIN_LOOK_S = 1.0
 PING_S = 30.0
 """A first ping opens a connection, which has its own limits below this."""
 
 
 def add_to(app: typer.Typer) -> None:
     """Put these commands at the top level of ``mesh``."""
-    for command in (status, ping, pause, resume, down):
+    for command in (status, ping, pause, resume, drain, down):
         app.command()(command)
 
 
@@ -71,6 +72,9 @@ def _show_status(value: dict[str, Any], agent: "Status | None", peers: tuple[Any
         return
     load = agent.condition.load
     print(f"Agent        {agent.condition.state}, link {agent.link}, {load.depth} jobs here, {agent.outbox} to report")
+    if agent.set_by == "admin":
+        print("             an admin set this; `mesh resume` here undoes it")
+    print(f"Others       {contribute.words(agent)}")
     if agent.notice:
         print(f"Attention    {foreign(agent.notice)}")
     if agent.gateway:
@@ -133,21 +137,67 @@ class NoReply(MeshError):
     kind = "timed_out"
 
 
-def pause(json: Json = False) -> None:
-    """Take no jobs from other people until `mesh resume`; your own go on."""
-    _set_state("paused", "Paused: only your own jobs run here. `mesh resume` undoes it.", json)
+Device = Annotated[
+    str | None, typer.Option("--device", help="Another device, by id or name: yours, or any for admins. Else this one.")
+]
 
 
-def resume(json: Json = False) -> None:
-    """Take jobs again after `mesh pause`."""
-    _set_state("ready", "Ready: this machine takes jobs.", json)
+def pause(device: Device = None, network: here.Network = None, json: Json = False) -> None:
+    """Take no jobs from other people until `mesh resume`; your own go on.
+
+    What waits for others is handed back at once; what runs for them is finished.
+    """
+    _set_state("paused", device, network, Out(json), "Paused: only its owner's jobs run there.")
 
 
-def _set_state(state: Any, people: str, json: bool) -> None:
+def resume(device: Device = None, network: here.Network = None, json: Json = False) -> None:
+    """Take jobs again after `mesh pause` or `mesh drain`."""
+    _set_state("ready", device, network, Out(json), "Ready: it takes jobs.")
+
+
+def drain(
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Until nothing runs any more (this device only).")
+    ] = True,
+    device: Device = None,
+    network: here.Network = None,
+    json: Json = False,
+) -> None:
+    """Finish what was taken and take nothing new, not even your own jobs; it ends with `mesh resume` or a restart."""
+    import time
+
     from mesh.sdk import control
 
-    control.ask(here.home().control_socket, control.SetState(state), ANSWER_S)
-    Out(json).result({"state": state}, people)
+    out = Out(json)
+    if device is not None or not wait:
+        _set_state("draining", device, network, out, "Draining: it finishes what it has, and takes nothing new.")
+        return
+    status = control.ask(here.home().control_socket, control.SetState("draining"), ANSWER_S)
+    while isinstance(status, control.Status) and status.jobs_here and status.condition.state == "draining":
+        out.note(f"{status.jobs_here} jobs left here")
+        time.sleep(DRAIN_LOOK_S)
+        status = control.ask(here.home().control_socket, control.GetStatus(), ANSWER_S)
+    assert isinstance(status, control.Status)
+    state, left = status.condition.state, status.jobs_here
+    people = "Drained: nothing runs here any more." if state == "draining" else "It was resumed meanwhile."
+    out.result({"state": state, "jobs": left, "drained": state == "draining" and not left}, people)
+
+
+def _set_state(state: Any, device: str | None, network: str | None, out: Out, people: str) -> None:
+    from mesh.sdk import calls, control
+
+    if device is None:
+        control.ask(here.home().control_socket, control.SetState(state), ANSWER_S)
+        out.result({"state": state}, people)
+        return
+    from mesh.cli.device import device_named
+
+    place = here.home()
+    with here.coordinator(place) as client:
+        meant = here.network_of(place, client, network)
+        found = device_named(client, meant, device)
+        client.do(calls.steer_device(meant, found, state))
+    out.result({"state": state, "device": found}, people)
 
 
 def down(json: Json = False) -> None:

@@ -161,6 +161,11 @@ def approve_device(network: NetworkId, device: DeviceId) -> Call[answers.Done]:
     return Call("POST", _network(network, "devices", device, "approve"), answers.Done, {})
 
 
+def steer_device(network: NetworkId, device: DeviceId, state: str) -> Call[answers.Done]:
+    """Pause (``paused``), drain (``draining``) or resume (``ready``) a device: one's own, or any as an admin."""
+    return Call("POST", _network(network, "devices", device, "state"), answers.Done, {"state": state})
+
+
 def members(network: NetworkId) -> Call[answers.Members]:
     """The people of a network."""
     return Call("GET", _network(network, "members"), answers.Members)

@@ -3,7 +3,10 @@
 Touches: database and clock (through the desk).
 """
 
+from typing import Literal
+
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
 
 from mesh.coordinator.acts import devices as acts
 from mesh.coordinator.acts.join import Joined
@@ -13,7 +16,10 @@ from mesh.coordinator.http.desk import answer, desk_of
 from mesh.coordinator.store import devices
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Network
+from mesh.errors import MeshError
 from mesh.ids import DeviceId, NetworkId
+from mesh.networks.membership import require
+from mesh.protocol.link import Drain
 from mesh.sdk.answers import Device, Devices, Done
 
 router = APIRouter()
@@ -56,6 +62,36 @@ async def approve(network: str, device: str, request: Request) -> Response:
     if joined is not None:
         await desk.news.device_joined(joined)
     return response
+
+
+class DeviceAway(MeshError):
+    """The device is not connected now, so nothing can be told to it. Do it at the device, or when it is back."""
+
+    code = "device.away"
+    kind = "unavailable"
+
+
+class StateBody(BaseModel):
+    """What the device is to do."""
+
+    state: Literal["ready", "paused", "draining"]
+
+
+@router.post("/v1/networks/{network}/devices/{device}/state", dependencies=[needs("devices.steer_own")])
+async def steer(network: str, device: str, body: StateBody, request: Request) -> Response:
+    """Pause, drain or resume a device: one's own, or any as an admin. An admin lifts only what an admin set."""
+    desk, caller = desk_of(request), caller_of(request)
+    seen = desk.parts.snapshot.device(DeviceId(device))
+    if seen is None or seen.kept.network != network:
+        raise acts.DeviceUnknown
+    own = seen.kept.owner == caller.member
+    if not own:
+        require(caller.role, "devices.steer_any")
+    link = desk.live.of(seen.kept.id)
+    if link is None or seen.kept.standing != "active":
+        raise DeviceAway
+    link.say(Drain(resume=body.state == "ready", pause=body.state == "paused", by="owner" if own else "admin"))
+    return answer(Done())
 
 
 @router.delete("/v1/networks/{network}/devices/{device}", dependencies=[needs("devices.remove_own")])
