@@ -57,6 +57,7 @@ class Attempt:
         self.size = len(frame.payload) if frame.payload is not None else frame.payload_size
         self.task: asyncio.Task[None] | None = None
         self.cancelled = False
+        self.started = False
         self.bid: Bid
         """What it asked of the queue; set when it was admitted."""
 

@@ -20,6 +20,7 @@ import structlog
 
 from mesh import __version__
 from mesh.agent import control
+from mesh.agent.announcing import Announcer
 from mesh.agent.answers import Signer
 from mesh.agent.batch_desk import BatchDesk
 from mesh.agent.batch_files import BatchFiles
@@ -203,6 +204,7 @@ class Agent:
                 group.create_task(parts.sessions.run()),
                 group.create_task(parts.outbox.run(parts.coordination)),
                 group.create_task(self._keep_link(stop)),
+                group.create_task(Announcer(parts.worker, parts.coordination).run()),
                 group.create_task(self.reach.run()),
                 group.create_task(parts.coordination.turning.run()),
                 group.create_task(parts.planner.series.run()),

@@ -33,7 +33,7 @@ from mesh.protocol import frames, receipt, signed
 from mesh.protocol.frames import AnyFrame
 from mesh.protocol.papers import Certificate
 from mesh.protocol.session import Key
-from mesh.protocol.values import Load, Usage
+from mesh.protocol.values import JobSpec, Load, Usage
 from mesh.workloads.contract import Payload, Turn
 from mesh.workloads.known import workload_named
 
@@ -87,6 +87,10 @@ class Worker:
     def busy(self) -> int:
         """Jobs that wait or run."""
         return len(self._attempts)
+
+    def started(self) -> dict[AttemptKey, JobSpec]:
+        """What is in the engines now."""
+        return {key: attempt.frame.spec for key, attempt in self._attempts.items() if attempt.started}
 
     # --- what peers say -----------------------------------------------------------------------------------------------
 
@@ -265,6 +269,7 @@ class Worker:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise WrongInput("The input is not a payload of this protocol.") from error
         del raw
+        attempt.started = True
         attempt.stream.send(frames.Started(frame.job, frame.attempt, self.load()))
         group = attempt.asker.device if spec.sensitivity == "sensitive" else ""
         turn = Turn(group, first=attempt.asker.owner == self._membership.member)

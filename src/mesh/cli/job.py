@@ -10,8 +10,13 @@ import typer
 
 from mesh.cli import here
 from mesh.cli.output import Json, Out, foreign, table
+from mesh.errors import MeshError
 from mesh.ids import JobId
 from mesh.units import credits_text
+
+ANSWER_S = 10.0
+UNKNOWN_HERE = "job.unknown"
+"""How an agent says that it did not ask for a job."""
 
 app = typer.Typer(help="Jobs: list, show, why, cancel.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="A job's id, from `mesh run` or `mesh job list`.")]
@@ -54,12 +59,17 @@ def show(job: Id, network: here.Network = None, json: Json = False) -> None:
 
 @app.command()
 def cancel(job: Id, network: here.Network = None, json: Json = False) -> None:
-    """Stop a job."""
-    from mesh.sdk import calls
+    """Stop a job of yours, whichever of your devices asked for it."""
+    from mesh.sdk import calls, control
 
     place = here.home()
-    with here.coordinator(place) as client:
-        client.do(calls.cancel(here.network_of(place, client, network), JobId(job)))
+    try:
+        control.ask(place.control_socket, control.Cancel(JobId(job)), ANSWER_S)
+    except MeshError as here_unknown:  # no agent runs here, or another device asked for it
+        if here_unknown.wire_code not in (control.AgentAway.code, UNKNOWN_HERE):
+            raise
+        with here.coordinator(place) as client:
+            client.do(calls.cancel(here.network_of(place, client, network), JobId(job)))
     Out(json).result({"job": job, "cancelled": True}, "Cancelled.")
 
 

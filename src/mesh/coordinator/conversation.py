@@ -15,12 +15,13 @@ from mesh.coordinator.placing import Placing
 from mesh.coordinator.relays import Relays
 from mesh.coordinator.reports import Reports
 from mesh.coordinator.rotating import Rotating
+from mesh.coordinator.running import Running
 from mesh.coordinator.snapshot import Seen
 from mesh.devices.addresses import home, neighbourhood
 from mesh.devices.capability import check
 from mesh.devices.copies import COPIED, WORD_LENGTH_MAX, CopiedHome, Start
 from mesh.errors import MeshError
-from mesh.ids import PermitId
+from mesh.ids import PermitId, is_ulid
 from mesh.protocol import link
 from mesh.protocol.link import (
     Beat,
@@ -62,6 +63,7 @@ class Conversations:
         rotating: Rotating,
     ) -> None:  # fmt: skip
         self._parts = parts
+        self._live = live
         self._placing = Placing(parts, live)
         self._reports = Reports(parts, live)
         self._admissions = admissions
@@ -88,6 +90,7 @@ class Conversations:
         if not newest:
             return
         seen.linked = False
+        self._live.running.forget(seen.kept.id)
         if self._parts.snapshot.device(seen.kept.id) is seen:  # else it was removed, and others were told that
             self.news.own_device_changed(seen)
 
@@ -106,7 +109,19 @@ class Conversations:
         if isinstance(message, Problem):
             log.warning("link.problem", device=fresh.device, code=str(message.error.get("code"))[:64])
             return True
-        return isinstance(message, Started)
+        if isinstance(message, Started):
+            self._runs(seen, message)
+            return True
+        return False
+
+    def _runs(self, worker: Seen | None, said: Started) -> None:
+        """A worker says what it runs: shown to who asked for it, if both are of one network."""
+        asker = self._parts.snapshot.device(said.requester)
+        if worker is None or asker is None or asker.kept.network != worker.kept.network or not is_ulid(said.job):
+            return
+        network, own = asker.kept.network, asker.kept.owner == worker.kept.owner
+        ids = (network, said.job, asker.kept.owner, asker.kept.id, worker.kept.id)
+        self._live.running.told(Running(*ids, own, self._parts.now_ms(), said))
 
     async def answer(self, fresh: Link, message: link.FromDevice) -> None:
         """Answer what may wait for the database."""

@@ -6,6 +6,7 @@ Touches: nothing (sockets are behind the ``write`` it is given).
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
+from mesh.coordinator.running import RunningJobs
 from mesh.ids import DeviceId, NetworkId
 from mesh.protocol import link
 from mesh.protocol.link import Message
@@ -66,6 +67,7 @@ class LiveLinks:
     """The links that stand, one per device."""
 
     def __init__(self) -> None:
+        self.running = RunningJobs()
         self._by_device: dict[DeviceId, Link] = {}
 
     def add(self, fresh: Link) -> Link | None:

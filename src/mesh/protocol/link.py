@@ -15,7 +15,7 @@ import msgspec
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey, JobId, NetworkId, PermitId, RequestId
 from mesh.protocol.papers import PeerCertificate
-from mesh.protocol.values import Capability, Choice, Condition, DeviceState, Explanation, Hint, JobSpec
+from mesh.protocol.values import Capability, Choice, Condition, DeviceState, Explanation, Hint, JobSpec, Sensitivity
 
 LINK_PATH = "/v1/link"
 LINK_VERSION = 1
@@ -286,11 +286,16 @@ class EstimateRequest(Message, frozen=True):
 
 
 class Started(Message, frozen=True):
-    """An attempt began to run on this worker (for people who watch; settles nothing)."""
+    """An attempt runs on this worker, or (``ended``) does not any more: for people who watch; settles nothing."""
 
     job: JobId
     attempt: int
     requester: DeviceId
+    workload: str = ""
+    model: str = ""
+    sensitivity: Sensitivity = "private"
+    units: int = 0
+    ended: bool = False
 
 
 class AttemptReport(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -23,6 +23,9 @@ from mesh.protocol.values import Explanation
 PAGE_MAX = 200
 """Jobs in one answer."""
 
+CANCELLED = "job.cancelled"
+"""How a requester says that it gave a job up."""
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -99,6 +102,8 @@ def record_jobs(
             "report": _encoder.encode(report.attempts).decode(),
             "finished_ms": moment.now_ms,
         }
+        if report.code == CANCELLED:
+            jobs.cancelled(store, key, moment.now_ms)
         if jobs.reported(store, key, kept):
             changed.append(JobChanged(network, requester, report.job))
     return tuple(refused), tuple(changed)
