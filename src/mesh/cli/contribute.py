@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mesh.sdk.control import Status
 
 ANSWER_S = 10.0
+HEAD = "Works for others: "
 
 
 class BadShare(MeshError):
@@ -85,7 +86,7 @@ def words(status: "Status") -> str:
         f"on battery above {terms.battery_min:.0%}",
     ]
     now = f"not now: {status.limit}" if status.limit else "now"
-    return f"Works for others: {', '.join(parts)} ({now})"
+    return f"{HEAD}{', '.join(parts)} ({now})"
 
 
 def _value(status: "Status") -> dict[str, object]:

@@ -74,7 +74,7 @@ def _show_status(value: dict[str, Any], agent: "Status | None", peers: tuple[Any
     print(f"Agent        {agent.condition.state}, link {agent.link}, {load.depth} jobs here, {agent.outbox} to report")
     if agent.set_by == "admin":
         print("             an admin set this; `mesh resume` here undoes it")
-    print(f"Others       {contribute.words(agent)}")
+    print(f"For others   {contribute.words(agent).removeprefix(contribute.HEAD)}")
     if agent.notice:
         print(f"Attention    {foreign(agent.notice)}")
     if agent.gateway:
