@@ -17,6 +17,7 @@ PermitId = NewType("PermitId", str)
 RequestId = NewType("RequestId", str)
 TokenId = NewType("TokenId", str)
 PostingId = NewType("PostingId", str)
+BatchId = NewType("BatchId", str)
 DeviceKey = NewType("DeviceKey", str)
 """A device's Ed25519 public key: 64 lower-case hex digits. Also its iroh endpoint id."""
 

@@ -56,7 +56,15 @@ class Numbers:
         self._next += 1
         if self._spare is None and self._end - self._next < BLOCK // 2:
             self._spare = self._reserve()
-        job = JobId(ulid(now_ms, self._derive(b"job", number)[:ULID_RANDOM_BYTES]))
+        return self.numbered(number, now_ms)
+
+    async def block(self, count: int) -> int:
+        """Reserve so many numbers durably for one caller, who remembers the first: it is returned."""
+        return await self._store.advance("job_numbers", count)
+
+    def numbered(self, number: int, at_ms: int) -> Numbered:
+        """The job of a reserved number; the same number and time give the same job, also in another life."""
+        job = JobId(ulid(at_ms, self._derive(b"job", number)[:ULID_RANDOM_BYTES]))
         return Numbered(job, self._derive(b"secret" + job.encode(), number), number)
 
     async def _refill(self) -> None:

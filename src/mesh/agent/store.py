@@ -36,6 +36,7 @@ class Entry(NamedTuple):
     done: "asyncio.Future[Any] | None" = None
     sync: Sync | None = None
 
+
 BATCH_MAX = 256
 """Acts in one commit: bounds how long the first waits for the last."""
 CLAIM_AFTER_S = 0.005

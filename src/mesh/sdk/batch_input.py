@@ -1,0 +1,191 @@
+"""Input of a batch, from what people have: JSON Lines, lines of text, or a folder of text files.
+
+It is checked line by line and written into the home (0600), one JSON object per line with its id, for the agent of the
+same home to take up. What is not even a line is refused with its number, before anything is asked of anybody; what only
+the workload can tell is that line's own error later.
+
+Touches: files (the input; a new file below the home's ``batches``).
+"""
+
+import hashlib
+import os
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import msgspec
+
+from mesh.errors import MeshError
+from mesh.jobs.batches import LINES_MAX
+from mesh.units import GIB, MIB
+
+INCOMING = "new-"
+"""How names of files begin that were brought and not yet submitted."""
+LINE_BYTES_MAX = MIB
+"""16 KiB of text are 96 KiB with every character escaped; ten times that leaves room for other workloads."""
+INPUT_BYTES_MAX = GIB
+"""A million lines of 1 kB."""
+ID_LENGTH_MAX = 200
+_TEXT_SUFFIXES = (".txt", ".text", ".md")
+
+
+class EmptyBatch(MeshError):
+    """There is nothing to do: the input has no lines. Give one JSON object or text per line."""
+
+    code = "batch.empty"
+    kind = "invalid"
+
+
+class BadLine(MeshError):
+    """A line of the input cannot be read. Correct the line that the message names, and submit it all again."""
+
+    code = "batch.bad_line"
+    kind = "invalid"
+
+
+class LineTooLong(MeshError):
+    """A line of the input is longer than 1 MiB. Split it, and submit it all again."""
+
+    code = "batch.line_too_long"
+    kind = "too_large"
+
+
+class TooManyLines(MeshError):
+    """A batch may have up to 1,000,000 lines. Split the input into several batches."""
+
+    code = "batch.too_many_lines"
+    kind = "too_large"
+
+
+class InputTooLarge(MeshError):
+    """A batch's input may have up to 1 GiB. Split it into several batches."""
+
+    code = "batch.input_too_large"
+    kind = "too_large"
+
+
+class SameId(MeshError):
+    """Two lines have the same id: their results could not be told apart. Give each line an id of its own, or none."""
+
+    code = "batch.same_id"
+    kind = "invalid"
+
+
+class NoRoom(MeshError):
+    """The input could not be written into MESH_HOME. Make room on its disk, or erase old batches, and try again."""
+
+    code = "batch.no_room"
+    kind = "unavailable"
+
+
+class Raw(NamedTuple):
+    """A line as it was found: its number in its file, its id where the file's name is part of it, its bytes."""
+
+    number: int
+    content: bytes
+    id: str | None = None
+
+
+_object: msgspec.json.Decoder[Any] = msgspec.json.Decoder(dict[str, Any] | str)
+_encode = msgspec.json.Encoder().encode
+
+
+def is_text(path: Path) -> bool:
+    """Whether a file is taken as lines of text where nobody says: by the end of its name."""
+    return path.suffix.lower() in _TEXT_SUFFIXES
+
+
+def lines_of(file: BinaryIO) -> Iterator[Raw]:
+    """The lines of an open file, blank ones left out. Raises LineTooLong."""
+    number = 0
+    while content := file.readline(LINE_BYTES_MAX + 1):
+        number += 1
+        if len(content) > LINE_BYTES_MAX:
+            raise LineTooLong(f"Line {number} is longer than 1 MiB. Split it, and submit it all again.", line=number)
+        if number == 1:
+            content = content.removeprefix(b"\xef\xbb\xbf")
+        if content.strip():
+            yield Raw(number, content)
+
+
+def lines_below(folder: Path) -> Iterator[Raw]:
+    """The lines of all files of a folder, by name; ids are ``NAME:NUMBER``. Hidden files are left out."""
+    for path in sorted(one for one in folder.iterdir() if one.is_file() and not one.name.startswith(".")):
+        with path.open("rb") as file:
+            for raw in lines_of(file):
+                yield raw._replace(id=f"{path.name}:{raw.number}")
+
+
+def from_text(raws: Iterable[Raw]) -> Iterator[dict[str, Any]]:
+    """Each line is a text. Raises BadLine."""
+    for raw in raws:
+        try:
+            text = raw.content.decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise _bad(raw, "is not UTF-8: convert the file (iconv)") from error
+        yield {"id": raw.id or raw.number, "text": text}
+
+
+def from_json(raws: Iterable[Raw]) -> Iterator[dict[str, Any]]:
+    """Each line is a JSON object, or a text in quotes. Raises BadLine."""
+    for raw in raws:
+        try:
+            found = _object.decode(raw.content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _bad(raw, 'is no JSON object such as {"id": "a", "text": "..."}, nor a text in quotes') from error
+        fields = {"text": found} if isinstance(found, str) else found
+        given = fields.get("id", raw.number)
+        if not isinstance(given, str | int) or isinstance(given, bool) or not 0 < len(str(given)) <= ID_LENGTH_MAX:
+            raise _bad(raw, f"has an id that is no text of 1 to {ID_LENGTH_MAX} characters and no whole number")
+        yield {**fields, "id": given}
+
+
+def bring(folder: Path, lines: Iterable[dict[str, Any]]) -> str:
+    """Write checked lines into the home's folder of batches; returns the new file's name. Raises as above."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=INCOMING)  # mkstemp makes it 0600
+    except OSError as error:
+        raise NoRoom from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            _write(file, lines)
+    except BaseException as error:
+        with suppress(OSError):
+            Path(name).unlink()
+        if isinstance(error, OSError):
+            raise NoRoom from error
+        raise
+    return Path(name).name
+
+
+def _write(file: BinaryIO, lines: Iterable[dict[str, Any]]) -> None:
+    seen, size = array("Q"), 0
+    for fields in lines:
+        if len(seen) == LINES_MAX:
+            raise TooManyLines(limit=LINES_MAX)
+        content = _encode(fields) + b"\n"
+        size += len(content)
+        if len(content) > LINE_BYTES_MAX:
+            raise LineTooLong(line=fields["id"])
+        if size > INPUT_BYTES_MAX:
+            raise InputTooLarge(limit=INPUT_BYTES_MAX)
+        seen.append(_mark(fields["id"]))
+        file.write(content)
+    if not seen:
+        raise EmptyBatch
+    if len(set(seen)) != len(seen):
+        raise SameId
+
+
+def _mark(given: str | int) -> int:
+    """64 bits of an id: a million of them meet by chance once in 37 million batches."""
+    return int.from_bytes(hashlib.blake2b(str(given).encode(errors="surrogatepass"), digest_size=8).digest())
+
+
+def _bad(raw: Raw, what: str) -> BadLine:
+    where = raw.id.rpartition(":")[0] + ", line" if raw.id else "Line"
+    return BadLine(f"{where} {raw.number} {what}. Correct it, and submit it all again.", line=raw.number)
