@@ -24,16 +24,7 @@ class WrongCertificate(MeshError):
 
 def pinned_context(url: str, sha256: str, timeout_s: float) -> ssl.SSLContext:
     """A client context for the certificate whose SHA-256 (hex, over DER) is given. Raises WrongCertificate, OSError."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or 443
-    unchecked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    unchecked.check_hostname = False
-    unchecked.verify_mode = ssl.CERT_NONE  # only to read the certificate: nothing is sent over this connection
-    with (
-        socket.create_connection((host, port), timeout=timeout_s) as connection,
-        unchecked.wrap_socket(connection, server_hostname=host) as shown,
-    ):
-        certificate = shown.getpeercert(binary_form=True) or b""
+    certificate = _shown(url, _unchecked(), timeout_s)
     if not hmac.compare_digest(hashlib.sha256(certificate).hexdigest(), sha256):
         raise WrongCertificate
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -42,3 +33,37 @@ def pinned_context(url: str, sha256: str, timeout_s: float) -> ssl.SSLContext:
     context.load_verify_locations(cadata=certificate)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
+
+
+def first_seen(url: str, timeout_s: float) -> str | None:
+    """What to pin of a coordinator of which nothing but a URL is known: the SHA-256 of the certificate that it shows.
+
+    None where a public authority vouches for its name, and for plain http. Nothing says yet that it is the right
+    coordinator: whoever calls this compares what it saw with what the coordinator knows of itself. Raises OSError.
+    """
+    if not url.startswith("https:"):
+        return None
+    try:
+        _shown(url, ssl.create_default_context(), timeout_s)
+    except ssl.SSLCertVerificationError:
+        return hashlib.sha256(_shown(url, _unchecked(), timeout_s)).hexdigest()
+    return None
+
+
+def _unchecked() -> ssl.SSLContext:
+    """A context only for reading a certificate: nothing is sent over its connections."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _shown(url: str, context: ssl.SSLContext, timeout_s: float) -> bytes:
+    """The certificate (DER) that answers at a URL. Raises OSError, and what the context refuses with."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 443
+    with (
+        socket.create_connection((host, port), timeout=timeout_s) as connection,
+        context.wrap_socket(connection, server_hostname=host) as shown,
+    ):
+        return shown.getpeercert(binary_form=True) or b""

@@ -11,7 +11,19 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from mesh.coordinator.http import about, claim, devices, jobs, join, ledger, members, networks, sessions, tokens
+from mesh.coordinator.http import (
+    about,
+    claim,
+    devices,
+    jobs,
+    join,
+    ledger,
+    members,
+    networks,
+    pairing,
+    sessions,
+    tokens,
+)
 from mesh.coordinator.http.desk import Desk, answer
 from mesh.coordinator.links import Links
 from mesh.errors import KINDS, MeshError
@@ -63,7 +75,8 @@ def api(desk: Desk) -> FastAPI:
     app = FastAPI(title="Mesh coordinator", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.desk = desk
     app.state.nonces = sessions.Nonces()
-    for noun in (about, claim, networks, tokens, join, devices, members, jobs, ledger, sessions):
+    app.state.tries = pairing.Tries()
+    for noun in (about, claim, networks, tokens, join, pairing, devices, members, jobs, ledger, sessions):
         app.router.routes.extend(noun.router.routes)
     app.add_exception_handler(MeshError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -29,6 +29,7 @@ _COLUMNS = (
 )
 _add = insert(join_tokens)
 _by_secret = select(*_COLUMNS).where(join_tokens.c.secret_hash == bindparam("secret_hash"))
+_one = select(*_COLUMNS).where(join_tokens.c.id == bindparam("token"))
 _of_network = select(*_COLUMNS).where(join_tokens.c.network == bindparam("network")).order_by(join_tokens.c.id.desc())
 _use = (
     update(join_tokens)
@@ -85,6 +86,12 @@ def add(store: Store, token: JoinToken, *, secret_hash: str, now_ms: int) -> Non
 def by_secret(store: Store, secret_hash: str) -> JoinToken | None:
     """The token whose secret has this SHA-256; equal hashes of 256 random bits leak nothing by their timing."""
     row = store.row(_by_secret, {"secret_hash": secret_hash})
+    return None if row is None else _token(row)
+
+
+def get(store: Store, token: TokenId) -> JoinToken | None:
+    """One token."""
+    row = store.row(_one, {"token": token})
     return None if row is None else _token(row)
 
 
