@@ -34,9 +34,9 @@ async def waits(engines: Engines, *, first: bool) -> str:
     return f"median {median(taken):7.1f} ms   worst {max(taken):7.1f} ms"
 
 
-async def main() -> None:
+async def main(models: Path) -> None:
     """Measure and print."""
-    async with Engines(ModelFiles(Path(sys.argv[1]).resolve(), os.environ), lanes=2) as engines:
+    async with Engines(ModelFiles(models, os.environ), lanes=2) as engines:
         await engines.measure("embeddings", EMBEDDINGS_DEFAULT)
         print("alone                           ", await waits(engines, first=True), flush=True)
         for name, payload in (("ordinary texts", Embeddings().rehearsal(9000)), ("the longest texts", LONG)):
@@ -54,4 +54,4 @@ async def main() -> None:
                 print(f"  the cancelled job was gone after {(time.perf_counter() - started) * 1000:.0f} ms")
 
 
-asyncio.run(main())
+asyncio.run(main(Path(sys.argv[1]).resolve()))
