@@ -292,7 +292,7 @@ async def test_under_a_strict_line_nobody_spends_what_they_have_not(tmp_path):
         assert changed.status_code == 200
         assert (await bench.get(f"/v1/networks/{network}/balance", ann)).json()["free"] == 600_000_000
         assert isinstance(await bench.ask(asking), link.Placed)
-        refused = await bench.ask(asking, a_job(170_000_000))  # 629 credits; the allowance is 600
+        refused = await bench.ask(asking, a_job(170_000_000, limit_s=86_400.0))  # 629 credits; the allowance is 600
         assert (server.id, "credit") in gates_failed(refused)
 
 

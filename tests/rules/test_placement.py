@@ -8,21 +8,27 @@ from hypothesis import strategies as st
 
 from mesh.ids import DeviceId, DeviceKey, MemberId
 from mesh.jobs.backlog import Backlog, on_beat, on_permit, waiting_s
+from mesh.jobs.gates import GATES
 from mesh.jobs.placement import Ask, DeviceFacts, place
-from mesh.protocol.values import Capability, Condition, Gpu, JobSpec, Load, ModelOffer, Need, Routing
+from mesh.jobs.weights import Weights
+from mesh.protocol.values import Capability, Condition, Explanation, Gpu, JobSpec, Load, ModelOffer, Need, Routing
 from mesh.units import GIB
 
 ANN, BOB = MemberId("ann"), MemberId("bob")
+FULL = Condition(memory_free_bytes=GIB)
 SPEC = JobSpec(workload="embeddings", model="minilm", units=900)
 
 
 def a_device(name="d1", *, owner=BOB, owner_role="member", speed=27_000.0, model="minilm", **changes):
     offers = (
-        ModelOffer("embeddings", model, speed, overhead_s=0.005, cold_load_s=1.0, warm=changes.pop("warm", True)),
-    )
+        ModelOffer(
+            "embeddings", model, speed, overhead_s=0.005, cold_load_s=1.0, warm=changes.pop("warm", True),
+            memory_bytes=changes.pop("model_bytes", 0),
+        ),
+    )  # fmt: skip
     capability = Capability(
         "linux", "x86_64", 8, 16 * GIB, changes.pop("tier", 2), gpus=changes.pop("gpus", ()),
-        phone=changes.pop("phone", False), offers=offers,
+        phone=changes.pop("phone", False), isolation=changes.pop("isolation", "none"), offers=offers,
     )  # fmt: skip
     return DeviceFacts(
         DeviceId(name),
@@ -35,8 +41,9 @@ def a_device(name="d1", *, owner=BOB, owner_role="member", speed=27_000.0, model
     )
 
 
-def an_ask(spec=SPEC, *, role="member", device=None, cost=3330, available=None, **spec_changes):
-    return Ask(msgspec.structs.replace(spec, **spec_changes), ANN, role, device, cost, available)
+def an_ask(spec=SPEC, *, role="member", device=None, cost=3330, available=None, **changes):
+    asked = {name: changes.pop(name) for name in Ask._fields if name in changes}
+    return Ask(msgspec.structs.replace(spec, **changes), ANN, role, device, cost, available, **asked)
 
 
 def failed_gates(placement):
@@ -78,16 +85,28 @@ def test_a_model_named_in_the_last_beat_is_warm():
         ("state", a_device(owner=ANN, condition=Condition(state="draining")), an_ask()),
         ("contribution", a_device(condition=Condition(contributes=False)), an_ask()),
         ("policy", a_device(), an_ask(role="guest")),
-        ("policy", a_device(), an_ask(sensitivity="sensitive")),
+        ("policy", a_device(isolation="strict"), an_ask(sensitivity="sensitive")),
+        ("policy", a_device(owner_role="admin", isolation="strict"), an_ask(sensitivity="sensitive")),
+        ("isolation", a_device(owner_role="admin"), an_ask(role="admin", sensitivity="sensitive")),
+        ("tried", a_device(), an_ask(tried=frozenset({"d1"}))),
         ("model", a_device(model="other"), an_ask()),
         ("tier", a_device(tier=1), an_ask(need=Need(tier_min=2))),
         ("gpu", a_device(), an_ask(need=Need(gpu=True))),
         ("memory", a_device(), an_ask(need=Need(memory_bytes=17 * GIB))),
         ("memory", a_device(gpus=(Gpu("g", 2 * GIB),)), an_ask(need=Need(gpu=True, memory_bytes=4 * GIB))),
+        ("memory", a_device(warm=False, condition=FULL), an_ask(need=Need(memory_bytes=2 * GIB))),
+        ("memory", a_device(warm=False, condition=FULL, model_bytes=2 * GIB), an_ask()),
+        ("tags", a_device(tags=("attic",)), an_ask(need=Need(tags=("attic", "gpu")))),
+        ("load", a_device(condition=Condition(load=Load(depth=256))), an_ask()),
+        ("load", a_device(backlog_s=500.0), an_ask(limit_s=600.0)),
+        ("load", a_device(speed=1.0), an_ask(limit_s=600.0)),
+        ("latency", a_device(backlog_s=0.2), an_ask(need=Need(latency_s=0.1))),
         ("routing", a_device(), an_ask(routing=Routing("device", device=DeviceId("d2")))),
         ("routing", a_device(tier=2), an_ask(routing=Routing("tier", tier=3))),
         ("cost", a_device(), an_ask(max_cost=3329)),
+        ("cost", a_device(), an_ask(cost=None)),
         ("credit", a_device(), an_ask(available=3329)),
+        ("permits", a_device(), an_ask(permits_left=0)),
     ],
 )  # fmt: skip
 def test_each_gate_alone_keeps_a_device_out_and_is_named(gate, device, ask):
@@ -128,7 +147,7 @@ def test_one_draw_gives_one_order():
 def test_every_gate_of_every_device_is_listed():
     placement = place(an_ask(), [a_device("d1"), a_device("d2", tier=0)])
     per_device = [[gate.gate for gate in placement.explanation.gates if gate.device == name] for name in ("d1", "d2")]
-    assert per_device[0] == per_device[1] and len(set(per_device[0])) == len(per_device[0]) == 11
+    assert per_device[0] == per_device[1] == list(GATES) and len(set(GATES)) == len(GATES)
 
 
 def test_a_device_that_claims_to_be_done_before_it_began_breaks_no_score():
@@ -140,9 +159,57 @@ def test_a_device_that_claims_to_be_done_before_it_began_breaks_no_score():
     assert all(0 <= term <= 0.5 for entry in placement.ranked for term in entry.score.terms.values())
 
 
-def test_the_explanation_of_a_thousand_devices_still_fits_a_message():
-    placement = place(an_ask(), [a_device(f"d{number:04}", model="other") for number in range(1000)])
-    assert len(msgspec.json.encode(placement.explanation)) < 256 * 1024
+def test_the_explanation_of_a_thousand_devices_fits_a_message_and_names_every_gate_of_each():
+    devices = [a_device(f"d{number:025}", model="other" if number % 2 else "minilm") for number in range(1000)]
+    explanation = place(an_ask(need=Need(gpu=True)), devices).explanation
+    packed = msgspec.json.encode(explanation)
+    assert len(packed) < 64 * 1024
+    read = msgspec.json.decode(packed, type=Explanation)
+    assert len(read.gates) == 1000 * len(GATES)
+    assert len(read.refused) == sum(not gate.passed for gate in read.gates) == 1500
+
+
+def test_a_job_that_prefers_its_lan_goes_to_a_slower_device_in_it_and_elsewhere_if_there_is_none():
+    ask = an_ask(routing=Routing("local"), home="192.0.2.1")
+    far, close = a_device("far", speed=1e6), a_device("close", speed=5e3, home="192.0.2.1")
+    placement = place(ask, [far, close])
+    assert placement.explanation.chosen == "close"
+    assert [sum(score.terms.values()) == score.total for score in placement.explanation.scores] == [True, True]
+    assert place(ask, [far]).explanation.chosen == "far"
+    assert "preferred" in placement.explanation.would_change[0]
+
+
+def test_a_near_device_is_expected_to_answer_sooner_than_an_unknown_one_and_a_measured_path_counts_more():
+    ask = an_ask(home="192.0.2.1", input_bytes=10_000_000)
+    near, far = a_device("near", home="192.0.2.1"), a_device("far", home="198.51.100.1")
+    slow = a_device("slow", home="192.0.2.1", rtt_s=0.3, rate_bytes_s=1e5)
+    seconds = {entry.facts.device: entry.expected_s for entry in place(ask, [near, far, slow]).ranked}
+    assert seconds["near"] < seconds["far"] < seconds["slow"]
+    assert seconds["slow"] > 100
+
+
+def test_the_weights_of_a_network_decide():
+    devices = [a_device("quick", condition=Condition(plugged_in=False)), a_device("plugged", speed=5_000.0)]
+    assert place(an_ask(units=90_000), devices).explanation.chosen == "quick"
+    only_mains = Weights(0, 0, 1, 0, 0, 0)
+    assert place(an_ask(units=90_000), devices, weights=only_mains).explanation.chosen == "plugged"
+
+
+def test_what_would_change_it_comes_true():
+    quick, slow = a_device("quick"), a_device("slow", backlog_s=0.5)
+    wish = next(line for line in place(an_ask(), [quick, slow]).explanation.would_change if "first result" in line)
+    within_s = float(wish.split("within ")[1].split(" s")[0])
+    expected_s = {entry.facts.device: entry.expected_s for entry in place(an_ask(), [quick, slow]).ranked}
+    helped = slow._replace(backlog_s=0.5 - (expected_s["slow"] - within_s) - 0.001)
+    totals = {entry.facts.device: entry.total for entry in place(an_ask(), [quick, helped]).ranked}
+    assert totals["slow"] >= totals["quick"]
+
+
+def test_backlog_drains_until_the_moment_of_the_ask():
+    waiting = a_device(backlog_s=3.0, backlog_ms=10_000)
+    assert place(an_ask(now_ms=11_000), [waiting]).ranked[0].timing.wait_s == 2.0
+    assert place(an_ask(now_ms=20_000), [waiting]).ranked[0].timing.wait_s == 0.0
+    assert place(an_ask(now_ms=9_000), [waiting]).ranked[0].timing.wait_s == 3.0
 
 
 unit = st.floats(0, 1)
@@ -182,7 +249,7 @@ cases = st.builds(
 
 @given(cases, st.integers(1, 10**9), st.integers(0, 10**9))
 def test_terms_are_between_0_and_their_weight_and_sum_exactly_to_the_total(case, units, cost):
-    placement = place(an_ask(units=units, cost=cost), case.devices, draw=case.draw)
+    placement = place(an_ask(units=units, cost=cost, limit_s=1e12), case.devices, draw=case.draw)
     weights = {"seconds": 0.5, "rtt": 0.15, "plugged": 0.1, "thermal": 0.1, "idle": 0.075, "cost": 0.075}
     assert len(placement.ranked) == len(case.devices)
     for entry in placement.ranked:
@@ -201,14 +268,16 @@ def test_a_draw_never_makes_somebody_pay(case, draw):
         assert placement.ranked[0].cost == best.cost
 
 
-def test_a_hundred_devices_are_placed_within_a_few_milliseconds():
-    devices = [a_device(f"d{number}") for number in range(100)]
-    fastest = 1.0
+def test_placing_is_quick():
+    devices = [a_device(f"d{number}") for number in range(1000)]
+    fastest = {100: 1.0, 1000: 1.0}
     for _ in range(20):
-        started = time.perf_counter()
-        place(an_ask(), devices)
-        fastest = min(fastest, time.perf_counter() - started)
-    assert fastest < 0.005  # 1 ms is the aim; the limit leaves room for a busy machine
+        for count in fastest:
+            started = time.perf_counter()
+            place(an_ask(), devices[:count])
+            fastest[count] = min(fastest[count], time.perf_counter() - started)
+    # 1 ms and 5 ms are what must be reached (benchmarks/placement.py); the limits leave room for a busy machine.
+    assert fastest[100] < 0.003 and fastest[1000] < 0.015
 
 
 def test_work_drains_at_one_second_per_second():

@@ -1,4 +1,4 @@
-"""From a permit request to a permit: place on the snapshot, outside of any transaction; grant in one; then sign.
+"""From a permit request to a permit: choose on the snapshot, outside of any transaction; grant in one; then sign.
 
 Where the requester's own device is best there is nothing to grant: it runs on the two certificates, at price 0.
 
@@ -8,42 +8,31 @@ Touches: database (writes the permit), clock and randomness (through ``parts``).
 import msgspec
 import structlog
 
+from mesh.coordinator import choosing
 from mesh.coordinator.acts import permit as granting
 from mesh.coordinator.acts.permit import EpochMoved, Granted, Wanted
+from mesh.coordinator.choosing import choose, price_of
 from mesh.coordinator.live import LiveLinks
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.snapshot import Seen
-from mesh.credits.tariff import Rate, UnknownRate, rate
+from mesh.credits.tariff import Rate
 from mesh.credits.transfers import HoldRefused
 from mesh.devices.addresses import home, tellable
 from mesh.errors import MeshError
 from mesh.ids import PermitId, is_ulid
 from mesh.jobs.backlog import on_permit, waiting_s
-from mesh.jobs.placement import CANDIDATES_ONE_JOB, FIRST_BYTE_FACTOR, Ask, NowhereToRun, Placement, Ranked, place
+from mesh.jobs.placement import CANDIDATES_ONE_JOB, FIRST_BYTE_FACTOR, NowhereToRun, Ranked
 from mesh.jobs.series import CANDIDATES_SERIES, SERIES_JOBS_MAX, promised_s, share_of_series
+from mesh.jobs.spec import BadSpec, check_spec
 from mesh.protocol import signed
-from mesh.protocol.link import PermitRequest, Placed, Refused
+from mesh.protocol.link import Estimated, EstimateRequest, PermitRequest, Placed, Refused
 from mesh.protocol.permit import START_WITHIN_S, Permit, Price
-from mesh.protocol.values import Candidate, Explanation, Hint, JobSpec, Load
+from mesh.protocol.values import Candidate, Explanation, Hint, Load
 
-LIMIT_S_MAX = 24 * 3600.0
-"""No job runs longer than a day; its hold would be out for as long."""
-UNITS_MAX = 10**12
-"""A terabyte of text: more is a mistake, and its cost would leave the range of money."""
-NAME_LENGTH_MAX = 63
-"""Workloads and models have short names."""
 RETRY_AFTER_S = 5.0
 """When to ask again where nothing is known: the next beats will have come."""
-_DRAW_BYTES = 8
 
 log = structlog.get_logger()
-
-
-class BadSpec(MeshError):
-    """The job asks for something impossible: check units, limit and maximum cost."""
-
-    code = "jobs.bad_spec"
-    kind = "invalid"
 
 
 class NotIn(MeshError):
@@ -77,21 +66,38 @@ class Placing:
             return Refused(request.request, error.wire(), retry_after_s=RETRY_AFTER_S)
 
     def _check(self, asker: Seen, request: PermitRequest) -> None:
-        spec = request.spec
         if asker.kept.standing != "active":
             raise NotIn
         if not is_ulid(request.request) or (request.job is not None and not is_ulid(request.job)):
             raise BadSpec("A permit request carries no proper ids. Update Mesh on the device.")
         if not 1 <= request.jobs <= SERIES_JOBS_MAX:
             raise BadSpec("A series is of 1 to 100,000 jobs.")
-        if max(len(spec.workload), len(spec.model)) > NAME_LENGTH_MAX:
-            raise BadSpec
-        if not 0 <= spec.units <= UNITS_MAX or not 0 < spec.limit_s <= LIMIT_S_MAX or (spec.max_cost or 0) < 0:
-            raise BadSpec
+        check_spec(request.spec)
+
+    async def estimate(self, asker: Seen, request: EstimateRequest) -> Estimated:
+        """What a job would cost and who would do it, if it were asked for now."""
+        try:
+            if asker.kept.standing != "active":
+                raise NotIn
+            check_spec(request.spec)
+            free = await self._parts.database.read(
+                granting.free_credit,
+                asker.kept.network,
+                self._parts.snapshot.payer(asker.kept.network, asker.kept.owner),
+            )
+            wanted = choosing.Wanted(request.request, request.spec, (), request.paths, free)
+            placement = await choose(self._parts, asker, wanted)
+        except MeshError as error:
+            return Estimated(request.request, error=error.wire())
+        if not placement.ranked:
+            return Estimated(request.request, explanation=placement.explanation, error=NowhereToRun().wire())
+        first = placement.ranked[0]
+        return Estimated(request.request, first.facts.device, first.cost, first.expected_s, placement.explanation)
 
     async def _once(self, asker: Seen, request: PermitRequest, *, available: int | None) -> Placed | Refused:
-        price = _price(request.spec)
-        placement = self._place(asker, request, price, available)
+        price = price_of(request.spec)
+        wanted = choosing.Wanted(request.request, request.spec, request.exclude, request.paths, available)
+        placement = await choose(self._parts, asker, wanted)
         if not placement.ranked:
             nowhere = NowhereToRun().wire()
             return Refused(request.request, nowhere, placement.explanation, RETRY_AFTER_S)
@@ -112,24 +118,6 @@ class Placing:
             paid = [entry for entry in placement.ranked if entry.facts.device in named]
         token = signed.sign(granted.permit, self._parts.keys.seed)
         return Placed(request.request, token, self._hints(asker, paid), placement.explanation)
-
-    def _place(self, asker: Seen, request: PermitRequest, price: Rate | None, available: int | None) -> Placement:
-        snapshot, kept = self._parts.snapshot, asker.kept
-        excluded = set(request.exclude)
-        facts = [
-            device
-            for device in snapshot.facts(kept.network, self._parts.now_ms())
-            if device.device not in excluded and (price is not None or device.owner == kept.owner)
-        ]
-        ask = Ask(
-            spec=request.spec,
-            member=kept.owner,
-            role=snapshot.role(kept.network, kept.owner) or "guest",
-            device=kept.id,
-            cost=0 if price is None else price.cost(request.spec.units),
-            available=available,
-        )
-        return place(ask, facts, draw=int.from_bytes(self._parts.random_bytes(_DRAW_BYTES)))
 
     async def _grant(
         self,
@@ -207,15 +195,9 @@ def _shares(request: PermitRequest, paid: list[Ranked], available: int | None) -
     job = paid[0].cost
     if request.job is not None:
         return (job,) * len(paid)
-    shares = share_of_series(job * request.jobs, [entry.service_s for entry in paid], job=job, free=available)
+    # Of a short balance one kind of job takes half: others need some, and a job of its own permit too.
+    free = None if available is None else available // 2
+    shares = share_of_series(job * request.jobs, [entry.service_s for entry in paid], job=job, free=free)
     if not shares:
         raise HoldRefused(needed=job, free=available)
     return shares
-
-
-def _price(spec: JobSpec) -> Rate | None:
-    """The network's price of a workload; None where it has none, and only one's own devices can do it."""
-    try:
-        return rate(spec.workload)
-    except UnknownRate:
-        return None

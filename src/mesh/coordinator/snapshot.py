@@ -32,8 +32,8 @@ class Seen:
     """One device as it is known now. ``kept`` is its row; the rest is soft and lost with the process."""
 
     __slots__ = (
-        "addresses", "attested", "backlog", "certificate", "condition", "home", "kept", "known", "last_beat_ms", "linked",
-        "relay",
+        "addresses", "attested", "backlog", "certificate", "condition", "home", "kept", "known", "last_beat_ms",
+        "linked", "relay",
     )  # fmt: skip
 
     def __init__(self, kept: Device, certificate: Issued | None = None) -> None:

@@ -36,6 +36,14 @@ def home(attested: Sequence[str], seen_from: str | None) -> str | None:
     return _host(attested[0]) if attested else seen_from
 
 
+def neighbourhood(home: str | None) -> str | None:
+    """A name that devices have in common whose homes are near each other; None where nothing is known."""
+    ip = _ip(home)
+    if ip is None:
+        return None
+    return str(ip) if ip.is_global else "coordinator"
+
+
 def _near(source: _Ip | None, asker: _Ip | None) -> bool:
     """Both behind one public address, or both in the coordinator's own network."""
     return source is not None and asker is not None and (source == asker or not (source.is_global or asker.is_global))

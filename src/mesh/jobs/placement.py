@@ -1,7 +1,7 @@
 """Placement: which device does a job, and why. Gates say who can; a score says who is best.
 
 One pure function for the coordinator (all devices of a network) and for an agent (its owner's devices). Every gate of
-every device and every term of every score is part of the answer.
+every device is part of the answer, and every term of the best scores.
 
 Touches: nothing.
 """
@@ -10,20 +10,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mesh.devices.capability import offer_of
-from mesh.devices.contribution import contributes
 from mesh.errors import MeshError
-from mesh.ids import DeviceId, DeviceKey, MemberId
-from mesh.policies.decide import Asker, Target, decide
-from mesh.protocol.values import (
-    Capability,
-    Condition,
-    DeviceScore,
-    Explanation,
-    GateResult,
-    JobSpec,
-    ModelOffer,
-    Role,
-)
+from mesh.ids import DeviceId
+from mesh.jobs.facts import Ask, DeviceFacts, Timing, service_s, timing
+from mesh.jobs.gates import GATES, Failed, Gates
+from mesh.jobs.series import CANDIDATES_SERIES
+from mesh.jobs.weights import DEFAULT_WEIGHTS, Weights
+from mesh.protocol.values import DeviceScore, Explanation, GateFailure
+
+__all__ = ["Ask", "DeviceFacts", "NowhereToRun", "Placement", "Ranked", "Weights", "place", "service_s"]
 
 CANDIDATES_ONE_JOB = 3
 """A permit for one job: the first does the work, two are spares (scheduling, section 3: k)."""
@@ -33,18 +28,23 @@ SCALE_S = 0.010
 """Differences of expected time well below 10 ms are noise of the measurement and must not decide."""
 RTT_SCALE_S = 0.200
 """A round trip of 200 ms or more scores 0: interactive use has become impossible there."""
-RTT_UNKNOWN_S = 0.020
-"""What an unmeasured path counts as: between a LAN and a continent."""
 UNKNOWN_FEATURE = 0.5
 """A feature that a device does not report is neither held for nor against it."""
-RATE_UNKNOWN_BYTES_S = 2_500_000.0
-"""20 Mbit/s: the uplink of an ordinary home line."""
 FIRST_BYTE_FACTOR = 2.5
 """First-byte p95 of a device without history: half of scheduling's cold factor of 5 times the service time."""
-EXPLAIN_ALL_MAX = 16
-"""With more devices than this only failed gates are listed: an explanation must not outgrow a message."""
-_GRID = float(1 << 20)
+SCORES_LISTED = 32
+"""An explanation lists the best scores only: all of a thousand devices' would be 200 KB for every permit."""
+OPENED_LISTED = 8
+"""What would have made a device eligible is said for so many reasons; more is not read."""
+NEAR_TERM = "local"
+"""The term of a job that prefers its LAN: 1 for a device in it, which no other terms together outweigh."""
+RANKED_MAX = 64
+"""How many of the best are handed on: a permit names four."""
+_GRID = 1 << 20
 """Terms are whole multiples of 2^-20: their sum is exact in floating point in every order."""
+
+_Row = tuple[bool, int, DeviceId, bool, int, tuple[int, ...]]
+"""What sorts: not in the LAN asked for, total * -1, device; then: costs something, its place, terms."""
 
 
 class NowhereToRun(MeshError):
@@ -54,66 +54,40 @@ class NowhereToRun(MeshError):
     kind = "nowhere"
 
 
-class Weights(NamedTuple):
-    """What the score weighs; they sum to 1. The defaults are the product's."""
-
-    seconds: float = 0.50
-    rtt: float = 0.15
-    plugged: float = 0.10
-    thermal: float = 0.10
-    idle: float = 0.075
-    cost: float = 0.075
-
-
-DEFAULT_WEIGHTS = Weights()
-
-
-class DeviceFacts(NamedTuple):
-    """All that placement knows of a device. ``backlog_s`` is drained to now; None is unknown, or without limit.
-
-    ``rtt_s`` and ``rate_bytes_s`` are of the path from the requester; ``certified`` says that its membership
-    certificate is good; ``condition.state`` is the state as its observer sees it (``devices.presence``).
-    """
-
-    device: DeviceId
-    key: DeviceKey
-    owner: MemberId
-    owner_role: Role
-    capability: Capability
-    condition: Condition
-    certified: bool = True
-    backlog_s: float = 0.0
-    rtt_s: float | None = None
-    rate_bytes_s: float | None = None
-
-
-class Ask(NamedTuple):
-    """A job to place: who asks, from which device, what it costs elsewhere, and the credits that are free for it.
-
-    ``cost`` is the most that the job can cost on somebody else's device, in micro-credits; on one's own it is 0.
-    ``available`` None: the network sets no floor.
-    """
-
-    spec: JobSpec
-    member: MemberId
-    role: Role
-    device: DeviceId | None
-    cost: int
-    available: int | None = None
-
-
 class Ranked(NamedTuple):
-    """An eligible device, what the job costs there, and how fast it should be."""
+    """An eligible device, what the job costs there, and how fast it should be.
+
+    ``terms`` are the score's, in 2^-20ths, in the order of ``Weights``; ``preferred``: it is in the LAN asked for.
+    """
 
     facts: DeviceFacts
     cost: int
-    service_s: float
-    expected_s: float
-    score: DeviceScore
+    timing: Timing
+    terms: tuple[int, ...]
+    total: int
+    preferred: bool
+
+    @property
+    def service_s(self) -> float:
+        """Seconds of work."""
+        return self.timing.service_s
+
+    @property
+    def expected_s(self) -> float:
+        """Seconds until the first result."""
+        return self.timing.expected_s
+
+    @property
+    def score(self) -> DeviceScore:
+        """Its terms and their sum, for people."""
+        terms = {name: term / _GRID for name, term in zip(Weights._fields, self.terms, strict=True)}
+        if self.preferred:
+            terms[NEAR_TERM] = 1.0
+        return DeviceScore(self.facts.device, terms, sum(terms.values()))
 
 
 class Placement(NamedTuple):
-    """The eligible devices, best first, and the explanation."""
+    """The eligible devices, best first (64 at most), and the explanation."""
 
     ranked: tuple[Ranked, ...]
     explanation: Explanation
@@ -121,147 +95,121 @@ class Placement(NamedTuple):
 
 def place(ask: Ask, devices: Sequence[DeviceFacts], *, weights: Weights = DEFAULT_WEIGHTS, draw: int = 0) -> Placement:
     """Rank the devices that pass every gate, best first; near ties are shuffled by ``draw``, any number >= 0."""
-    gates: list[GateResult] = []
-    eligible: list[tuple[DeviceFacts, ModelOffer]] = []
-    failed_once: list[tuple[DeviceFacts, GateResult]] = []
-    for facts in devices:
-        offer = offer_of(facts.capability, ask.spec.workload, ask.spec.model)
-        results = _gates(ask, facts, offer)
-        failed = [result for result in results if not result.passed]
-        gates += results if len(devices) <= EXPLAIN_ALL_MAX else failed
-        if offer is not None and not failed:
-            eligible.append((facts, offer))
-        elif len(failed) == 1:
-            failed_once.append((facts, failed[0]))
+    gates = Gates(ask)
+    eligible: list[tuple[DeviceFacts, Timing]] = []
+    failures: dict[tuple[str, str], list[int]] = {}
+    only: dict[tuple[str, str], list[int]] = {}
+    workload, model = ask.spec.workload, ask.spec.model
+    for at, facts in enumerate(devices):
+        offer = offer_of(facts.capability, workload, model)
+        expected = None if offer is None else timing(ask, facts, offer)
+        failed: Failed = gates.failed(facts, offer, expected)
+        if failed:
+            for gate in failed:
+                failures.setdefault(gate, []).append(at)
+            if len(failed) == 1:
+                only.setdefault(failed[0], []).append(at)
+        elif expected is not None:
+            eligible.append((facts, expected))
     ranked = _ranked(ask, eligible, weights, draw)
     explanation = Explanation(
-        gates=tuple(gates),
-        scores=tuple(entry.score for entry in ranked),
+        asked=GATES,
+        devices=tuple([facts.device for facts in devices]),
+        failed=tuple([GateFailure(gate, reason, tuple(places)) for (gate, reason), places in failures.items()]),
+        scores=tuple([entry.score for entry in ranked[:SCORES_LISTED]]),
         chosen=ranked[0].facts.device if ranked else None,
-        would_change=(*_closer(ranked), *(_opened(facts, gate) for facts, gate in failed_once[:EXPLAIN_ALL_MAX])),
+        would_change=(*_closer(ranked, weights), *_opened(devices, only)),
     )
     return Placement(tuple(ranked), explanation)
 
 
-def service_s(offer: ModelOffer, units: int) -> float:
-    """Seconds that a device works on ``units``, by its own measurement, once the model is warm."""
-    return max(0.0, offer.overhead_s) + units / max(offer.units_per_s, 1e-6)
-
-
-def _gates(ask: Ask, facts: DeviceFacts, offer: ModelOffer | None) -> list[GateResult]:
-    """Every gate of one device, in the order in which a person would ask."""
-    spec, need, device = ask.spec, ask.spec.need, facts.device
-    capability, state = facts.capability, facts.condition.state
-    own = facts.owner == ask.member
-    decision = decide(
-        Asker(ask.member, ask.role), Target(facts.owner, facts.owner_role, capability.phone), spec.sensitivity
-    )
-    willing = (True, "one's own device") if own else contributes(capability, facts.condition)
-    cost = 0 if own else ask.cost
-    memory = max((gpu.memory_bytes for gpu in capability.gpus), default=0) if need.gpu else capability.memory_bytes
-    routed, route = _route(spec, facts)
-    affordable = spec.max_cost is None or cost <= spec.max_cost
-    covered = ask.available is None or cost <= ask.available
-    open_states = ("ready", "busy", "paused") if own else ("ready", "busy")
-    return [
-        GateResult(device, "member", facts.certified, "" if facts.certified else "no valid membership certificate"),
-        GateResult(device, "state", state in open_states, state),
-        GateResult(device, "contribution", willing[0], willing[1]),
-        GateResult(device, "policy", decision.allowed, decision.reason),
-        GateResult(device, "model", offer is not None, "" if offer else f"does not offer {spec.workload} {spec.model}"),
-        GateResult(
-            device, "tier", capability.tier >= need.tier_min, f"tier {capability.tier}, needs at least {need.tier_min}"
-        ),
-        GateResult(device, "gpu", not need.gpu or bool(capability.gpus), "needs a GPU" if need.gpu else ""),
-        GateResult(device, "memory", memory >= need.memory_bytes, f"{memory} bytes, needs {need.memory_bytes}"),
-        GateResult(device, "routing", routed, route),
-        GateResult(device, "cost", affordable, f"costs {cost}, limit {spec.max_cost}" if not affordable else ""),
-        GateResult(device, "credit", covered, f"costs {cost}, free credits {ask.available}" if not covered else ""),
-    ]
-
-
-def _route(spec: JobSpec, facts: DeviceFacts) -> tuple[bool, str]:
-    """Whether the routing that was asked for admits a device. ``local`` prefers a path and excludes none."""
-    routing = spec.routing
-    if routing.mode == "device":
-        return facts.device == routing.device, "" if facts.device == routing.device else "another device was asked for"
-    if routing.mode == "tier" and facts.capability.tier < (routing.tier or 0):
-        return False, f"tier {facts.capability.tier}, tier {routing.tier} was asked for"
-    return True, ""
-
-
-def _ranked(ask: Ask, eligible: Sequence[tuple[DeviceFacts, ModelOffer]], weights: Weights, draw: int) -> list[Ranked]:
+def _ranked(ask: Ask, eligible: Sequence[tuple[DeviceFacts, Timing]], weights: Weights, draw: int) -> list[Ranked]:
     """Score, sort and shuffle near ties. Ids break exact ties, so that one draw always gives one order."""
     if not eligible:
         return []
-    timed = [(facts, offer, *_expected(ask, facts, offer)) for facts, offer in eligible]
-    best_s = min(expected for *_, expected in timed)
-    dearest = max(0 if facts.owner == ask.member else ask.cost for facts, _ in eligible)
-    ranked = []
-    for facts, _, service, expected in timed:
-        cost = 0 if facts.owner == ask.member else ask.cost
-        condition, rtt = facts.condition, _rtt_s(ask, facts)
-        features = Weights(
-            seconds=(best_s + SCALE_S) / (expected + SCALE_S),
-            rtt=1 - min(rtt / RTT_SCALE_S, 1.0),
-            plugged=0.0 if condition.plugged_in is False else 1.0,
-            thermal=1.0 if condition.thermal_headroom is None else _unit(condition.thermal_headroom),
-            idle=UNKNOWN_FEATURE if condition.cpu_busy is None else 1 - _unit(condition.cpu_busy),
-            cost=1 - cost / dearest if dearest else 1.0,
+    best_s = min([expected.expected_s for _, expected in eligible])
+    local, elsewhere = ask.spec.routing.mode == "local", ask.cost or 0
+    paid = elsewhere > 0 and any(facts.owner != ask.member for facts, _ in eligible)
+    of_seconds, of_rtt = weights.seconds * _GRID * (best_s + SCALE_S), weights.rtt * _GRID
+    of_plugged, of_thermal, of_idle, of_cost = (int(weight * _GRID + 0.5) for weight in weights[2:])
+    rows: list[_Row] = []
+    for at, (facts, expected) in enumerate(eligible):
+        condition, own = facts.condition, facts.owner == ask.member
+        busy, headroom = condition.cpu_busy, condition.thermal_headroom
+        terms = (
+            int(of_seconds / (expected.expected_s + SCALE_S) + 0.5),
+            int(of_rtt * (1 - expected.rtt_s / RTT_SCALE_S) + 0.5) if expected.rtt_s < RTT_SCALE_S else 0,
+            0 if condition.plugged_in is False else of_plugged,
+            of_thermal if headroom is None else int(of_thermal * min(max(headroom, 0.0), 1.0) + 0.5),
+            int(of_idle * (UNKNOWN_FEATURE if busy is None else 1 - min(max(busy, 0.0), 1.0)) + 0.5),
+            0 if paid and not own else of_cost,
         )
-        terms = {
-            name: round(weight * feature * _GRID) / _GRID
-            for name, weight, feature in zip(Weights._fields, weights, features, strict=True)
-        }
-        ranked.append(Ranked(facts, cost, service, expected, DeviceScore(facts.device, terms, sum(terms.values()))))
-    ranked.sort(key=lambda entry: (-entry.score.total, entry.facts.device))
-    return _shuffle_near_ties(ranked, draw)
+        rows.append((not (local and expected.near), -sum(terms), facts.device, paid and not own, at, terms))
+    rows.sort()
+    ranked = []
+    for other, total, _, costs, at, parts in _near_ties_shuffled(rows, draw)[:RANKED_MAX]:
+        facts, expected = eligible[at]
+        ranked.append(Ranked(facts, elsewhere if costs else 0, expected, parts, -total, local and not other))
+    return ranked
 
 
-def _expected(ask: Ask, facts: DeviceFacts, offer: ModelOffer) -> tuple[float, float]:
-    """Service time, and seconds to the first result: waiting, loading, moving the input, working, one round trip."""
-    service = service_s(offer, ask.spec.units)
-    cold = 0.0 if offer.warm or offer.model in facts.condition.warm else max(0.0, offer.cold_load_s)
-    moved = 0.0 if facts.device == ask.device else ask.spec.units / (facts.rate_bytes_s or RATE_UNKNOWN_BYTES_S)
-    return service, max(0.0, facts.backlog_s) + cold + moved + service + _rtt_s(ask, facts)
-
-
-def _rtt_s(ask: Ask, facts: DeviceFacts) -> float:
-    if facts.device == ask.device:
-        return 0.0
-    return RTT_UNKNOWN_S if facts.rtt_s is None else max(0.0, facts.rtt_s)
-
-
-def _unit(value: float) -> float:
-    return min(max(value, 0.0), 1.0)
-
-
-def _shuffle_near_ties(ranked: list[Ranked], draw: int) -> list[Ranked]:
+def _near_ties_shuffled(rows: list[_Row], draw: int) -> list[_Row]:
     """Shuffle the head of the ranking: totals near the best at the best's price. A coin never decides who pays."""
-    best = ranked[0]
-    least = best.score.total * (1 - NEAR_TIE)
-    near: list[Ranked] = []
-    rest: list[Ranked] = []
-    for entry in ranked:
-        (near if entry.score.total >= least and entry.cost == best.cost else rest).append(entry)
-    for place_at in range(min(CANDIDATES_ONE_JOB, len(near) - 1)):  # the others of the ranking are not used
-        draw, offset = divmod(draw, len(near) - place_at)
+    other, total, _, costs, *_ = rows[0]
+    least = total * (1 - NEAR_TIE)
+    tied = [row for row in rows if row[1] <= least and row[3] == costs and row[0] == other]
+    for place_at in range(min(CANDIDATES_SERIES, len(tied) - 1)):  # the others of the ranking are not used
+        draw, offset = divmod(draw, len(tied) - place_at)
         swap = place_at + offset
-        near[place_at], near[swap] = near[swap], near[place_at]
-    return near + rest
+        tied[place_at], tied[swap] = tied[swap], tied[place_at]
+    chosen = {row[4] for row in tied}
+    return tied + [row for row in rows if row[4] not in chosen]
 
 
-def _closer(ranked: Sequence[Ranked]) -> tuple[str, ...]:
-    """What would have put the second device first: its largest lag, or nothing but the draw."""
+def _closer(ranked: Sequence[Ranked], weights: Weights) -> tuple[str, ...]:
+    """What would have put the second device first, each change alone: or nothing but the draw."""
     if len(ranked) < 2:
         return ()
-    first, second = ranked[0].score, ranked[1].score
-    lead = first.total - second.total
-    if lead <= first.total * NEAR_TIE and ranked[0].cost == ranked[1].cost:
-        return (f"{second.device} is within {NEAR_TIE:.0%} of the first: a draw decided",)
-    term = max(first.terms, key=lambda name: first.terms[name] - second.terms[name])
-    return (f"{second.device} would win if its {term} term rose by more than {lead:.4f}",)
+    first, second = ranked[0], ranked[1]
+    name = second.facts.device
+    if first.preferred and not second.preferred:
+        return (f"{name} would be first if this LAN were not preferred",)
+    alike = first.cost == second.cost
+    if second.total >= first.total or (alike and second.total >= first.total * (1 - NEAR_TIE)):
+        return (f"{name} is within {NEAR_TIE:.0%} of the first: a draw decided",)
+    lead = (first.total - second.total) / _GRID
+    terms = [term / _GRID for term in second.terms]
+    wishes = []
+    for feature, weight, term in zip(Weights._fields, weights, terms, strict=True):
+        if weight and term + lead <= weight:
+            wishes.append(f"{name} would be first {_wish(feature, second, (term + lead) / weight, first)}")
+    if wishes:
+        return tuple(wishes)
+    return (f"{name} would be first only if several things changed: it lags by {lead:.4f} in all",)
 
 
-def _opened(facts: DeviceFacts, gate: GateResult) -> str:
-    return f"{facts.device} would be eligible if it passed the gate {gate.gate}: {gate.reason}"
+def _wish(feature: str, entry: Ranked, needed: float, first: Ranked) -> str:
+    """How one feature, 0 to 1, would reach what is ``needed``, in its own unit."""
+    if feature == "seconds":
+        best_s = min(first.expected_s, entry.expected_s)
+        within = max(0.0, (best_s + SCALE_S) / needed - SCALE_S)
+        return f"with its first result within {within:.3f} s instead of {entry.expected_s:.3f} s"
+    if feature == "rtt":
+        return f"with a round trip of at most {(1 - needed) * RTT_SCALE_S * 1000:.0f} ms"
+    if feature == "plugged":
+        return "if it were plugged in"
+    if feature == "thermal":
+        return f"with a thermal headroom of at least {needed:.2f}"
+    if feature == "idle":
+        return f"with its processor at most {1 - needed:.0%} busy"
+    return f"if it cost at most {1 - needed:.0%} of the dearest"
+
+
+def _opened(devices: Sequence[DeviceFacts], only: dict[tuple[str, str], list[int]]) -> list[str]:
+    """Devices that failed one gate alone, by gate and reason."""
+    said = []
+    for (gate, reason), places in list(only.items())[:OPENED_LISTED]:
+        others = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        who = f"{devices[places[0]].device}{others}"
+        said.append(f"{who} would be eligible on passing the gate {gate}: {reason}")
+    return said

@@ -38,18 +38,24 @@ class Routing(Value, frozen=True):
 
 
 class Need(Value, frozen=True):
-    """What a device must have for a job: least tier (0 to 4), a GPU, free memory in bytes."""
+    """What a device must have for a job: least tier (0 to 4), a GPU, free memory in bytes, all of these tags.
+
+    ``latency_s``: the first result is expected within so many seconds, or the device is not asked; None for no limit.
+    """
 
     tier_min: int = 0
     gpu: bool = False
     memory_bytes: int = 0
+    tags: tuple[str, ...] = ()
+    latency_s: float | None = None
 
 
 class JobSpec(Value, frozen=True):
     """What is asked, without its payload: all that the coordinator learns of a job.
 
     ``units`` is the requester's own count of the input (bytes of text, pages, seconds). ``max_cost`` in micro-credits,
-    None for no limit of the requester's own. ``limit_s``: seconds the job may run after it started.
+    None for no limit of the requester's own. ``limit_s``: seconds the job may run after it started. ``input_bytes``:
+    what travels to the worker; 0 where it is not told.
     """
 
     workload: str
@@ -60,13 +66,15 @@ class JobSpec(Value, frozen=True):
     need: Need = Need()
     max_cost: int | None = None
     limit_s: float = 600.0
+    input_bytes: int = 0
 
 
 class ModelOffer(Value, frozen=True):
     """One (workload, model) that a device can run.
 
     ``units_per_s`` was measured on that device; ``overhead_s`` is the fixed part of a job; ``cold_load_s`` is what
-    loading takes, paid only while not ``warm``. ``digest`` is the model's manifest digest from the catalogue.
+    loading takes, paid only while not ``warm``. ``digest`` is the model's manifest digest from the catalogue;
+    ``memory_bytes`` what its process takes once loaded, 0 where it was not measured.
     """
 
     workload: str
@@ -76,6 +84,7 @@ class ModelOffer(Value, frozen=True):
     cold_load_s: float = 0.0
     warm: bool = False
     digest: str = ""
+    memory_bytes: int = 0
 
 
 class Gpu(Value, frozen=True):
@@ -109,7 +118,10 @@ class Load(Value, frozen=True):
 
 
 class Condition(Value, frozen=True):
-    """How a device is right now; sent in every beat. Fractions are 0..1; None means unknown (mains, cool)."""
+    """How a device is right now; sent in every beat. Fractions are 0..1; None means unknown (mains, cool).
+
+    ``memory_free_bytes``: what a further model could use.
+    """
 
     state: DeviceState = "ready"
     load: Load = Load()
@@ -122,6 +134,7 @@ class Condition(Value, frozen=True):
     limit: str = ""
     """Why it does not contribute, as a code (``devices.contribution``); what others use of it is in ``cpu_busy``."""
     gpu_busy: float | None = None
+    memory_free_bytes: int | None = None
 
 
 class Usage(Value, frozen=True):
@@ -167,10 +180,58 @@ class DeviceScore(Value, frozen=True):
     total: float
 
 
-class Explanation(Value, frozen=True):
-    """Why a job goes where it goes: every gate of every device, every score, and what would have changed it."""
+class GateFailure(Value, frozen=True):
+    """A gate that devices did not pass for one reason; ``devices`` are their places in ``Explanation.devices``."""
 
-    gates: tuple[GateResult, ...] = ()
+    gate: str
+    reason: str
+    devices: tuple[int, ...]
+
+
+class Choice(Value, frozen=True):
+    """Why the requester sent an attempt where it did: what it expected of that device at that moment.
+
+    ``expected_s``: seconds to the result; ``wait_s``: the part of it that other work takes. ``reason`` is a code:
+    ``first`` (the permit's order), ``finish`` (the least expected finish), ``backup``, ``canary``, ``retry``.
+    """
+
+    device: DeviceId
+    attempt: int
+    expected_s: float = 0.0
+    wait_s: float = 0.0
+    reason: str = ""
+
+
+class Explanation(Value, frozen=True):
+    """Why a job goes where it goes: the gates of every device, the best scores, and what would have changed it.
+
+    Every gate in ``asked`` was asked of every device in ``devices``; only those that failed are written out, so that a
+    thousand devices fit a message. ``choices`` are the requester's own, one per attempt.
+    """
+
+    asked: tuple[str, ...] = ()
+    devices: tuple[DeviceId, ...] = ()
+    failed: tuple[GateFailure, ...] = ()
     scores: tuple[DeviceScore, ...] = ()
     chosen: DeviceId | None = None
     would_change: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def gates(self) -> tuple[GateResult, ...]:
+        """Every gate of every device, written out; the reason of one that was passed is empty."""
+        reasons = {(at, failure.gate): failure.reason for failure in self.failed for at in failure.devices}
+        return tuple(
+            GateResult(device, gate, (at, gate) not in reasons, reasons.get((at, gate), ""))
+            for at, device in enumerate(self.devices)
+            for gate in self.asked
+        )
+
+    @property
+    def refused(self) -> tuple[GateResult, ...]:
+        """The gates that were not passed, by device."""
+        failed = sorted((at, number) for number, failure in enumerate(self.failed) for at in failure.devices)
+        return tuple(
+            GateResult(self.devices[at], self.failed[number].gate, False, self.failed[number].reason)
+            for at, number in failed
+        )

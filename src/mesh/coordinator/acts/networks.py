@@ -3,6 +3,8 @@
 Touches: database (through the store it is given).
 """
 
+from collections.abc import Mapping
+
 from mesh.coordinator.acts import ledger
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import networks
@@ -10,10 +12,13 @@ from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Membership, Network
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey, MemberId, NetworkId
+from mesh.jobs.weights import changed, terms_of
 from mesh.networks.membership import NotMember
 from mesh.networks.names import NameTaken, machine_name
 
 CREDIT_LINES = ("friends", "strict")
+PERMITS_PER_MEMBER_MAX = 1_000_000
+"""More is no limit."""
 
 
 class BadSetting(MeshError):
@@ -53,3 +58,24 @@ def set_credit_line(store: Store, network: NetworkId, line: str, *, by: MemberId
         if person.role != "guest":
             ledger.welcome(store, network, person.member, by, moment)
     return changed
+
+
+def set_terms(
+    store: Store, network: NetworkId, *, weights: Mapping[str, float] | None, permits_per_member: int | None
+) -> Network:
+    """Change on which terms jobs are placed; None leaves one as it is, 0 permits lift the limit.
+
+    Raises BadWeights, BadSetting, NotMember.
+    """
+    known = networks.get(store, network)
+    if known is None:
+        raise NotMember
+    settings = dict(known.settings)
+    if weights is not None:
+        settings["weights"] = changed(terms_of(settings).weights, weights)._asdict()
+    if permits_per_member is not None:
+        if not 0 <= permits_per_member <= PERMITS_PER_MEMBER_MAX:
+            raise BadSetting(f"permits_per_member is 1 to {PERMITS_PER_MEMBER_MAX}, or 0 for no limit.")
+        settings["permits_per_member"] = permits_per_member or None
+    networks.set_settings(store, network, settings)
+    return known._replace(settings=settings)

@@ -133,7 +133,7 @@ def _write(store: Store, wanted: Wanted, fee_ppm: int, moment: Moment) -> None:
     permits.add(store, permit, explanation, fee_ppm=fee_ppm, due_ms=due_ms, new_id=moment.new_id)
 
 
-def free_credit(store: Store, network: NetworkId, member: MemberId, moment: Moment) -> int | None:
+def free_credit(store: Store, network: NetworkId, member: MemberId) -> int | None:
     """What a member may spend now in micro-credits, for the gate "credit available"; None: no limit. Only reads."""
     lowest = ledger.lowest_of(store, network, member)
     balance, held = ledger.balance_and_held(store, network, member)

@@ -3,7 +3,9 @@
 Touches: database (through the store it is given).
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, insert, select, update
 
@@ -21,6 +23,7 @@ _COLUMNS = (
     networks.c.credit_line,
     networks.c.created_by,
     networks.c.created_ms,
+    networks.c.settings,
 )
 _all = select(*_COLUMNS).where(networks.c.deleted_ms.is_(None)).order_by(networks.c.id)
 _one = select(*_COLUMNS).where(networks.c.id == bindparam("network"), networks.c.deleted_ms.is_(None))
@@ -30,6 +33,7 @@ _next_epoch = (
     update(networks).where(networks.c.id == bindparam("which")).values(epoch=networks.c.epoch + 1)
 )  # fmt: skip
 _credit_line = update(networks).where(networks.c.id == bindparam("which")).values(credit_line=bindparam("line"))
+_settings = update(networks).where(networks.c.id == bindparam("which")).values(settings=bindparam("what"))
 _join = insert(memberships)
 _set_role = (
     update(memberships)
@@ -58,7 +62,10 @@ _everybody = select(memberships.c.network, memberships.c.member, memberships.c.r
 
 
 class Network(NamedTuple):
-    """A live network. ``epoch`` grows with everything that its signed State says."""
+    """A live network. ``epoch`` grows with everything that its signed State says.
+
+    ``settings``: what its admins set apart from the credit line (``jobs.weights.terms_of`` reads it).
+    """
 
     id: NetworkId
     name: str
@@ -67,6 +74,7 @@ class Network(NamedTuple):
     credit_line: str
     created_by: MemberId
     created_ms: int
+    settings: Mapping[str, Any] = MappingProxyType({})
 
 
 class Person(NamedTuple):
@@ -130,6 +138,11 @@ def next_epoch(store: Store, network: NetworkId) -> int:
 def set_credit_line(store: Store, network: NetworkId, line: str) -> None:
     """``friends`` or ``strict``."""
     store.run(_credit_line, {"which": network, "line": line})
+
+
+def set_settings(store: Store, network: NetworkId, settings: Mapping[str, Any]) -> None:
+    """All that its admins set, as a whole."""
+    store.run(_settings, {"which": network, "what": dict(settings)})
 
 
 def add_membership(

@@ -32,6 +32,14 @@ _ADD_CANDIDATE = adding(candidates, "permit", "worker", "rank", "key", "owner", 
 _ADD_JOB = adding_once(
     jobs, "network", "requester", "job", "member", "workload", "model", "sensitivity", "units", "max_cost", "created_ms"
 )
+_OPEN_OF = Prepared(
+    select(func.count(shares.c.permit.distinct()))
+    .select_from(shares.join(permits, permits.c.id == shares.c.permit))
+    .where(shares.c.state == _OPEN)
+    .where(shares.c.network == bindparam("network"))
+    .where(shares.c.payer == bindparam("payer"))
+    .where(permits.c.request != bindparam("other_than"))
+)
 _JOB_MEMBER = Prepared(
     select(jobs.c.member)
     .where(jobs.c.network == bindparam("network"))
@@ -170,6 +178,11 @@ def add(store: Store, permit: Permit, explanation: str | None, *, fee_ppm: int, 
             for rank, c in enumerate(permit.candidates)
         ],
     )
+
+
+def open_of(store: Store, network: NetworkId, payer: MemberId, other_than: RequestId) -> int:
+    """How many permits are open that a member pays for, without the one that answered a request."""
+    return int(store.value(_OPEN_OF, {"network": network, "payer": payer, "other_than": other_than}))
 
 
 def add_job(
