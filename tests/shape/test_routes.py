@@ -8,6 +8,9 @@ OPEN = {
     "/join",
     "/v1/claim",
     "/v1/join",
+    "/v1/pairings",  # a machine without a link asks; a member's yes is the permission
+    "/v1/pairings/{pairing}/state",
+    "/v1/pairings/{pairing}/withdraw",
     "/v1/sessions/device",
 }
 """The addresses that need no session; each was looked at, and a new one needs a reason here."""
