@@ -43,7 +43,8 @@ async def get(url: str, path: str, *headers: str, method: str = "GET") -> tuple[
     host, port = url.removeprefix("http://").split(":")
     async with asyncio.timeout(LIMIT_S):
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write("\r\n".join((f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "", "")).encode())
+        request = "\r\n".join((f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "", ""))
+        writer.write(request.encode(errors="surrogateescape"))
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         writer.close()
         await writer.wait_closed()
@@ -101,6 +102,8 @@ async def test_a_bad_upgrade_is_a_bad_request() -> None:
         assert (await get(url, "/relay", *upgrade, key))[0] == 400
         assert (await get(url, "/relay", *upgrade, key, "Sec-WebSocket-Protocol: chat"))[0] == 400
         assert (await get(url, "/relay", *upgrade, "Sec-WebSocket-Protocol: iroh-relay-v2"))[0] == 400
+        no_text = (*upgrade[:2], key, "Sec-WebSocket-Protocol: iroh-relay-v2", "Sec-WebSocket-Version: \udc8e3")
+        assert (await get(url, "/relay", *no_text))[0] == 400
         assert (await get(url, "/relay", method="POST"))[0] == 400
         await until(lambda: relay.door.half_open == 0)
 

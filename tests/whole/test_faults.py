@@ -1,5 +1,6 @@
 """What happens when something is killed: work goes on or says why not, and the ledger still adds up."""
 
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,8 @@ from whole.network import Network, a_network, eventually
 
 LONG = [f"sentence number {number} of a text that keeps a worker busy for a while" for number in range(1500)]
 SILENCE_S = 90.0
+OWN_KIND = itertools.count(600.0)
+"""Limits of time, each used once: so no two jobs here are of one kind, and no series holds credits for a next one."""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,7 @@ class Asked:
         self.ran: control.Ran | None = None
         self.error: MeshError | None = None
         self._socket = player.home / "agent.sock"
+        options.setdefault("limit_s", next(OWN_KIND))
         self._request = control.Run("embeddings", {"texts": texts}, **options)
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()

@@ -22,6 +22,9 @@ def answer(
     request: WSUpgradeRequest, *, health: Callable[[], dict[str, Any]], listen: Callable[[Version], WSListener]
 ) -> WSUpgradeResponseWithListener:
     """Route a request: ``/relay`` becomes a WebSocket whose listener ``listen`` makes; the rest is answered at once."""
+    if not all(value.isascii() for value in request.headers.values()):
+        # The library's own refusals quote header values, and fail on what is no text: noise that a stranger could make.
+        return _plain(HTTPStatus.BAD_REQUEST, b"A header holds what is not ASCII.\n", _TEXT)
     path = request.path.partition(b"?")[0]
     if path == b"/relay":
         return _upgrade(request, listen)

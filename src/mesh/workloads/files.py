@@ -130,8 +130,16 @@ class ModelFiles:
         return Path(tempfile.mkdtemp(prefix=PART_PREFIX, dir=self._folder))
 
     def _keep(self, whole: Path) -> None:
-        """Give a checked file its name, durably."""
-        os.replace(whole, self._folder / whole.name)
+        """Give a checked file its name, durably. One that another process put there meanwhile stays as it is:
+        an engine that is about to read it was given the right to that very file.
+        """
+        place = self._folder / whole.name
+        try:
+            os.link(whole, place)
+        except FileExistsError:
+            return
+        except OSError:  # a file system without hard links
+            os.replace(whole, place)
         if os.name == "posix":
             folder = os.open(self._folder, os.O_RDONLY)
             try:
