@@ -3,7 +3,7 @@
 Touches: nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -29,6 +29,9 @@ LIMIT_S = 600.0
 ATTEMPTS_A_LIFE = 16
 """Attempts of a job that goes on after crashes, in each life: 3 failures and 10 losses, and some that decline. The
 coordinator knows numbers up to 64: that is four lives."""
+
+OnProgress = Callable[[JobId, str, float], None]
+"""Told how far a job is: stage and fraction (0..1)."""
 
 
 class JobFailed(MeshError):
@@ -155,11 +158,10 @@ class Tried:
 class Job:
     """A job under way. ``raw`` is the encoded payload: what is sent, and what the input digest is of."""
 
-    def __init__(self, job: JobId, secret: bytes, number: int, ask: Ask, units: int) -> None:
-        self.id = job
-        self.secret = secret
-        self.number = number
+    def __init__(self, numbered: Numbered, ask: Ask, units: int, on_progress: OnProgress | None = None) -> None:
+        self.id, self.secret, self.number = numbered
         self.ask = ask
+        self.on_progress = on_progress
         self.attempts_before = 0 if ask.again is None else ask.again.attempts
         self.units = units
         self.spec = ask.spec(units)

@@ -166,7 +166,7 @@ class Desk:
             started = loop.time()
             try:
                 async with asyncio.timeout(PING_S):
-                    await self._parts.requester.beat(stream)
+                    await self._parts.requester.exchanges.beat(stream)
             except TimeoutError as error:
                 raise TransportTimeout from error
             rtt_ms = (loop.time() - started) * 1000

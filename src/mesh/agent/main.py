@@ -177,7 +177,7 @@ class Agent:
         signer = Signer(membership.network, membership.me, keys)
         planner = Planner(membership, sessions, coordination, myself, SeriesBook(signer, outbox))
         requester = Requester(membership, signer, outbox, sessions, planner, numbers)
-        sessions.requester, sessions.worker = requester, worker
+        sessions.requester, sessions.worker = requester.exchanges, worker
         steering = Steering(myself, worker, engines, store, client.beat_soon)
         myself.load, myself.on_change = worker.load, steering.follow
         steering.follow()
@@ -200,6 +200,7 @@ class Agent:
         batches, desk.batches = await self._open_batches(home)
         async with asyncio.TaskGroup() as group:
             parts.requester.spawn = parts.worker.spawn = parts.planner.series.spawn = group.create_task
+            parts.requester.exchanges.spawn = group.create_task
             tasks = [
                 group.create_task(parts.sessions.run()),
                 group.create_task(parts.outbox.run(parts.coordination)),

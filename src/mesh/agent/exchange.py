@@ -1,0 +1,223 @@
+"""One attempt with one device: send the Submit, hear what the worker says, take the result and check it.
+
+A result counts only with a sound claim over these very bytes. Whoever gives an attempt up cancels it here; late news of
+it is ignored.
+
+Touches: the agent's sessions (through its argument).
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import structlog
+
+from mesh.agent.answers import Signer
+from mesh.agent.asked import Job, Tried, Won, WrongResult
+from mesh.agent.membership import Membership, PeerRefused
+from mesh.agent.sessions import PeerConnection, Sessions
+from mesh.agent.stream import SessionStream
+from mesh.errors import MeshError, from_wire
+from mesh.jobs.attempts import End
+from mesh.protocol import frames, receipt, signed
+from mesh.protocol.frames import AnyFrame, FrameError
+from mesh.protocol.session import Key
+from mesh.transport.interface import TransportError
+from mesh.workloads.contract import Payload
+
+log = structlog.get_logger()
+_payloads: msgspec.msgpack.Decoder[Payload] = msgspec.msgpack.Decoder(Payload)
+
+Last = frames.Done | frames.Fault | frames.Busy | frames.Decline
+
+
+class DeviceBusy(MeshError):
+    """The device has longer work than this job would wait for. Other devices are tried; else try again later."""
+
+    code = "worker.busy"
+    kind = "too_many"
+
+
+class Missed(Exception):
+    """An attempt gave no result."""
+
+    def __init__(self, end: End, error: MeshError) -> None:
+        self.end = end
+        self.error = error
+        super().__init__(end)
+
+
+class _Waiting:
+    """Who waits for an attempt's last word."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.last: asyncio.Future[Last] = asyncio.get_running_loop().create_future()
+
+
+class Exchanges:
+    """All attempts of this device's jobs that are under way somewhere."""
+
+    def __init__(self, membership: Membership, signer: Signer, sessions: Sessions) -> None:
+        self._membership = membership
+        self._signer = signer
+        self._sessions = sessions
+        self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+        """Set by the wiring."""
+        self._waiting: dict[Key, _Waiting] = {}
+        self._beats: dict[SessionStream, list[asyncio.Future[None]]] = {}
+
+    async def attempt(self, job: Job, tried: Tried) -> Won:
+        """Have one device do the job. Raises Missed; cancelled, it cancels the attempt there."""
+        try:
+            try:
+                peer = await self._sessions.reach(tried.target.address)
+                stream = await peer.asking()
+            except MeshError as error:  # no connection, or a peer whose Hello does not hold
+                raise Missed("unreached", error) from error
+            tried.path = peer.path_kind
+            won = await self._exchange(job, tried, peer, stream)
+        except Missed as missed:
+            tried.ended(missed.end, missed.error, self._membership.clock.now_ms())
+            if tried.submitted and tried.plan.series is not None and missed.end in ("busy", "declined", "failed"):
+                tried.plan.series.given_back(tried)
+            raise
+        tried.finished_ms = self._membership.clock.now_ms()
+        tried.path = peer.path_kind
+        return won
+
+    async def beat(self, stream: SessionStream) -> None:
+        """Send a beat and wait for its answer: one round trip to the worker."""
+        answered = asyncio.get_running_loop().create_future()
+        self._beats.setdefault(stream, []).append(answered)
+        stream.send(frames.Beat())
+        try:
+            await answered
+        finally:
+            self._beats.pop(stream, None)
+
+    # --- to the worker ------------------------------------------------------------------------------------------------
+
+    async def _exchange(self, job: Job, tried: Tried, peer: PeerConnection, stream: SessionStream) -> Won:
+        """Submit, wait for the last word, take the result and check it."""
+        key = (job.id, tried.number)
+        waiting = self._waiting[key] = _Waiting(job)
+        try:
+            self._submit(job, tried, peer, stream)
+            last = await waiting.last
+            if not isinstance(last, frames.Done):
+                stream.declined(tried.plan)
+                raise _missed(last)
+            content = last.result
+            if content is None:
+                content = await peer.blobs.receive(key, _bounded(last.result_size))
+            return self._check(job, tried, peer, last, content)
+        except asyncio.CancelledError:
+            if not waiting.last.done() or waiting.last.cancelled():
+                stream.send(frames.Cancel(*key))
+            raise
+        except TransportError as error:
+            raise Missed("lost", error) from error
+        except FrameError as error:
+            raise Missed("failed", error) from error
+        finally:
+            del self._waiting[key]
+            peer.blobs.forget(key)
+
+    def _submit(self, job: Job, tried: Tried, peer: PeerConnection, stream: SessionStream) -> None:
+        digest = receipt.keyed_digest(job.secret, job.raw)
+        inline = len(job.raw) <= frames.INLINE_BYTES_MAX
+        if stream.closed:
+            raise Missed("unreached", stream.failure or PeerRefused())
+        tried.submitted, tried.own_key = True, peer.own
+        tried.maximum = min(tried.plan.rate.cost(job.units), tried.target.cap)
+        if tried.plan.series is not None:
+            tried.plan.series.submitted(tried)
+        stream.send(
+            frames.Submit(
+                job=job.id,
+                attempt=tried.number,
+                signed=self._signer.submit(job, tried, digest, self._membership.clock.now_ms()),
+                spec=job.spec,
+                secret=job.secret,
+                permit=stream.token_for(tried.plan),
+                payload=job.raw if inline else None,
+                payload_size=0 if inline else len(job.raw),
+            )
+        )
+        if not inline:
+            self.spawn(self._send_payload(job, tried, peer))
+
+    async def _send_payload(self, job: Job, tried: Tried, peer: PeerConnection) -> None:
+        try:
+            await peer.send_blob((job.id, tried.number), job.raw)
+        except TransportError:
+            log.info("requester.payload_not_sent", job=job.id)  # the session's own end tells the attempt
+
+    def _check(self, job: Job, tried: Tried, peer: PeerConnection, done: frames.Done, content: bytes) -> Won:
+        """A result counts only with a sound claim over these very bytes. Raises Missed."""
+        try:
+            claim = signed.verify(done.claim, receipt.Claim, peer.key, self._membership.network)
+            permit = None if tried.plan.permit is None else tried.plan.permit.permit
+            names = (permit, self._membership.me, tried.target.device, job.id, tried.number, "done")
+            if (claim.permit, claim.requester, claim.worker, claim.job, claim.attempt, claim.outcome) != names:
+                raise WrongResult("The worker's receipt is for another job.", reason="claim")
+            if claim.output_digest != receipt.keyed_digest(job.secret, content):
+                raise WrongResult(reason="digest")
+            try:
+                result = _payloads.decode(content)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise WrongResult(reason="form") from error
+            job.ask.workload.check_result(job.ask.payload, result)
+        except MeshError as error:
+            raise Missed("failed", error) from error
+        return Won(tried, peer.key, done.claim, min(job.units, claim.units), result)
+
+    # --- what peers say -----------------------------------------------------------------------------------------------
+
+    def frame(self, peer: PeerConnection, stream: SessionStream, frame: AnyFrame) -> None:
+        """Act on an answer of an admitted peer."""
+        if isinstance(frame, frames.Beat):
+            for answered in self._beats.pop(stream, []):
+                if not answered.done():
+                    answered.set_result(None)
+            return
+        if isinstance(frame, frames.Hello | frames.Blob):
+            return
+        waiting = self._waiting.get((frame.job, frame.attempt))
+        if waiting is None:
+            return  # late news of an attempt that was given up
+        if isinstance(frame, frames.Done | frames.Fault | frames.Busy | frames.Decline):
+            if not waiting.last.done():
+                waiting.last.set_result(frame)
+        elif isinstance(frame, frames.Progress) and waiting.job.on_progress is not None:
+            waiting.job.on_progress(frame.job, frame.stage, frame.fraction)
+
+    def ended(self, peer: PeerConnection, keys: list[Key], error: MeshError) -> None:
+        """A session is gone: its attempts are lost."""
+        for key in keys:
+            waiting = self._waiting.get(key)
+            if waiting is not None and not waiting.last.done():
+                waiting.last.set_exception(error if isinstance(error, TransportError) else _lost(error))
+
+
+def _missed(last: frames.Fault | frames.Busy | frames.Decline) -> Missed:
+    if isinstance(last, frames.Busy):
+        return Missed("busy", DeviceBusy())
+    error = from_wire(last.error)
+    if isinstance(last, frames.Decline):
+        if last.retry_after_s is not None:
+            error.facts["retry_after_s"] = last.retry_after_s
+        return Missed("declined", error)
+    return Missed("failed", error)
+
+
+def _lost(error: MeshError) -> TransportError:
+    return TransportError(f"The session ended: {error.wire_code}.", reason=error.wire_code)
+
+
+def _bounded(size: int) -> int:
+    if not 0 < size <= frames.BLOB_BYTES_MAX:
+        raise Missed("failed", WrongResult(reason="size"))
+    return size
