@@ -5,11 +5,13 @@
     python3 dev.py test [--long] …   the test suite; whatever follows is passed to pytest
     python3 dev.py check             formatting, lint, types, import contracts
     python3 dev.py bench [NAME …]    list the benchmarks, or run one
+    python3 dev.py web               build the pages of web/ into the package, where they have changed
     python3 dev.py setup             only make the environment
 
 Uses the standard library alone; everything else is installed into .venv from uv.lock.
 
-Touches: files under .venv, processes, the package index (only while installing).
+Touches: files under .venv, web/node_modules and src/mesh/pages/built, processes, package indexes (only while
+installing).
 """
 
 import sys
@@ -21,6 +23,7 @@ if sys.version_info < (3, 11):  # this file's syntax stays readable to old inter
 
 import hashlib
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -30,6 +33,9 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 UV = "uv>=0.13.9,<0.14"  # reads the revision of uv.lock that this tree has
+WEB = ROOT / "web"
+BUILT = ROOT / "src" / "mesh" / "pages" / "built"
+NODE_MIN = (20, 19)  # the bundler's own lower bound
 EXTRAS = ("server", "agent", "embeddings")
 
 
@@ -100,6 +106,72 @@ def become(*command: "str | Path") -> int:
     return subprocess.run(arguments).returncode
 
 
+def node() -> Path:
+    """The folder of a Node that is new enough: the machine's own, else the one of the group ``web`` in .venv."""
+    for found in (BIN / "node", shutil.which("node")):
+        if found is None or not Path(found).exists() or not (Path(found).parent / "npm").exists():
+            continue
+        version = subprocess.run([str(found), "--version"], capture_output=True, text=True).stdout.strip("v \n")
+        if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) >= NODE_MIN:
+            return Path(found).parent
+    say("Installing Node into .venv (this machine has none that is new enough; 194 MB) …")
+    command = [PYTHON, "-m", "uv", "sync", "--locked", "--inexact", "--python", PYTHON, "--only-group", "web"]
+    environment = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(VENV), "UV_PYTHON_DOWNLOADS": "never"}
+    if subprocess.run([str(part) for part in command], cwd=ROOT, env=environment).returncode:
+        say("Node could not be installed; uv says why above. Next: install Node 22 or newer, and run this again.")
+        sys.exit(1)
+    return BIN
+
+
+def digest_of(*paths: Path) -> str:
+    """One hash of files and of everything in folders."""
+    digest = hashlib.sha256()
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                digest.update(f"{file.relative_to(ROOT).as_posix()} {file.stat().st_size}\n".encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def npm(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run npm in web/, with its own node first on PATH."""
+    folder = node()
+    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
+    command = [str(folder / "npm"), *arguments]
+    return subprocess.run(command, cwd=WEB, env=environment, capture_output=True, text=True)
+
+
+def web_tools() -> None:
+    """Bring web/node_modules to what its lock says; nothing to do when its stamp matches."""
+    stamp, want = WEB / "node_modules" / ".mesh-stamp", digest_of(WEB / "package-lock.json")
+    if stamp.exists() and stamp.read_text() == want:
+        return
+    say("Installing what web/package-lock.json lists …")
+    done = npm("ci")
+    if done.returncode:
+        say(done.stdout + done.stderr + "\nNext: check that this machine reaches its npm registry, and run this again.")
+        sys.exit(1)
+    stamp.write_text(want)
+
+
+def web() -> None:
+    """Build web/ into the package, unless what is built was made from these very sources."""
+    sources = [WEB / name for name in ("src", "public", "dashboard.html", "agent.html", "vite.config.ts")]
+    stamp, want = BUILT / ".mesh-stamp", digest_of(*sources, WEB / "package-lock.json")
+    if stamp.exists() and stamp.read_text() == want:
+        return
+    web_tools()
+    started = time.monotonic()
+    done = npm("run", "build")
+    if done.returncode:
+        say(done.stdout + done.stderr)
+        say("The pages could not be built. Next: mend what is named above; python3 dev.py check names more.")
+        sys.exit(1)
+    stamp.write_text(want)
+    say(f"Pages built in {time.monotonic() - started:.1f} s.")
+
+
 def check() -> int:
     """Run every static check, also after one failed, and say which did."""
     folders = [name for name in ("src", "tests", "benchmarks") if (ROOT / name).is_dir()] + ["dev.py"]
@@ -109,10 +181,16 @@ def check() -> int:
         "types": [BIN / "mypy"],
         "contracts": [BIN / "lint-imports", "--no-logo"],
     }
+    web_tools()
+    web_steps = {"web types": "types", "web lint": "lint", "web tests": "test"}
     failed = []
-    for name, step in steps.items():
+    for name in [*steps, *web_steps]:
         started = time.monotonic()
-        done = subprocess.run([str(part) for part in step], cwd=ROOT, capture_output=True, text=True)
+        if name in web_steps:
+            done = npm("run", "--silent", web_steps[name])
+        else:
+            command = [str(part) for part in steps[name]]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         say(f"{'ok    ' if done.returncode == 0 else 'FAILED'} {name} ({time.monotonic() - started:.1f} s)")
         if done.returncode:
             failed.append(name)
@@ -136,7 +214,7 @@ def bench(arguments: "list[str]") -> int:
 def main(arguments: "list[str]") -> int:
     """Dispatch; returns the exit status (2 for a command that does not exist)."""
     command, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
-    if command not in ("demo", "test", "check", "bench", "setup"):
+    if command not in ("demo", "test", "check", "bench", "web", "setup"):
         print(__doc__)
         return 0 if command in ("help", "-h", "--help") else 2
     started = time.time()
@@ -144,11 +222,14 @@ def main(arguments: "list[str]") -> int:
     if command == "demo":
         return become(PYTHON, "-m", "mesh.cli.demo", "--started", f"{started:.3f}", *rest)
     if command == "test":
+        web()
         long = ["-m", ""] if "--long" in rest else []
         passed_on = [argument for argument in rest if argument != "--long"]
         return become(PYTHON, "-m", "pytest", "-n", "auto", "--dist", "loadfile", *long, *passed_on)
     if command == "check":
         return check()
+    if command == "web":
+        web()
     if command == "bench":
         return bench(rest)
     return 0
