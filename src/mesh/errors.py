@@ -96,3 +96,14 @@ def from_wire(error: dict[str, Any]) -> RemoteError:
         str(error.get("message", "The other side gave no reason.")),
         {str(key): value for key, value in facts.items()} if isinstance(facts, dict) else {},
     )
+
+
+def reason_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error that people can act on, where a group holds nothing but such; else the whole group: a bug."""
+    reasons, rest = group.split(MeshError)
+    if rest is not None or reasons is None:
+        return group
+    leaf: BaseException = reasons
+    while isinstance(leaf, BaseExceptionGroup):
+        leaf = leaf.exceptions[0]
+    return leaf

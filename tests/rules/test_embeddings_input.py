@@ -119,3 +119,33 @@ def test_the_rehearsal_is_input_like_any_other():
     payload = EMBEDDINGS.rehearsal(32)
     EMBEDDINGS.check(payload)
     assert 80 * 32 <= EMBEDDINGS.count(payload, None) <= 110 * 32
+
+
+def test_a_large_job_is_divided_in_order_by_its_bytes():
+    texts = [f"{number:03}" for number in range(128)]
+    parts = EMBEDDINGS.divide(payload_of(texts, cut=True), 16)
+    assert [len(part.manifest["texts"]) for part in parts] == [32, 32, 32, 32]
+    assert [text for part in parts for text in part.manifest["texts"]] == texts
+    assert all(part.manifest["cut"] is True for part in parts)
+
+
+def test_a_long_text_does_not_make_more_parts_than_were_wanted_and_none_is_empty():
+    texts = ["x" * 10_000, *["y"] * 100, "z" * 9_000, *["y"] * 100]
+    parts = EMBEDDINGS.divide(payload_of(texts), 3)
+    assert 1 < len(parts) <= 3
+    assert all(part.manifest["texts"] for part in parts)
+    assert [text for part in parts for text in part.manifest["texts"]] == texts
+
+
+@pytest.mark.parametrize(("count", "parts"), [(1, 8), (63, 8), (1000, 1)])
+def test_few_texts_or_one_device_leave_a_job_whole(count, parts):
+    payload = payload_of(["text"] * count)
+    assert EMBEDDINGS.divide(payload, parts) == [payload]
+
+
+def test_results_of_parts_make_the_result_of_the_whole():
+    whole = EMBEDDINGS.unite([a_result((1.0, 0.0), (0.0, 1.0)), a_result((0.5, 0.5))])
+    assert whole == a_result((1.0, 0.0), (0.0, 1.0), (0.5, 0.5), tokens=10)
+    EMBEDDINGS.check_result(payload_of(["a", "b", "c"]), whole)
+    with pytest.raises(BadResult):
+        EMBEDDINGS.unite([a_result((1.0, 0.0)), a_result((1.0,))])

@@ -11,6 +11,7 @@ from mesh import __version__
 from mesh.agent.asked import Ask
 from mesh.agent.batch_desk import BatchDesk
 from mesh.agent.coordination import Coordination
+from mesh.agent.gateway.keys import KeyBook
 from mesh.agent.membership import Membership, Peer
 from mesh.agent.myself import Myself
 from mesh.agent.outbox import Outbox
@@ -24,6 +25,7 @@ from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError
 from mesh.ids import JobId
 from mesh.sdk import control
+from mesh.sdk.keys import AnyKeyRequest
 from mesh.sdk.naming import UnknownDevice
 from mesh.transport.interface import TransportTimeout
 from mesh.workloads.contract import Payload
@@ -65,6 +67,7 @@ class Desk:
         self.check_network: Callable[[], Awaitable[NetworkFacts]]
         """Measures the network around this device; set by the wiring."""
         self.batches: BatchDesk
+        self.keys: KeyBook
         self.reach: Reach | None = None
         """Set by the wiring, as ``gateway`` is."""
 
@@ -88,6 +91,8 @@ class Desk:
             return control.KeyRotated(*await self._parts.coordination.turning.turn())
         if isinstance(request, control.Cancel):
             return self._cancel(request.job)
+        if isinstance(request, AnyKeyRequest):
+            return await self.keys.answer(request)
         if not isinstance(request, control.Stop):
             return await self.batches.answer(request, say)
         self._stop()

@@ -33,6 +33,9 @@ from mesh.agent.door import Door
 from mesh.agent.ends import Ends
 from mesh.agent.engines import Engines
 from mesh.agent.gateway import server as gateway
+from mesh.agent.gateway.calls import Front
+from mesh.agent.gateway.keys import KeyBook
+from mesh.agent.gateway.surroundings import Surroundings
 from mesh.agent.identity import Identity, Keychain
 from mesh.agent.lock import only_one
 from mesh.agent.membership import Membership
@@ -53,7 +56,7 @@ from mesh.agent.supervisor import REFUSED
 from mesh.agent.turning import Turning
 from mesh.agent.worker import Worker
 from mesh.devices.facts import NetworkFacts
-from mesh.errors import MeshError
+from mesh.errors import MeshError, reason_of
 from mesh.ids import DeviceId, DeviceKey
 from mesh.protocol import link
 from mesh.sdk.home import Home, HomeRecord, NotJoined
@@ -115,7 +118,7 @@ async def run(
                 agent = await Agent.build(home, record, options, stack)
                 await agent.serve(home, on_ready, stop or asyncio.Event())
     except BaseExceptionGroup as group:
-        raise _the_reason(group) from None
+        raise reason_of(group) from None
 
 
 class Agent:
@@ -198,6 +201,8 @@ class Agent:
         desk.reach = self.reach
         desk.check_network = self._check_network
         batches, desk.batches = await self._open_batches(home)
+        desk.keys = KeyBook(parts.store)
+        await desk.keys.open()
         async with asyncio.TaskGroup() as group:
             parts.requester.spawn = parts.worker.spawn = parts.planner.series.spawn = group.create_task
             parts.requester.exchanges.spawn = group.create_task
@@ -217,7 +222,7 @@ class Agent:
                     await stack.enter_async_context(control.served(home.control_socket, desk.answer))
                     ready = Ready(parts.membership.me, None, None)
                     if self.options.gateway:
-                        address = await stack.enter_async_context(gateway.served(home, parts.requester.run))
+                        address = await stack.enter_async_context(gateway.served(home, self._front(home, desk.keys)))
                         desk.gateway = address.url
                         ready = ready._replace(gateway=address.url, key=address.key)
                     tasks.append(group.create_task(self._get_ready(lambda: on_ready(ready))))
@@ -247,6 +252,12 @@ class Agent:
         )
         await batches.open()
         return batches, BatchDesk(batches, parts.store, files)
+
+    def _front(self, home: Home, keys: KeyBook) -> Front:
+        """What the gateway's requests share."""
+        parts = self.parts
+        around = Surroundings(parts.membership, parts.myself, self.offering, ModelFiles(home.models))
+        return Front(parts.requester.run, around, keys, self._count_able)
 
     def _count_able(self) -> int:
         """Devices that may take work: this one, and all of which nobody said that they are away."""
@@ -291,17 +302,6 @@ class Agent:
         """This device is reached otherwise now: the coordinator learns it, now or at the next Welcome."""
         with suppress(LinkDown):
             await self.parts.coordination.say_hello()
-
-
-def _the_reason(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error that people can act on, where the group holds nothing but such; else the whole group: a bug."""
-    reasons, rest = group.split(MeshError)
-    if rest is not None or reasons is None:
-        return group
-    leaf: BaseException = reasons
-    while isinstance(leaf, BaseExceptionGroup):
-        leaf = leaf.exceptions[0]
-    return leaf
 
 
 def open_engines(home: Home, lanes: int) -> AbstractAsyncContextManager[Pool]:

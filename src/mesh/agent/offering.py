@@ -2,12 +2,15 @@
 
 The measurement is made once per model and kept in the home; a restart takes it up without loading the model.
 
-Touches: the agent's engines and store (through its arguments).
+Touches: the clock; the agent's engines and store (through its arguments).
 """
+
+import time
 
 import msgspec
 import structlog
 
+from mesh.agent.loading import Loading, Progress
 from mesh.agent.pool import Pool, Say
 from mesh.agent.store import Store
 from mesh.errors import MeshError
@@ -28,6 +31,12 @@ class Offering:
         self._store = store
         self._measured: list[tuple[str, str]] = []
         self._isolation: Isolation = "none"
+        self._loading: dict[str, Progress] = {}
+
+    def loading(self, model: str) -> Loading | None:
+        """How far a model is from being ready here; None if it is not on its way."""
+        on_its_way = self._loading.get(model)
+        return None if on_its_way is None else on_its_way.now(time.monotonic())
 
     def offers(self) -> tuple[ModelOffer, ...]:
         """What was measured, as it is now."""
@@ -68,13 +77,16 @@ class Offering:
             model = workload.default_model
             if (name, model) in self._measured:
                 continue
+            progress = self._loading[model] = Progress()
             try:
-                await self._engines.prepare(name, model, say)
+                await self._engines.prepare(name, model, _both(progress, say))
                 await self._engines.measure(name, model)
             except MeshError as error:
                 self.failed[model] = error
                 log.warning("offering.not_ready", model=model, code=error.wire_code)
                 continue
+            finally:
+                del self._loading[model]
             self._measured.append((name, model))
             self._isolation = self._engines.isolation(name, model) or self._isolation
             changed = True
@@ -82,3 +94,12 @@ class Offering:
             await self._store.keep("offers", msgspec.json.encode(self.offers()))
             await self._store.keep("isolation", msgspec.json.encode(self._isolation))
         return changed
+
+
+def _both(progress: Progress, say: Say | None) -> Say:
+    def told(stage: str, done: int, total: int) -> None:
+        progress.say(stage, done, total, time.monotonic())
+        if say is not None:
+            say(stage, done, total)
+
+    return told

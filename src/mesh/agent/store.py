@@ -66,7 +66,12 @@ CREATE TABLE batch_line (
   PRIMARY KEY (batch, number)) WITHOUT ROWID;
 CREATE UNIQUE INDEX batch_line_start ON batch_line (batch, start);
 """
-_STEPS = (_FIRST, _BATCHES)
+_GATEWAY_KEYS = """
+CREATE TABLE gateway_key (
+  name TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, prefix TEXT NOT NULL, limits BLOB NOT NULL,
+  created_ms INTEGER NOT NULL, used_ms INTEGER NOT NULL, day INTEGER NOT NULL, spent INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_STEPS = (_FIRST, _BATCHES, _GATEWAY_KEYS)
 """The schema, step by step; a file remembers how many it has taken. Steps are added at the end, never edited."""
 
 

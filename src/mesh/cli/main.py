@@ -18,6 +18,7 @@ from mesh.cli import (
     doctor,
     invite,
     job,
+    key,
     ledger,
     members,
     models,
@@ -78,6 +79,7 @@ app.add_typer(members.app, name="members")
 app.add_typer(invite.app, name="invite")
 app.add_typer(run.app, name="run")
 app.add_typer(job.app, name="job")
+app.add_typer(key.app, name="key")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(models.app, name="models")
 app.add_typer(service.app, name="service")

@@ -31,6 +31,7 @@ from mesh.protocol.values import (
     Sensitivity,
 )
 from mesh.sdk.batches import AnyBatchAnswer, AnyBatchRequest, Batch
+from mesh.sdk.keys import AnyKeyAnswer, AnyKeyRequest
 from mesh.sdk.lines import Answer as Answer
 from mesh.sdk.lines import Request as Request
 
@@ -262,8 +263,22 @@ AnyRequest = (
     | RotateKey
     | Stop
     | AnyBatchRequest
+    | AnyKeyRequest
 )
-AnyAnswer = Ok | Refusal | Status | Progress | Ran | Ping | Peers | Models | Network | KeyRotated | AnyBatchAnswer
+AnyAnswer = (
+    Ok
+    | Refusal
+    | Status
+    | Progress
+    | Ran
+    | Ping
+    | Peers
+    | Models
+    | Network
+    | KeyRotated
+    | AnyBatchAnswer
+    | AnyKeyAnswer
+)
 
 _encoder = msgspec.json.Encoder()
 _requests: msgspec.json.Decoder[Any] = msgspec.json.Decoder(AnyRequest)

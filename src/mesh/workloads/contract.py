@@ -11,7 +11,7 @@ Touches: nothing.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -141,4 +141,17 @@ class Workload(Protocol):
 
     def load(self, model: Model) -> Engine:
         """Load the engine; only called in the child."""
+        ...
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A workload whose large jobs may be cut into several, for several devices."""
+
+    def divide(self, payload: Payload, parts: int) -> list[Payload]:
+        """Cut a checked payload into up to ``parts``, in order; a small one stays whole."""
+        ...
+
+    def unite(self, results: Sequence[Payload]) -> Payload:
+        """The result of the whole, from those of its parts in order."""
         ...

@@ -1,7 +1,8 @@
 """Embeddings: texts in, one vector of unit length per text out.
 
-Input: manifest ``{"texts": [str, ...]}``, no blobs. Result: manifest ``{"model", "dim", "count", "tokens"}`` and one
-blob: float32, little-endian, shape [count, dim], row by row in the order of the texts. Counted in UTF-8 bytes of text.
+Input: manifest ``{"texts": [str, ...]}``, no blobs; with ``"cut": true`` too long texts are cut, else refused.
+Result: manifest ``{"model", "dim", "count", "tokens"}`` and one blob: float32, little-endian, shape [count, dim], row
+by row in the order of the texts. Counted in UTF-8 bytes of text.
 
 Touches: nothing (the engine, in ``embeddings_engine``, is imported by ``load``).
 """
@@ -31,6 +32,9 @@ DIM_MAX = 8192
 """The widest vector that a result may claim; known models have up to 4,096."""
 
 FLOAT_BYTES = 4
+
+PART_TEXTS_MIN = 32
+"""Texts for each part of a job that is spread over devices: a tenth of a second of work, and two full batches."""
 
 
 class NoText(BadInput):
@@ -78,9 +82,17 @@ def texts_of(payload: Payload) -> list[str]:
     return texts
 
 
-def payload_of(texts: Sequence[str]) -> Payload:
-    """Make the payload for ``texts`` (unchecked: ``Embeddings.check`` checks it)."""
-    return Payload({"texts": list(texts)})
+def payload_of(texts: Sequence[str], *, cut: bool = False) -> Payload:
+    """Make the payload for ``texts`` (unchecked: ``Embeddings.check`` checks it).
+
+    ``cut``: a text with more tokens than the model takes is cut to them, instead of being refused.
+    """
+    return Payload({"texts": list(texts), "cut": True} if cut else {"texts": list(texts)})
+
+
+def may_cut(payload: Payload) -> bool:
+    """Whether too long texts are to be cut."""
+    return payload.manifest.get("cut") is True
 
 
 def vectors_of(result: Payload) -> list[list[float]]:
@@ -161,6 +173,31 @@ class Embeddings:
     def to_line(self, result: Payload) -> dict[str, Any]:
         """Its vector: ``{"embedding": [...]}``."""
         return {"embedding": vectors_of(result)[0]}
+
+    def divide(self, payload: Payload, parts: int) -> list[Payload]:
+        """Cut into up to ``parts`` payloads of about the same bytes, in order; few texts stay whole."""
+        texts = texts_of(payload)
+        parts = min(parts, len(texts) // PART_TEXTS_MIN)
+        if parts < 2:
+            return [payload]
+        part_bytes = self.count(payload, None) / parts
+        divided: list[list[str]] = [[]]
+        filled = 0
+        for text in texts:
+            if filled >= part_bytes:
+                divided.append([])
+                filled = 0
+            divided[-1].append(text)
+            filled += len(text.encode())
+        return [payload_of(part, cut=may_cut(payload)) for part in divided]
+
+    def unite(self, results: Sequence[Payload]) -> Payload:
+        """The result of the whole from those of its parts, in order. Raises BadResult where widths differ."""
+        first = results[0].manifest
+        if any(result.manifest["dim"] != first["dim"] for result in results):
+            raise BadResult
+        sums = {name: sum(result.manifest[name] for result in results) for name in ("count", "tokens")}
+        return Payload({**first, **sums}, (b"".join(result.blobs[0] for result in results),))
 
     def load(self, model: Model) -> Engine:
         """Load the engine. Only in the child: this imports numpy, onnxruntime and tokenizers."""

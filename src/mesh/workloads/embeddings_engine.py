@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from mesh.workloads.contract import Model, Payload, Piece, Stop
-from mesh.workloads.embeddings import TextTooLong, texts_of
+from mesh.workloads.embeddings import TextTooLong, may_cut, texts_of
 
 BATCH_PIECES_MAX = 16
 """Two sessions of one thread with batches of 16 gave the most of all schemes measured (benchmarks/
@@ -43,10 +43,16 @@ class OnnxEmbeddings:
         self._sessions = [_session(model.files["model.onnx"]) for _ in range(self.lanes)]
 
     def cut(self, payload: Payload) -> Iterator[Piece]:
-        """One piece per text: its token ids [tokens] int64. Raises TextTooLong; a text is never cut silently."""
+        """One piece per text: its token ids [tokens] int64. Raises TextTooLong; a text is cut only where that is asked.
+
+        Cut ones keep their end mark, as the model learned it.
+        """
+        cut = may_cut(payload)
         for index, text in enumerate(texts_of(payload)):
             ids = self._tokenizer.encode(text).ids
-            if len(ids) > self._tokens_max:
+            if len(ids) > self._tokens_max and cut:
+                ids = [*ids[: self._tokens_max - 1], ids[-1]]
+            elif len(ids) > self._tokens_max:
                 raise TextTooLong(index=index, tokens=len(ids), limit=self._tokens_max)
             yield Piece(np.array(ids, dtype=np.int64), len(ids))
 

@@ -1,29 +1,22 @@
-"""The gateway's routes: embeddings and models. Each request is one job; a client that goes cancels it.
+"""The gateway's application: lets in, finds the route, counts by key, answers. A client that goes cancels its job.
 
 Touches: nothing (the requester is an argument).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
+from typing import Any
 
-from mesh.agent.asked import Ask, Result
-from mesh.agent.gateway import openai
-from mesh.agent.gateway.door import Receive, Scope, Send, answer, refuse
-from mesh.errors import MeshError
+from mesh.agent.gateway.calls import Call, Front, Reply
+from mesh.agent.gateway.door import Door, Headers, Receive, Scope, Send, must_be_json
+from mesh.agent.gateway.keys import Opener
+from mesh.agent.gateway.routes import Route, dialect_of, route_of
+from mesh.agent.gateway.turns import Turns
+from mesh.errors import KINDS, MeshError
 from mesh.units import MIB
-from mesh.workloads.known import workload_named
-
-Run = Callable[[Ask], Awaitable[Result]]
 
 BODY_BYTES_MAX = 48 * MIB
 """16 MiB of text, every byte of it escaped at the usual worst (``\\u00e9``: 6 for 2)."""
-
-
-class NoRoute(MeshError):
-    """There is nothing at this address. The gateway serves /v1/embeddings and /v1/models."""
-
-    code = "gateway.no_route"
-    kind = "not_found"
 
 
 class BodyTooLarge(MeshError):
@@ -33,56 +26,71 @@ class BodyTooLarge(MeshError):
     kind = "too_large"
 
 
-class NotJson(MeshError):
-    """The request's content type must be application/json."""
-
-    code = "gateway.not_json"
-    kind = "invalid"
-
-
 class ClientGone(Exception):
     """The client closed its connection."""
 
 
 class Gateway:
-    """The ASGI application behind the door."""
+    """An ASGI application."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, front: Front, port: int) -> None:
+        """``port``: the one that is listened on; requests must name it."""
+        self._front = front
+        self._door = Door(port, front.keys)
+        self._turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        if scope["type"] != "http":
+            return  # nothing but HTTP is served; the server closes the rest
+        path = scope["path"]
         try:
-            if (scope["method"], scope["path"]) == ("GET", "/v1/models"):
-                await answer(send, 200, openai.models_answer())
-            elif (scope["method"], scope["path"]) == ("POST", "/v1/embeddings"):
-                await self._embeddings(scope, receive, send)
-            else:
-                raise NoRoute
+            opener = self._door.opener(scope["headers"])
+            route, rest = route_of(scope["method"], path)
+            body = b""
+            if route.method == "POST":
+                must_be_json(scope["headers"])
+                body = await _body(receive)
+            call = Call(self._front, opener, body, rest)
+            await self._answer(route, call, opener, receive, send)
         except MeshError as error:
-            await refuse(send, error)
+            await _refuse(send, error, dialect_of(path).error_body(error))
         except ClientGone:
             return
 
-    async def _embeddings(self, scope: Scope, receive: Receive, send: Send) -> None:
-        kinds = [value for name, value in scope["headers"] if name.lower() == b"content-type"]
-        if len(kinds) != 1 or kinds[0].split(b";")[0].strip().lower() != b"application/json":
-            raise NotJson
-        request, payload = openai.read_embeddings(await _body(receive))
-        ask = Ask(workload_named("embeddings"), payload, request.model)
-        result = await _unless_gone(self._run(ask), receive)
-        body = openai.embeddings_answer(request, result.payload)
-        await answer(send, 200, body, headers_of(result))
+    async def _answer(self, route: Route, call: Call, opener: Opener, receive: Receive, send: Send) -> None:
+        if not route.works:
+            await answer(send, await route.handler(call))
+            return
+        keys = self._front.keys
+        call.max_cost = opener.meter.admit(keys.now_ms())
+        try:
+            async with self._turns.turn(opener.name):
+                reply = await _unless_gone(_handled(route, call), receive)
+        finally:
+            opener.meter.done()
+            keys.used(opener)
+        await answer(send, reply)
 
 
-def headers_of(result: Result) -> list[tuple[bytes, bytes]]:
-    """What tells where a job ran and what it cost."""
-    return [
-        (b"x-mesh-job", result.job.encode()),
-        (b"x-mesh-device", result.device.encode()),
-        (b"x-mesh-path", result.path.encode()),
-        (b"x-mesh-charge", str(result.charge).encode()),
-    ]
+async def answer(send: Send, reply: Reply) -> None:
+    """Send a whole JSON answer."""
+    start = [(b"content-type", b"application/json"), (b"content-length", str(len(reply.body)).encode())]
+    await send({"type": "http.response.start", "status": reply.status, "headers": [*start, *reply.headers]})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+async def _handled(route: Route, call: Call) -> Reply:
+    return await route.handler(call)
+
+
+async def _refuse(send: Send, error: MeshError, body: bytes) -> None:
+    """Answer an error with the status of its kind, and when to come back where that is known."""
+    headers: Headers = ()
+    retry_after_s = error.facts.get("retry_after_s")
+    if isinstance(retry_after_s, int | float):
+        headers = [(b"retry-after", str(max(1, round(retry_after_s))).encode())]
+    await answer(send, Reply(body, list(headers), KINDS[error.wire_kind].status))
 
 
 async def _body(receive: Receive) -> bytes:
@@ -98,8 +106,8 @@ async def _body(receive: Receive) -> bytes:
             return bytes(body)
 
 
-async def _unless_gone(work: Awaitable[Result], receive: Receive) -> Result:
-    """Await the job, unless the client goes first: then cancel it."""
+async def _unless_gone(work: Coroutine[Any, Any, Reply], receive: Receive) -> Reply:
+    """Await the work, unless the client goes first: then cancel it."""
     job = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(receive())
     try:

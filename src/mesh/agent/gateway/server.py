@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import secrets
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -15,8 +15,9 @@ import msgspec
 import psutil
 import uvicorn
 
-from mesh.agent.gateway.app import Gateway, Run
-from mesh.agent.gateway.door import GatewayDoor
+from mesh.agent.gateway.app import Gateway
+from mesh.agent.gateway.calls import Front
+from mesh.agent.gateway.door import Receive, Scope, Send
 from mesh.errors import MeshError
 from mesh.sdk.home import Home, HomeUnreadable, write_secret
 
@@ -49,13 +50,23 @@ class _Kept(msgspec.Struct, frozen=True):
     key: str
 
 
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
 @asynccontextmanager
-async def served(home: Home, run: Run) -> AsyncIterator[Address]:
+async def served(home: Home, front: Front) -> AsyncIterator[Address]:
     """Serve the gateway inside the block. Raises PortTaken, HomeUnreadable."""
     listener, kept = _listen(home)
-    door = GatewayDoor(Gateway(run), kept.port, kept.key)
+    front.keys.add_default(kept.key)
+    async with serving(listener, Gateway(front, kept.port)):
+        yield Address(f"http://{HOST}:{kept.port}", kept.key)
+
+
+@asynccontextmanager
+async def serving(listener: socket.socket, app: App) -> AsyncIterator[None]:
+    """Serve an ASGI application on a socket that listens, inside the block; the socket is closed at its end."""
     config = uvicorn.Config(
-        door, log_config=None, access_log=False, lifespan="off", ws="none", http="httptools", loop="asyncio",
+        app, log_config=None, access_log=False, lifespan="off", ws="none", http="httptools", loop="asyncio",
         timeout_graceful_shutdown=2, server_header=False, date_header=False, proxy_headers=False,
     )  # fmt: skip
     server = _Server(config)
@@ -63,7 +74,7 @@ async def served(home: Home, run: Run) -> AsyncIterator[Address]:
     try:
         async with asyncio.timeout(START_S):
             await server.ready.wait()
-        yield Address(f"http://{HOST}:{kept.port}", kept.key)
+        yield
     finally:
         server.should_exit = True
         await asyncio.shield(serving)
@@ -93,14 +104,14 @@ def _listen(home: Home) -> tuple[socket.socket, _Kept]:
     try:
         kept = msgspec.json.decode(home.gateway_file.read_bytes(), type=_Kept)
     except FileNotFoundError:
-        bound_to = (_bind(port) for port in (*PORTS_WANTED, 0))
+        bound_to = (bind(port) for port in (*PORTS_WANTED, 0))
         listener = next(found for found in bound_to if found is not None)
         kept = _Kept(listener.getsockname()[1], secrets.token_urlsafe(KEY_BYTES))
         write_secret(home.gateway_file, msgspec.json.encode(kept))
         return listener, kept
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise HomeUnreadable(f"{home.gateway_file} is damaged. Delete it; a new port and key are made.") from error
-    bound = _bind(kept.port)
+    bound = bind(kept.port)
     if bound is None:
         owner = owner_of(kept.port)
         raise PortTaken(
@@ -120,7 +131,8 @@ def owner_of(port: int) -> str:
     return "another program"
 
 
-def _bind(port: int) -> socket.socket | None:
+def bind(port: int) -> socket.socket | None:
+    """A socket that listens on loopback at this port; None where it is taken."""
     # The protocol is named so that asyncio knows it for TCP and sends answers at once (Nagle would cost 40 ms).
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,0 +1,102 @@
+"""One request at the gateway: what its handler is given, and what it gives back.
+
+Touches: nothing (the requester and the clock are arguments).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+from mesh.agent.asked import Ask, Result
+from mesh.agent.dividing import Run, Whole, run_divided
+from mesh.agent.gateway.keys import KeyBook, Opener
+from mesh.agent.gateway.names import Around, meant
+from mesh.errors import MeshError
+from mesh.workloads.contract import Payload, Workload
+
+RETRY_S = 5.0
+RETRY_S_MAX = 30.0
+"""A client that waits for a model asks again at least so often: it may be ready sooner than was thought."""
+
+
+class ModelLoading(MeshError):
+    """The model is being made ready on this device. Try again after the time named."""
+
+    code = "model.loading"
+    kind = "unavailable"
+
+
+class Reply(NamedTuple):
+    """A whole answer: JSON, and headers beside the usual ones."""
+
+    body: bytes
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    status: int = 200
+
+
+class Front(NamedTuple):
+    """What all requests share. ``devices``: how many may take work."""
+
+    run: Run
+    around: Around
+    keys: KeyBook
+    devices: Callable[[], int] = lambda: 1
+
+
+class Call:
+    """One request that came in. ``rest``: what its path has beyond the route's own."""
+
+    def __init__(self, front: Front, opener: Opener, body: bytes, rest: str) -> None:
+        self.front = front
+        self.body = body
+        self.rest = rest
+        self.max_cost: int | None = None
+        """The most that it may cost by its key's limits."""
+        self._opener = opener
+
+    async def run(self, workload: Workload, payload: Payload, model: str) -> Whole:
+        """Do the work that a model's name asks for. Raises UnknownModel, ModelLoading, and the job's errors."""
+        around = self.front.around
+        found = meant(model, workload, around.models(), around.device_named)
+        ask = Ask(workload, payload, found.model, routing=found.routing, max_cost=self.max_cost)
+        try:
+            return await run_divided(self._run, ask, self.front.devices())
+        except MeshError as error:
+            if error.wire_kind == "nowhere":
+                self._say_if_loading(found.model, error)
+            raise
+
+    async def _run(self, ask: Ask) -> Result:
+        result = await self.front.run(ask)
+        self.front.keys.charged(self._opener, result.charge)
+        return result
+
+    def _say_if_loading(self, model: str, error: MeshError) -> None:
+        loading = self.front.around.loading(model)
+        if loading is None:
+            return
+        percent = int(loading.fraction * 100)
+        wait_s = RETRY_S if loading.eta_s is None else min(max(1.0, loading.eta_s), RETRY_S_MAX)
+        eta = {} if loading.eta_s is None else {"eta_s": round(loading.eta_s, 1)}
+        left = "" if loading.eta_s is None else f", about {loading.eta_s:.0f} s left"
+        raise ModelLoading(
+            f"The model is being made ready on this device ({loading.stage}, {percent} %{left}). Try again then.",
+            model=model,
+            percent=percent,
+            retry_after_s=wait_s,
+            **eta,
+        ) from error
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+def headers_of(results: Sequence[Result]) -> list[tuple[bytes, bytes]]:
+    """What tells where the job or jobs ran and what they cost: ids in order, devices and paths once each, the sum."""
+    devices = dict.fromkeys(result.device for result in results)
+    paths = dict.fromkeys(result.path for result in results)
+    return [
+        (b"x-mesh-job", ",".join(result.job for result in results).encode()),
+        (b"x-mesh-device", ",".join(devices).encode()),
+        (b"x-mesh-path", ",".join(paths).encode()),
+        (b"x-mesh-charge", str(sum(result.charge for result in results)).encode()),
+    ]

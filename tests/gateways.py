@@ -1,0 +1,132 @@
+"""A gateway on loopback before jobs that are made up: for what its routes take, refuse and answer."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+
+from agents import MODEL, WAIT_S, WIDTH, a_home
+from mesh.agent.asked import Ask, Result
+from mesh.agent.gateway import server
+from mesh.agent.gateway.calls import Front
+from mesh.agent.gateway.keys import KeyBook
+from mesh.agent.gateway.names import KnownModel
+from mesh.agent.gateway.server import Address
+from mesh.agent.loading import Loading
+from mesh.agent.store import Store
+from mesh.ids import DeviceId, JobId
+from mesh.protocol.values import Explanation
+from mesh.sdk.naming import UnknownDevice
+from mesh.workloads.contract import Payload
+from mesh.workloads.embeddings import Embeddings, texts_of
+
+
+class Jobs:
+    """Answers the gateway's jobs with made-up results; ``hold`` and ``result`` may be replaced."""
+
+    def __init__(self) -> None:
+        self.asked: list[Ask] = []
+        self.error: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.cancelled = asyncio.Event()
+        self.charge = 67
+        self.hold = self.wait
+        self.result = self.made_up
+
+    async def run(self, ask: Ask) -> Result:
+        Embeddings().check(ask.payload)
+        self.asked.append(ask)
+        try:
+            await self.hold(ask)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        if self.error:
+            raise self.error
+        return self.result(ask)
+
+    async def wait(self, ask: Ask) -> None:
+        await self.gate.wait()
+
+    def made_up(self, ask: Ask, number: int = 0) -> Result:
+        count = len(texts_of(ask.payload))
+        vector = b"\0\0\x80\x3f" + b"\0" * 4 * (WIDTH - 1)
+        manifest = {"model": ask.model, "dim": WIDTH, "count": count, "tokens": 5 * count}
+        return Result(
+            job=JobId(f"J{number or ''}"),
+            device=DeviceId("D"),
+            path="direct",
+            charge=self.charge,
+            units=18,
+            model=MODEL,
+            payload=Payload(manifest, (vector * count,)),
+            attempts=(),
+            explanation=Explanation(),
+        )
+
+
+class Town:
+    """What is around the gateway: one model, one device."""
+
+    def __init__(self) -> None:
+        self.on_its_way: Loading | None = None
+        self.warm = True
+
+    def models(self) -> list[KnownModel]:
+        return [
+            KnownModel(MODEL, "embeddings", "Apache-2.0", size_bytes=9, devices=("attic",), warm=self.warm, dim=WIDTH)
+        ]
+
+    def device_named(self, text: str) -> DeviceId:
+        if text not in ("attic", "01ATTIC"):
+            raise UnknownDevice
+        return DeviceId("01ATTIC")
+
+    def loading(self, model: str) -> Loading | None:
+        return self.on_its_way
+
+
+class Served:
+    """A gateway that runs: its jobs, surroundings, keys, address, and a client with its first key."""
+
+    def __init__(self, jobs: Jobs, town: Town, keys: KeyBook, address: Address, http: httpx2.AsyncClient) -> None:
+        self.jobs, self.town, self.keys, self.address, self.http = jobs, town, keys, address, http
+        self.port = int(address.url.rpartition(":")[2])
+
+    def bearer(self, key: str) -> dict[str, str]:
+        return {"authorization": f"Bearer {key}"}
+
+
+@contextlib.asynccontextmanager
+async def a_gateway(folder: Any, *, devices: int = 1, clock: Any = None) -> AsyncIterator[Served]:
+    """Serve one inside the block."""
+    home = a_home(folder)
+    store = Store(home.agent_db)
+    store.open()
+    keys = KeyBook(store, clock) if clock else KeyBook(store)
+    await keys.open()
+    jobs, town = Jobs(), Town()
+    front = Front(jobs.run, town, keys, lambda: devices)
+    try:
+        async with server.served(home, front) as address:
+            headers = {"authorization": f"Bearer {address.key}"}
+            limits = httpx2.Limits(max_connections=200)
+            async with httpx2.AsyncClient(
+                base_url=address.url, headers=headers, trust_env=False, timeout=WAIT_S, limits=limits
+            ) as http:
+                yield Served(jobs, town, keys, address, http)
+    finally:
+        await store.close()
+
+
+def error_of(answer: Any) -> tuple[int, str]:
+    """Status and code of a refusal, in the shape of the route's own clients."""
+    body = answer.json()
+    if str(answer.request.url.path).startswith("/api/"):
+        assert isinstance(body["error"], str)
+        return answer.status_code, body["code"]
+    assert set(body["error"]) >= {"message", "type", "param", "code"}
+    return answer.status_code, body["error"]["code"]
