@@ -121,6 +121,14 @@ async def test_a_text_of_256_tokens_passes_and_one_more_is_refused_alone(engines
     assert "word" not in str(bad.wire())
 
 
+async def test_a_text_that_is_too_long_is_cut_where_that_is_asked(engines):
+    fits, long = "word " * 254, "word " * 254 + "harbour light " * 50
+    cut = await engines.run("embeddings", MODEL, payload_of(["short", long], cut=True), limit_s=PLENTY_S)
+    whole = await embed(engines, ["short", fits])
+    assert cut.blobs == whole.blobs
+    assert cut.manifest == whole.manifest
+
+
 async def test_bad_input_is_refused_before_a_process_is_started(engines):
     with pytest.raises(BadInput):
         await embed(engines, [])
