@@ -60,22 +60,20 @@ def invite(
 
 @app.command()
 def join(
-    link: Annotated[str, typer.Argument(help="The link from `mesh device invite`; - reads stdin. With --code: a URL.")],
+    link: Annotated[
+        str, typer.Argument(help="A link from `mesh device invite`, - to read it from stdin; or the coordinator's URL.")
+    ],
     name: Annotated[
         str | None, typer.Option("--name", help="1 to 63 of a-z, 0-9 and hyphens; else this machine's own name.")
     ] = None,
-    code: Annotated[
-        bool, typer.Option("--code", help="Without a link: show a code, which a member confirms where they are.")
-    ] = False,
     json: Json = False,
 ) -> None:
-    """Make this machine (this MESH_HOME) a device of a network."""
+    """Make this machine (this MESH_HOME) a device of a network: by a link, or by a code that a member confirms."""
     from mesh.agent.join import join as join_network
     from mesh.cli.first_run import machine
 
     out, place, called = Out(json), here.home(), here.named(name or machine())
-    if code:
-        pairing.not_both(link)
+    if pairing.is_address(link):
         pairing.join(place, link, called, out)
         return
     joined = join_network(place, here.link_from(link), called)
@@ -101,7 +99,7 @@ def pair(
     network: here.Network = None,
     json: Json = False,
 ) -> None:
-    """Let in the machine that shows this code (`mesh device join URL --code`), as a device of yours."""
+    """Let in the machine that shows this code (`mesh device join URL`), as a device of yours."""
     from mesh.sdk.calls import TokenTerms
 
     terms = TokenTerms("device", approve=approve, tags=tuple(tag or ()), ephemeral=ephemeral)

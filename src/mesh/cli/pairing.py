@@ -1,4 +1,4 @@
-"""`mesh device join URL --code` and `mesh device pair CODE`: joining by a code, from both sides.
+"""`mesh device join URL` and `mesh device pair CODE`: joining by a code, from both sides.
 
 Touches: files of the home, sockets (through the client), stdin.
 """
@@ -6,8 +6,6 @@ Touches: files of the home, sockets (through the client), stdin.
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
-
-import typer
 
 from mesh.cli import here
 from mesh.cli.output import Out, foreign, line
@@ -59,8 +57,9 @@ class Shower:
         if self._progress is None:
             self._tell(waiting)
             self._progress = self._showing.enter_context(self._out.progress("waiting for a yes"))
-        left_s = max(0, round(waiting.life_s - waited_s))
-        self._progress(f"{left_s // 60}:{left_s % 60:02d} left", min(1.0, waited_s / waiting.life_s))
+        left_min = int(waiting.life_s - waited_s) // 60
+        left = f"{left_min} minutes left" if left_min > 1 else "less than two minutes left"
+        self._progress(left, min(1.0, waited_s / waiting.life_s))
 
     def _tell(self, waiting: "Waiting") -> None:
         event = {
@@ -114,7 +113,7 @@ class Answers:
 
     def ask_code(self, url: str) -> str:
         """The code, where the command did not say it."""
-        self.out.note(f"On the new machine: mesh device join {url} --code --name NAME")
+        self.out.note(f"On the new machine: mesh device join {url} --name NAME")
         return _typed("Its code: ")
 
     def first(self) -> bool:
@@ -176,7 +175,6 @@ def _typed(question: str) -> str:
     return str(answer).strip()
 
 
-def not_both(link: str) -> None:
-    """A link needs no code. Raises BadParameter."""
-    if "#" in link:
-        raise typer.BadParameter("This is a link, which needs no code: leave --code out.")
+def is_address(text: str) -> bool:
+    """Whether this is where a coordinator is, and no join link, not even one that lost its end."""
+    return text.strip() != "-" and "#" not in text and not text.rstrip("/ ").endswith("/join")

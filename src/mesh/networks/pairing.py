@@ -76,42 +76,42 @@ class TooManyWait(MeshError):
 
 
 class PairingUnknown(MeshError):
-    """This machine's request is not known here. Start anew: `mesh device join URL --code`."""
+    """This machine's request is not known here. Start anew: `mesh device join URL`."""
 
     code = "pairing.unknown"
     kind = "not_found"
 
 
 class PairingExpired(MeshError):
-    """The code was good for ten minutes and nobody confirmed it. Start anew: `mesh device join URL --code`."""
+    """The code was good for ten minutes and nobody confirmed it. Start anew: `mesh device join URL`."""
 
     code = "pairing.expired"
     kind = "gone"
 
 
 class PairingUsed(MeshError):
-    """This code was used already; a code lets in one machine, once. Start anew there: `mesh device join URL --code`."""
+    """This code was used already; a code lets in one machine, once. Start anew there: `mesh device join URL`."""
 
     code = "pairing.used"
     kind = "gone"
 
 
 class PairingRefused(MeshError):
-    """The person who typed the code said no. If that was a mistake, start anew: `mesh device join URL --code`."""
+    """The person who typed the code said no. If that was a mistake, start anew: `mesh device join URL`."""
 
     code = "pairing.refused"
     kind = "forbidden"
 
 
 class PairingClosed(MeshError):
-    """The code was typed wrong too often and no longer works. Start anew: `mesh device join URL --code`."""
+    """The code was typed wrong too often and no longer works. Start anew: `mesh device join URL`."""
 
     code = "pairing.closed"
     kind = "gone"
 
 
 class PairingWithdrawn(MeshError):
-    """The machine that showed this code has stopped waiting. Start anew there: `mesh device join URL --code`."""
+    """The machine that showed this code has stopped waiting. Start anew there: `mesh device join URL`."""
 
     code = "pairing.withdrawn"
     kind = "gone"
@@ -127,7 +127,7 @@ class Elsewhere(MeshError):
 
 
 class OtherMachine(MeshError):
-    """The yes was for another machine or another name. Start anew: `mesh device join URL --code`."""
+    """The yes was for another machine or another name. Start anew: `mesh device join URL`."""
 
     code = "pairing.other_machine"
     kind = "forbidden"

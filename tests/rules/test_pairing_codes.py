@@ -1,0 +1,127 @@
+"""The code of a machine that asks to come in: what it binds, how it is typed, when it ends."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.ids import DeviceKey
+from mesh.networks import pairing as rules
+from mesh.networks.pairing import (
+    BadCode,
+    Pairing,
+    PairingClosed,
+    PairingExpired,
+    PairingRefused,
+    PairingUsed,
+    PairingWithdrawn,
+    Sides,
+    TooManyWait,
+    TooManyWrong,
+)
+
+KEY, OTHER = DeviceKey("11" * 32), DeviceKey("22" * 32)
+SIDES = Sides(KEY, OTHER, "33" * 32, "attic", "44" * 32)
+SAID = {"handle": "KXPT", "coordinator_nonce": "55" * 32, "nonce": "66" * 32}
+WAITING = Pairing("id", "KXPT", KEY, "attic", "linux", "192.0.2.9", "44" * 32, "77" * 32, "55" * 32, 1000, 601_000)
+
+
+def test_both_sides_compute_the_same_half_from_the_same_facts():
+    assert rules.check(SIDES, **SAID) == rules.check(msgspec.structs.replace(SIDES), **SAID)
+
+
+@pytest.mark.parametrize("fact", Sides.__struct_fields__)
+def test_another_key_certificate_name_or_secret_is_another_code(fact):
+    assert rules.check(msgspec.structs.replace(SIDES, **{fact: "88" * 32}), **SAID) != rules.check(SIDES, **SAID)
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_another_handle_or_random_number_is_another_code(said):
+    assert rules.check(SIDES, **{**SAID, said: "99" * 32}) != rules.check(SIDES, **SAID)
+
+
+def test_a_machine_commits_to_its_number_with_its_key():
+    assert rules.commitment(KEY, "66" * 32) != rules.commitment(KEY, "67" * 32)
+    assert rules.commitment(KEY, "66" * 32) != rules.commitment(OTHER, "66" * 32)
+
+
+@given(st.binary(min_size=5, max_size=5))
+def test_a_code_is_read_however_it_is_typed(randomness):
+    code = rules.symbols(randomness, 8)
+    shown = rules.shown_code(code[:4], code[4:])
+    assert rules.parse_code(shown) == (code[:4], code[4:])
+    sloppy = shown.lower().replace("0", "o").replace("1", "l").replace("-", " ")
+    assert rules.parse_code(f"  {sloppy}\t") == (code[:4], code[4:])
+    assert not set("ILOU") & set(code), "letters that are taken for others are in no code"
+
+
+@pytest.mark.parametrize("text", ["", "KXPT", "KXPT-9R4", "KXPT-9R4MM", "KXPT-9R4U", "KXPT-9R4é", "K" * 4096])
+def test_what_is_no_code_is_refused(text):
+    with pytest.raises(BadCode):
+        rules.parse_code(text)
+
+
+def test_a_code_works_for_ten_minutes_to_the_millisecond():
+    assert rules.ended(WAITING, 600_999) is None
+    assert isinstance(rules.ended(WAITING, 601_000), PairingExpired)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [
+        ("confirmed", PairingUsed),
+        ("refused", PairingRefused),
+        ("closed", PairingClosed),
+        ("withdrawn", PairingWithdrawn),
+    ],
+)
+def test_what_became_of_it_is_told_for_good(outcome, error):
+    for now_ms in (2000, 700_000):
+        assert isinstance(rules.ended(msgspec.structs.replace(WAITING, outcome=outcome), now_ms), error)
+
+
+def test_the_fifth_wrong_half_closes_a_machines_code():
+    pairing = WAITING
+    for _ in range(4):
+        pairing = rules.wrongly_typed(pairing)
+        assert pairing.outcome is None
+    assert rules.wrongly_typed(pairing).outcome == "closed"
+
+
+def test_a_member_has_five_tries_in_ten_minutes():
+    tries = (0, 1, 2, 3)
+    assert rules.may_try(tries, 4) == tries
+    with pytest.raises(TooManyWrong):
+        rules.may_try((*tries, 4), 599_999)
+    assert rules.may_try((*tries, 4), 600_001) == (2, 3, 4)
+
+
+@pytest.mark.parametrize(("open_now", "of_address"), [(256, 0), (8, 8)])
+def test_so_many_machines_wait_at_most(open_now, of_address):
+    rules.may_wait(open_now=255, of_address=7)
+    with pytest.raises(TooManyWait):
+        rules.may_wait(open_now=open_now, of_address=of_address)
+
+
+@pytest.mark.parametrize(
+    ("machine", "person", "elsewhere"),
+    [
+        ("1.1.1.1", "1.1.1.1", False),
+        ("1.1.1.1", "1.1.1.2", True),
+        ("::ffff:1.1.1.1", "1.1.1.1", False),
+        ("2a00:1::1", "2a00:1::ffff", False),
+        ("2a00:1::1", "2a00:1:0:1::1", True),
+        ("192.168.1.2", "10.0.0.7", False),
+        ("127.0.0.1", "192.168.1.2", False),
+        ("192.168.1.2", "1.1.1.1", True),
+        (None, "1.1.1.1", True),
+        ("1.1.1.1", None, True),
+        ("nonsense", "1.1.1.1", True),
+    ],
+)
+def test_elsewhere_is_another_public_address_or_one_that_cannot_be_told(machine, person, elsewhere):
+    assert rules.is_elsewhere(machine, person) is elsewhere
+
+
+def test_a_fingerprint_can_be_read_aloud_and_differs():
+    assert len(rules.fingerprint(KEY)) == 24 and rules.fingerprint(KEY) != rules.fingerprint(OTHER)
