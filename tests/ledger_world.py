@@ -108,8 +108,8 @@ class World:
         self.ready_ms = self.now_ms
 
     def give(self, party: Party, amount: int) -> None:
-        args = (self.network, party.member, amount, self.ann.member, self.moment)
-        self.database.write_and_wait(ledger.admin_grant, *args)  # type: ignore[arg-type]
+        gift = ledger.Gift(party.member, amount, "a test")  # type: ignore[arg-type]
+        self.database.write_and_wait(ledger.give, self.network, gift, self.ann.member, self.moment)  # type: ignore[arg-type]
 
     def wanted(
         self,

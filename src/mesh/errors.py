@@ -26,6 +26,7 @@ KINDS: dict[str, Kind] = {
     "gone": Kind(410, 1),
     "too_large": Kind(413, 2),
     "nowhere": Kind(422, 4),
+    "reused": Kind(422, 1),
     "too_many": Kind(429, 1),
     "failed": Kind(500, 1),
     "unavailable": Kind(503, 1),

@@ -255,7 +255,7 @@ async def test_a_repeated_request_does_nothing_twice_and_answers_the_same(tmp_pa
         second = await bench.post(path, {"purpose": "device"}, ann, **key)
         assert first.json() == second.json()
         assert len((await bench.get(path, ann)).json()["tokens"]) == 1
-        refused(await bench.post(path, {"purpose": "device", "uses": 2}, ann, **key), 409, "request.key_reused")
+        refused(await bench.post(path, {"purpose": "device", "uses": 2}, ann, **key), 422, "request.key_reused")
         assert first.json()["link"].encode() not in (tmp_path / "coordinator.db-wal").read_bytes()
 
 

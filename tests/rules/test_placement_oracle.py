@@ -66,6 +66,7 @@ def an_ask(pick):
         spec, MemberId(pick(PEOPLE)), pick(["admin", "member", "guest"]), pick([None, DeviceId("d00")]),
         pick([10, None, 10]), available=pick([None, None, 9, 10]), home=pick([None, "192.0.2.1"]),
         tried=pick([frozenset(), frozenset({DeviceId("d01")})]), permits_left=pick([None, None, 0, 1]),
+        apart=pick([frozenset(), frozenset({MemberId("bob")})]),
     )  # fmt: skip
 
 
@@ -148,6 +149,7 @@ def the_gates(ask, facts):
         "member": facts.certified,
         "state": facts.condition.state in (["ready", "busy", "paused"] if own else ["ready", "busy"]),
         "tried": facts.device not in ask.tried,
+        "apart": own or facts.owner not in ask.apart,
         "contribution": own or the_willing(facts),
         "policy": the_policy(ask, facts, own, named),
         "isolation": own or spec.sensitivity != "sensitive" or capability.isolation == "strict",

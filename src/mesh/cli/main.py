@@ -14,6 +14,7 @@ from mesh import __version__
 from mesh.cli import (
     auth,
     contribute,
+    credit,
     device,
     doctor,
     invite,
@@ -72,6 +73,7 @@ relay.add_to(app)
 running.add_to(app)
 doctor.add_to(app)
 app.add_typer(auth.app, name="auth")
+credit.add_to_net(net.app)
 app.add_typer(net.app, name="net")
 contribute.add_to(device.app)
 app.add_typer(device.app, name="device")
@@ -80,6 +82,7 @@ app.add_typer(invite.app, name="invite")
 app.add_typer(run.app, name="run")
 app.add_typer(job.app, name="job")
 app.add_typer(key.app, name="key")
+credit.add_to_ledger(ledger.app)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(models.app, name="models")
 app.add_typer(service.app, name="service")

@@ -75,7 +75,7 @@ def role(
     place = here.home()
     with here.coordinator(place) as client:
         meant = here.network_of(place, client, network)
-        found = _named(client, meant, member)
+        found = member_named(client, meant, member)
         client.do(calls.change_role(meant, found, role))
     Out(json).result({"member": found, "role": role}, f"They are {role} now.")
 
@@ -88,12 +88,13 @@ def remove(member: Named, network: here.Network = None, json: Json = False) -> N
     place = here.home()
     with here.coordinator(place) as client:
         meant = here.network_of(place, client, network)
-        found = _named(client, meant, member)
+        found = member_named(client, meant, member)
         client.do(calls.remove_member(meant, found))
     Out(json).result({"member": found, "removed": True}, "Removed, with all their devices.")
 
 
-def _named(client: "Coordinator", network: "NetworkId", text: str) -> "MemberId":
+def member_named(client: "Coordinator", network: "NetworkId", text: str) -> "MemberId":
+    """The member with an id or a name. Raises UnknownMember."""
     from mesh.sdk import calls
 
     known = client.do(calls.members(network)).members

@@ -10,7 +10,7 @@ from mesh.coordinator.parts import Parts
 from mesh.coordinator.snapshot import Seen
 from mesh.coordinator.store import permits
 from mesh.credits.tariff import Rate, UnknownRate, rate
-from mesh.ids import DeviceId, RequestId
+from mesh.ids import DeviceId, MemberId, RequestId
 from mesh.jobs.facts import Ask, DeviceFacts
 from mesh.jobs.placement import Placement, place
 from mesh.protocol.link import PathSeen
@@ -22,13 +22,17 @@ _DRAW_BYTES = 8
 
 
 class Wanted(NamedTuple):
-    """A job to be placed, and the request that asks. ``available``: the payer's free credits where they are short."""
+    """A job to be placed, and the request that asks. ``available``: the payer's free credits where they are short.
+
+    ``apart``: owners whose work the asker denied too often.
+    """
 
     request: RequestId
     spec: JobSpec
     tried: Sequence[DeviceId] = ()
     paths: Sequence[PathSeen] = ()
     available: int | None = None
+    apart: frozenset[MemberId] = frozenset()
 
 
 def price_of(spec: JobSpec) -> Rate | None:
@@ -61,6 +65,7 @@ async def choose(parts: Parts, asker: Seen, wanted: Wanted) -> Placement:
         tried=frozenset(wanted.tried),
         permits_left=left,
         now_ms=now_ms,
+        apart=wanted.apart,
     )
     measured = {path.device: path for path in wanted.paths[:PATHS_MAX]}
     facts = [_measured(one, measured) for one in snapshot.facts(kept.network, now_ms)]

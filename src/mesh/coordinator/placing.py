@@ -10,6 +10,7 @@ import structlog
 
 from mesh.coordinator import choosing
 from mesh.coordinator.acts import permit as granting
+from mesh.coordinator.acts.limits import Apart
 from mesh.coordinator.acts.permit import EpochMoved, Granted, Wanted
 from mesh.coordinator.choosing import choose, price_of
 from mesh.coordinator.live import LiveLinks
@@ -19,7 +20,7 @@ from mesh.credits.tariff import Rate
 from mesh.credits.transfers import HoldRefused
 from mesh.devices.addresses import home, tellable
 from mesh.errors import MeshError
-from mesh.ids import PermitId, is_ulid
+from mesh.ids import MemberId, PermitId, is_ulid
 from mesh.jobs.backlog import on_permit, waiting_s
 from mesh.jobs.placement import CANDIDATES_ONE_JOB, FIRST_BYTE_FACTOR, NowhereToRun, Ranked
 from mesh.jobs.series import CANDIDATES_SERIES, SERIES_JOBS_MAX, promised_s, share_of_series
@@ -29,6 +30,8 @@ from mesh.protocol.link import Estimated, EstimateRequest, PermitRequest, Placed
 from mesh.protocol.permit import START_WITHIN_S, Permit, Price
 from mesh.protocol.values import Candidate, Explanation, Hint, Load
 
+TRIES = 4
+"""How often one request is placed anew for what was not known: an epoch, a balance, owners that are kept apart."""
 RETRY_AFTER_S = 5.0
 """When to ask again where nothing is known: the next beats will have come."""
 
@@ -53,14 +56,22 @@ class Placing:
         """A permit, the asker's own devices, or the reason why not."""
         try:
             self._check(asker, request)
-            try:
-                return await self._once(asker, request, available=None)
-            except EpochMoved:
-                return await self._once(asker, request, available=None)
-            except HoldRefused as refused:
-                # The balance is not in the snapshot: place again knowing it, so that the gate is named and free
-                # devices are found.
-                return await self._once(asker, request, available=int(refused.facts["free"] or 0))
+            apart: frozenset[MemberId] = frozenset()
+            available: int | None = None
+            for _ in range(TRIES):
+                # Neither the balance nor denied work is in the snapshot: place again knowing it, so that the gate is
+                # named and other devices are found.
+                try:
+                    return await self._once(asker, request, available, apart)
+                except EpochMoved:
+                    continue
+                except HoldRefused as refused:
+                    if available is not None:
+                        raise
+                    available = int(refused.facts["free"] or 0)
+                except Apart as kept:
+                    apart |= {MemberId(str(kept.facts["owner"]))}
+            return await self._once(asker, request, available, apart)
         except MeshError as error:
             log.info("permit.refused", device=asker.kept.id, code=error.wire_code)
             return Refused(request.request, error.wire(), retry_after_s=RETRY_AFTER_S)
@@ -94,9 +105,11 @@ class Placing:
         first = placement.ranked[0]
         return Estimated(request.request, first.facts.device, first.cost, first.expected_s, placement.explanation)
 
-    async def _once(self, asker: Seen, request: PermitRequest, *, available: int | None) -> Placed | Refused:
+    async def _once(
+        self, asker: Seen, request: PermitRequest, available: int | None, apart: frozenset[MemberId]
+    ) -> Placed | Refused:
         price = price_of(request.spec)
-        wanted = choosing.Wanted(request.request, request.spec, request.exclude, request.paths, available)
+        wanted = choosing.Wanted(request.request, request.spec, request.exclude, request.paths, available, apart)
         placement = await choose(self._parts, asker, wanted)
         if not placement.ranked:
             nowhere = NowhereToRun().wire()

@@ -14,7 +14,7 @@ from mesh.ids import MemberId
 from mesh.units import MICRO_LIMIT
 
 AccountKind = Literal["balance", "pending", "issue", "verification", "burn"]
-PostingKind = Literal["settle", "second", "reverse", "mature", "welcome", "admin"]
+PostingKind = Literal["settle", "second", "reverse", "mature", "welcome", "admin", "burn"]
 
 SYSTEM = MemberId("")
 """The holder of the accounts that belong to nobody."""

@@ -281,7 +281,7 @@ class _Working:
             return "failed"
         if attempt.one_sided:
             return "one_sided" if attempt.deniable else "final"
-        if attempt.state in ("owed", "reversed"):
+        if attempt.stands or attempt.state in ("owed", "reversed"):  # stands: an admin has settled what was owed
             return attempt.state
         waits = self._waits(attempt)
         if attempt.claimed is None:

@@ -20,6 +20,7 @@ WELCOME = 600 * CREDIT
 
 _ISSUE = Account("issue")
 _VERIFICATION = Account("verification")
+_BURN = Account("burn")
 
 
 class HoldRefused(MeshError):
@@ -85,3 +86,14 @@ def mature(earner: MemberId, amount: int) -> Posting:
 def welcome(member: MemberId, amount: int = WELCOME) -> Posting:
     """The allowance of a newly approved person; with a named act of an admin the only source of credits."""
     return posting("welcome", (_ISSUE, -amount), (Account("balance", member), amount))
+
+
+def give(member: MemberId, amount: int) -> Posting:
+    """A named act of an admin: credits issued to a member, or (negative) taken back to where they came from."""
+    return posting("admin", (_ISSUE, -amount), (Account("balance", member), amount))
+
+
+def burn(member: MemberId, amount: int) -> Posting:
+    """What somebody leaves behind is nobody's: it is out of use for good."""
+    assert amount > 0
+    return posting("burn", (Account("balance", member), -amount), (_BURN, amount))

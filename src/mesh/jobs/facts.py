@@ -49,7 +49,8 @@ class Ask(NamedTuple):
 
     ``cost`` is the most that the job can cost on somebody else's device, in micro-credits (None: the network has no
     price for it, and only one's own devices, where it is 0, can do it). ``available`` None: the network sets no floor.
-    ``tried``: devices that just failed this job. ``permits_left``: how many more permits the member may have open now.
+    ``tried``: devices that just failed this job. ``apart``: owners whose work this device denied too often.
+    ``permits_left``: how many more permits the member may have open now.
     """
 
     spec: JobSpec
@@ -62,6 +63,7 @@ class Ask(NamedTuple):
     tried: frozenset[DeviceId] = frozenset()
     permits_left: int | None = None
     now_ms: int = 0
+    apart: frozenset[MemberId] = frozenset()
 
 
 class Timing(NamedTuple):

@@ -11,8 +11,8 @@ from mesh.policies.decide import Asker, Decision, Target, decide, isolated
 from mesh.protocol.values import Isolation, ModelOffer, Need, Role
 
 GATES = (
-    "member", "state", "tried", "contribution", "policy", "isolation", "model", "tier", "gpu", "memory", "tags", "load",
-    "latency", "routing", "cost", "credit", "permits",
+    "member", "state", "tried", "apart", "contribution", "policy", "isolation", "model", "tier", "gpu", "memory",
+    "tags", "load", "latency", "routing", "cost", "credit", "permits",
 )  # fmt: skip
 """Every gate that is asked of every device."""
 QUEUE_JOBS_MAX = 256
@@ -65,6 +65,8 @@ class Gates:
         if facts.device in self._ask.tried:
             failed.append(("tried", "it just failed this job"))
         if not own:
+            if facts.owner in self._ask.apart:
+                failed.append(("apart", "work between its owner and this device was denied too often"))
             willing = contributes(facts.capability, facts.condition)
             if not willing.willing:
                 failed.append(("contribution", willing.reason))

@@ -28,6 +28,8 @@ Permission = Literal[
     "jobs.run",
     "ledger.read_own",
     "ledger.read_all",
+    "credits.change",
+    "audit.read",
 ]
 
 MEMBER: frozenset[Permission] = frozenset(
@@ -41,9 +43,10 @@ MEMBER: frozenset[Permission] = frozenset(
         "jobs.run",
         "jobs.read_own",
         "ledger.read_own",
+        "audit.read",
     }
 )
-GUEST = MEMBER
+GUEST = MEMBER - {"audit.read"}
 """A guest needs a device of their own to ask from. What sets guests apart is whose data goes where (``policies``),
 who pays, and that they see fewer people.
 """
@@ -56,6 +59,7 @@ ADMIN: frozenset[Permission] = MEMBER | {
     "members.change",
     "jobs.read_all",
     "ledger.read_all",
+    "credits.change",
 }
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {"guest": GUEST, "member": MEMBER, "admin": ADMIN}
 """The one table: role → what it may do."""

@@ -257,7 +257,8 @@ class Balance(Answer, frozen=True):
 class LedgerLine(Answer, frozen=True):
     """One entry of the ledger. Amounts in micro-credits; ``balance`` is its account's after it.
 
-    The price was ``price_micro`` for every ``price_per`` units, by that version of the tariff.
+    The price was ``price_micro`` for every ``price_per`` units, by that version of the tariff. ``receipt``: SHA-256 of
+    the signed fact that it rests on. ``sealed_number``: its place in the chain, once it has one.
     """
 
     posting: str
@@ -276,6 +277,30 @@ class LedgerLine(Answer, frozen=True):
     units: int | None = None
     price_micro: int | None = None
     price_per: int | None = None
+    permit: str | None = None
+    receipt: str | None = None
+    approver: MemberId | None = None
+    reason: str | None = None
+    sealed_number: int | None = None
+
+
+class CreditTerms(Answer, frozen=True):
+    """A person's own floor and daily limit in micro-credits; None: the network's."""
+
+    floor: int | None = None
+    day_limit: int | None = None
+
+
+class Paid(Answer, frozen=True):
+    """An amount was paid, in micro-credits."""
+
+    amount: int
+
+
+class Cleared(Answer, frozen=True):
+    """So many marks were cleared."""
+
+    marks: int
 
 
 class Ledger(Answer, frozen=True):

@@ -7,6 +7,7 @@ Touches: database (through the store it is given).
 
 from typing import NamedTuple
 
+from mesh.coordinator.acts.leaving import burn_left_behind
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.series import close_due
 from mesh.coordinator.acts.settle import DAY_MS, HORIZON_MS, UPTIME_MS, Effect, settle
@@ -15,7 +16,7 @@ from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.evidence import JobKey, Standing
 from mesh.coordinator.store.ledger import About, Books
 from mesh.credits import transfers
-from mesh.ids import MemberId, NetworkId
+from mesh.ids import MemberId, NetworkId, PermitId
 
 SWEEP_MOST = 64
 """Shares and payments in one transaction: a backlog after days of absence must not hold up live jobs."""
@@ -47,8 +48,9 @@ def sweep(store: Store, moment: Moment, ready_ms: int) -> Swept:
         effects += settle(store, key, moment, ready_ms, closing=frozenset(shares))
     matured = _mature(store, moment)
     pruned = permits.prune(store, moment.now_ms - HORIZON_MS)
+    burnt = burn_left_behind(store, moment, SWEEP_MOST)
     ledger.roll_up(store)
-    more = len(rows) == SWEEP_MOST or matured == SWEEP_MOST
+    more = SWEEP_MOST in (len(rows), matured, burnt)
     return Swept(len(rows), matured, pruned, more, tuple(effects))
 
 
@@ -56,6 +58,7 @@ def _mature(store: Store, moment: Moment) -> int:
     """Payments whose day is over become the earners' to spend, whatever the reports of the same moment say."""
     rows = evidence.deniable_until(store, moment.now_ms - DAY_MS, SWEEP_MOST)
     for row in rows:
+        price = permits.by_id(store, PermitId(row.permit))
         key = JobKey(row.network, row.requester, row.job)
         books = Books(store, NetworkId(row.network), moment.now_ms, moment.new_id)
         books.post(
@@ -68,7 +71,10 @@ def _mature(store: Store, moment: Moment) -> int:
                 job=row.job,
                 attempt=row.attempt,
                 permit=row.permit,
+                tariff_version=None if price is None else price.tariff_version,
                 units=row.units_paid,
+                price_micro=None if price is None else price.price_micro,
+                price_per=None if price is None else price.price_per,
             ),
         )
         books.flush()

@@ -5,17 +5,38 @@ Touches: database (through the store it is given).
 
 from typing import Any, NamedTuple
 
+from mesh.coordinator.acts.limits import BadAmount
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import audit, ledger, ledger_reading
+from mesh.coordinator.store import audit, decisions, ledger, ledger_reading
 from mesh.coordinator.store.audit import Wrong
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.ledger import About, Books
 from mesh.credits import transfers
-from mesh.credits.accounts import Account, posting
+from mesh.credits.accounts import Account
+from mesh.errors import MeshError
 from mesh.ids import MemberId, NetworkId
+from mesh.units import CREDIT
 
 PAGE_MAX = 500
 """Lines in one answer: about 200 KiB of JSON."""
+GIFT_MAX = 10**9 * CREDIT
+"""What an admin moves in one act stays far from where amounts stop being exact."""
+REASON_MAX = 200
+
+
+class NoReason(MeshError):
+    """An admin's posting says why, in 1 to 200 characters: it is in everybody's ledger for good."""
+
+    code = "credits.no_reason"
+    kind = "invalid"
+
+
+class Gift(NamedTuple):
+    """Credits for a member out of nothing (negative: back to nothing), in micro-credits, and why."""
+
+    member: MemberId
+    amount: int
+    reason: str
 
 
 class Line(NamedTuple):
@@ -37,6 +58,11 @@ class Line(NamedTuple):
     units: int | None
     price_micro: int | None
     price_per: int | None
+    permit: str | None
+    receipt: str | None
+    approver: MemberId | None
+    reason: str | None
+    sealed_number: int | None
 
 
 class Page(NamedTuple):
@@ -139,14 +165,22 @@ def welcome(store: Store, network: NetworkId, member: MemberId, approver: Member
     return transfers.WELCOME
 
 
-def admin_grant(
-    store: Store, network: NetworkId, member: MemberId, amount: int, approver: MemberId, moment: Moment
-) -> None:
-    """A named act of an admin: credits issued to a member, or (negative) taken back to where they came from."""
+def give(store: Store, network: NetworkId, gift: Gift, by: MemberId, moment: Moment) -> None:
+    """A named act of an admin: credits issued to a member, or (negative) taken back to where they came from.
+
+    Raises BadAmount, NoReason, NotInNetwork.
+    """
+    if not gift.amount or abs(gift.amount) > GIFT_MAX:
+        raise BadAmount("An admin gives or takes up to a billion credits at a time, and not 0.")
+    if not gift.reason.strip() or len(gift.reason) > REASON_MAX:
+        raise NoReason
+    ledger.lowest_of(store, network, gift.member)
     books = Books(store, network, moment.now_ms, moment.new_id)
-    granted = posting("admin", (Account("issue"), -amount), (Account("balance", member), amount))
-    books.post(granted, About(business=f"admin:{moment.new_id()}", earner=member, approver=approver))
+    about = About(business=f"admin:{moment.new_id()}", earner=gift.member, approver=by, reason=gift.reason)
+    books.post(transfers.give(gift.member, gift.amount), about)
     books.flush()
+    facts = {"amount": gift.amount, "reason": gift.reason}
+    decisions.add(store, network, by, ("credit.give", gift.member), facts, moment.now_ms)
 
 
 def _line(row: Any, balance: int) -> Line:
@@ -168,4 +202,9 @@ def _line(row: Any, balance: int) -> Line:
         units=row.units,
         price_micro=row.price_micro,
         price_per=row.price_per,
+        permit=row.permit,
+        receipt=row.receipt,
+        approver=row.approver,
+        reason=row.reason,
+        sealed_number=row.sealed_number,
     )

@@ -5,9 +5,11 @@ Touches: database (through the store it is given).
 
 from typing import NamedTuple
 
+from mesh.coordinator.acts import ledger
 from mesh.coordinator.acts.devices import take_out
+from mesh.coordinator.acts.leaving import burn_left_behind
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import devices, networks, tokens
+from mesh.coordinator.store import decisions, devices, networks, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.devices import Device
 from mesh.coordinator.store.networks import Membership, Network
@@ -25,15 +27,26 @@ class Gone(NamedTuple):
     network: Network
 
 
-def change_role(store: Store, network: NetworkId, member: MemberId, role: Role) -> Membership:
-    """Give a member another role; the same again changes nothing. Raises NotMember, LastAdmin."""
-    membership.change_role(_roles(store, network), member, role)
-    networks.set_role(store, network, member, role)
+def change_role(
+    store: Store, network: NetworkId, member: MemberId, role: Role, by: MemberId, moment: Moment
+) -> Membership:
+    """Give a member another role; the same again changes nothing. A guest who becomes a member has the allowance, once.
+
+    Raises NotMember, LastAdmin.
+    """
+    before = _roles(store, network)
+    membership.change_role(before, member, role)
+    if before[member] != role:
+        networks.set_role(store, network, member, role)
+        if role != "guest":
+            ledger.welcome(store, network, member, by, moment)
+        facts = {"from": before[member], "to": role}
+        decisions.add(store, network, by, ("member.role", member), facts, moment.now_ms)
     return next(each for each in networks.everybody(store) if (each.network, each.member) == (network, member))
 
 
 def remove(store: Store, network: NetworkId, member: MemberId, *, by: MemberId, moment: Moment) -> Gone:
-    """Let a member go, or leave oneself: their devices are removed and the links they made withdrawn.
+    """Let a member go, or leave oneself: their devices are removed, their links withdrawn, their credits burnt.
 
     Raises NotAllowed, NotMember, LastAdmin.
     """
@@ -45,6 +58,9 @@ def remove(store: Store, network: NetworkId, member: MemberId, *, by: MemberId, 
         take_out(store, device.id, moment)
     tokens.revoke_made_by(store, network, member, now_ms=moment.now_ms)
     networks.end_membership(store, network, member, now_ms=moment.now_ms)
+    burn_left_behind(store, moment, 1)
+    facts = {"devices": len(theirs), "self": by == member}
+    decisions.add(store, network, by, ("member.remove", member), facts, moment.now_ms)
     networks.next_epoch(store, network)
     after = networks.get(store, network)
     if after is None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from mesh.coordinator.acts import ledger
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import networks
+from mesh.coordinator.store import decisions, networks
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Membership, Network
 from mesh.errors import MeshError
@@ -51,6 +51,7 @@ def set_credit_line(store: Store, network: NetworkId, line: str, *, by: MemberId
     if line not in CREDIT_LINES:
         raise BadSetting
     networks.set_credit_line(store, network, line)
+    decisions.add(store, network, by, ("network.credit_line", network), {"to": line}, moment.now_ms)
     changed = networks.get(store, network)
     if changed is None:
         raise NotMember

@@ -22,7 +22,7 @@ class KeyReused(MeshError):
     """This Idempotency-Key came with another request before. Use a new key for a new request."""
 
     code = "request.key_reused"
-    kind = "conflict"
+    kind = "reused"
 
 
 class Repeatable(NamedTuple):

@@ -3,6 +3,7 @@
 Touches: database (through the store it is given).
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, assert_never
 
@@ -26,11 +27,12 @@ class ShareChanged(MeshError):
 
 
 class Known(NamedTuple):
-    """A job as it was loaded: rows of its shares and attempts, who pays, and how low they may go."""
+    """A job as it was loaded: its shares, its attempts, the facts about each by kind, who pays, how low they may go."""
 
     key: JobKey
     shares: Mapping[str, Any]
     attempts: Mapping[int, Any]
+    facts: Mapping[int, Mapping[str, Any]]
     payer: MemberId
     lowest: int | None
 
@@ -189,4 +191,13 @@ class _Work:
             units=units,
             price_micro=share.price_micro,
             price_per=share.price_per,
+            receipt=self._receipt(attempt),
         )
+
+    def _receipt(self, attempt: int) -> str | None:
+        """What a payment of an attempt rests on: the requester's answer, else the worker's claim."""
+        facts = self._known.facts[attempt]
+        for kind in ("used", "superseded", "failed", "claim"):
+            if kind in facts:
+                return hashlib.sha256(facts[kind].signed.encode()).hexdigest()
+        return None

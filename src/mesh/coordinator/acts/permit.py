@@ -8,6 +8,7 @@ Touches: database (through the store it is given).
 
 from typing import NamedTuple
 
+from mesh.coordinator.acts import limits
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import ledger, permits
 from mesh.coordinator.store.connection import Store
@@ -87,7 +88,8 @@ class Granted(NamedTuple):
 def grant(store: Store, wanted: Wanted, moment: Moment) -> Granted:
     """Grant a permit for one job or a series, or the one that answered this request before.
 
-    Raises HoldRefused, EpochMoved, PayerGone, RequesterStopped, JobTaken, PermitClosed, RequestReused.
+    Raises HoldRefused (also as DayLimitReached), EpochMoved, PayerGone, RequesterStopped, Apart, SinglesOnly, JobTaken,
+    PermitClosed, RequestReused.
     """
     permit = wanted.permit
     network = NetworkId(permit.network)
@@ -106,11 +108,14 @@ def grant(store: Store, wanted: Wanted, moment: Moment) -> Granted:
         raise EpochMoved(placed=permit.epoch, now=rules.epoch)
     if rules.stopped:
         raise RequesterStopped
+    if rules.denied:
+        limits.check_denials(store, permit, wanted.member)
     lowest = transfers.floor(rules.credit_line, rules.credit_floor)
     account = ledger.account_of(store, network, Account("balance", permit.payer), moment.new_id)
     if not ledger.hold(store, account.id, permit.maximum, lowest):
         free = transfers.free(account.amount, account.held, lowest)
         raise HoldRefused(needed=permit.maximum, free=free)
+    limits.check(store, permit, moment)
     _write(store, wanted, rules.fee_ppm, moment)
     return Granted(permit, fresh=True)
 

@@ -73,8 +73,20 @@ def settle(
     if not decisions:
         return []
     reason = "window" if closing else ("no_more" if ending else "paid")
-    carry_out(store, Known(key, shares, attempts, payer, lowest), decisions, moment, reason=reason)
+    known = Known(key, shares, attempts, facts, payer, lowest)
+    carry_out(store, known, decisions, moment, reason=reason)
     return [JobChanged(NetworkId(key.network), DeviceId(key.requester), key.job)]
+
+
+def known_of(store: Store, key: JobKey) -> Known | None:
+    """A job as settlement knows it; None for one that no permit is for."""
+    shares = {row.id: row for row in evidence.job_shares(store, key)}
+    if not shares:
+        return None
+    attempts = {row.attempt: row for row in evidence.attempts_of(store, key)}
+    facts = _by_attempt(evidence.facts_of(store, key), attempts)
+    payer = MemberId(next(iter(shares.values())).payer)
+    return Known(key, shares, attempts, facts, payer, ledger.lowest_of(store, NetworkId(key.network), payer))
 
 
 def day_over(paid_ms: int, now_ms: int, ready_ms: int) -> bool:

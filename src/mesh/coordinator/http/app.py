@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from mesh.coordinator.http import (
     about,
     claim,
+    credit,
     devices,
     jobs,
     join,
@@ -76,7 +77,7 @@ def api(desk: Desk) -> FastAPI:
     app.state.desk = desk
     app.state.nonces = sessions.Nonces()
     app.state.tries = pairing.Tries()
-    for noun in (about, claim, networks, tokens, join, pairing, devices, members, jobs, ledger, sessions):
+    for noun in (about, claim, networks, tokens, join, pairing, devices, members, jobs, ledger, credit, sessions):
         app.router.routes.extend(noun.router.routes)
     app.add_exception_handler(MeshError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -44,10 +44,10 @@ async def listing(network: str, request: Request) -> Response:
 @router.put("/v1/networks/{network}/members/{member}", dependencies=[needs("members.change")])
 async def change_role(network: str, member: str, body: RoleBody, request: Request) -> Response:
     """Give a person another role; the last admin stays one."""
-    desk = desk_of(request)
+    desk, caller = desk_of(request), caller_of(request)
 
     def act(store: Store, moment: Moment) -> tuple[Done, Membership]:
-        return Done(), acts.change_role(store, NetworkId(network), MemberId(member), body.role)
+        return Done(), acts.change_role(store, NetworkId(network), MemberId(member), body.role, caller.member, moment)
 
     response, membership = await desk.act(request, act)
     if membership is not None:

@@ -6,7 +6,7 @@ Touches: database (through the store it is given).
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, false, literal_column, select, union, update
+from sqlalchemy import bindparam, false, literal_column, or_, select, union, update
 
 from mesh.coordinator.store.connection import Prepared, Store, adding_once
 from mesh.coordinator.store.schema.jobs import attempts, evidence, jobs, marks
@@ -48,6 +48,7 @@ _FACTS = Prepared(
         evidence.c.units,
         evidence.c.code,
         evidence.c.received_ms,
+        evidence.c.signed,
     )
     .where(evidence.c.network == bindparam("network"))
     .where(evidence.c.requester == bindparam("requester"))
@@ -129,6 +130,22 @@ _OWN = Prepared(
     .where(jobs.c.requester == bindparam("requester"))
     .where(jobs.c.job == bindparam("job"))
     .where(jobs.c.code == "")
+)
+
+_OWED = Prepared(
+    select(attempts, permits.c.payer)
+    .join(permits, permits.c.id == attempts.c.permit)
+    .where(attempts.c.network == bindparam("network"))
+    .where(attempts.c.state == "owed")
+    .where(
+        or_(
+            bindparam("member") == "",
+            permits.c.payer == bindparam("member"),
+            attempts.c.earner == bindparam("member"),
+        )
+    )
+    .order_by(attempts.c.changed_ms)
+    .limit(bindparam("most"))
 )
 
 
@@ -227,7 +244,7 @@ def attempts_of(store: Store, key: JobKey) -> Sequence[Any]:
 
 
 def facts_of(store: Store, key: JobKey) -> Sequence[Any]:
-    """All evidence of a job: (attempt, worker, kind, permit, units, code, received_ms)."""
+    """All evidence of a job: (attempt, worker, kind, permit, units, code, received_ms, signed)."""
     return store.rows(_FACTS, key._asdict())
 
 
@@ -284,3 +301,8 @@ def deniable_until(store: Store, before_ms: int, most: int) -> Sequence[Any]:
 def own_delivered(store: Store, key: JobKey) -> bool:
     """Whether the requester reported that a device of its own owner delivered the result."""
     return bool(store.value(_OWN, key._asdict()))
+
+
+def owed(store: Store, network: str, member: str | None, most: int) -> Sequence[Any]:
+    """Attempts that are owed something, by or to a member or anybody (None), each with its payer; oldest first."""
+    return store.rows(_OWED, {"network": network, "member": member or "", "most": most})

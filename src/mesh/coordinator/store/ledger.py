@@ -39,7 +39,7 @@ _MOVE = Prepared(
 _POST = adding(
     postings,
     "id", "network", "kind", "business", "payer", "earner", "requester", "worker", "job", "attempt", "permit",
-    "tariff_version", "units", "price_micro", "price_per", "approver", "posted_ms",
+    "tariff_version", "units", "price_micro", "price_per", "approver", "receipt", "reason", "posted_ms",
 )  # fmt: skip
 _ENTER = adding(entries, "posting", "account", "amount", "rolled")
 _LINE = Prepared(
@@ -81,7 +81,10 @@ class NotInNetwork(MeshError):
 
 
 class About(NamedTuple):
-    """What a posting is about, for people who read the ledger. ``business`` names it, once per network."""
+    """What a posting is about, for people who read the ledger. ``business`` names it, once per network.
+
+    ``receipt``: SHA-256 of the signed fact it rests on. ``reason``: what the admin said who posted it.
+    """
 
     business: str
     payer: MemberId | None = None
@@ -96,6 +99,8 @@ class About(NamedTuple):
     price_micro: int | None = None
     price_per: int | None = None
     approver: MemberId | None = None
+    receipt: str | None = None
+    reason: str | None = None
 
 
 class FloorCrossed(MeshError):

@@ -10,6 +10,7 @@ from sqlalchemy import and_, bindparam, false, func, or_, select
 
 from mesh.coordinator.store.connection import Prepared, Store
 from mesh.coordinator.store.schema.ledger import accounts, entries, postings
+from mesh.coordinator.store.schema.networks import memberships
 from mesh.ids import MemberId, NetworkId
 
 _LINES = Prepared(
@@ -31,6 +32,10 @@ _LINES = Prepared(
         postings.c.price_micro,
         postings.c.price_per,
         postings.c.approver,
+        postings.c.permit,
+        postings.c.receipt,
+        postings.c.reason,
+        postings.c.sealed_number,
     )
     .join(entries, entries.c.posting == postings.c.id)
     .join(accounts, accounts.c.id == entries.c.account)
@@ -67,6 +72,17 @@ _ACCOUNTS = Prepared(
     .order_by(accounts.c.member, accounts.c.kind)
 )
 
+_LEFT_BEHIND = Prepared(
+    select(accounts.c.network, accounts.c.member, accounts.c.amount, accounts.c.held)
+    .join(memberships, and_(memberships.c.network == accounts.c.network, memberships.c.member == accounts.c.member))
+    .where(memberships.c.state == "removed")
+    .where(accounts.c.kind == "balance")
+    .where(accounts.c.amount > accounts.c.held)
+    .where(accounts.c.amount > 0)
+    .order_by(accounts.c.id)
+    .limit(bindparam("most"))
+)
+
 NEWEST = "~"
 """Sorts after every id: the cursor of the first page."""
 
@@ -84,3 +100,8 @@ def sum_since(store: Store, network: NetworkId, kind: str, member: str, since: s
 def all_accounts(store: Store, network: NetworkId) -> Sequence[Any]:
     """Every account of a network: (kind, member, held, amount), the amounts exact."""
     return store.rows(_ACCOUNTS, {"network": network})
+
+
+def left_behind(store: Store, most: int) -> Sequence[Any]:
+    """Balances above what is held, of people who are in their network no more: (network, member, amount, held)."""
+    return store.rows(_LEFT_BEHIND, {"most": most})

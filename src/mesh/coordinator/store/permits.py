@@ -77,6 +77,12 @@ _RULES = Prepared(
         .where(or_(marks.c.kind == "double_use", marks.c.kind == "double_submit"))
         .where(marks.c.cleared_ms.is_(None))
         .label("stopped"),
+        exists()
+        .where(marks.c.network == networks.c.id)
+        .where(marks.c.device == bindparam("requester"))
+        .where(marks.c.kind == "denied")
+        .where(marks.c.cleared_ms.is_(None))
+        .label("denied"),
     )
     .join(memberships, and_(memberships.c.network == networks.c.id, memberships.c.member == bindparam("payer")))
     .where(networks.c.id == bindparam("in_network"))
@@ -215,7 +221,7 @@ def explain(store: Store, network: str, requester: str, job: str, body: str, now
 
 
 def rules_for(store: Store, network: NetworkId, payer: MemberId, requester: DeviceId) -> Any | None:
-    """What decides about a hold: epoch, fee_ppm, credit_line, credit_floor, state of the payer, stopped; or None."""
+    """What decides about a hold: epoch, fee_ppm, credit_line, credit_floor, the payer's state, stopped, denied."""
     return store.row(_RULES, {"in_network": network, "payer": payer, "requester": requester})
 
 

@@ -5,7 +5,7 @@ Touches: database (describes its tables).
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, Text, text
 
-from mesh.coordinator.store.schema.columns import DOCUMENT, ID, KEY, METADATA, NAME, WHOLE, WORD, time_ms
+from mesh.coordinator.store.schema.columns import DOCUMENT, ID, KEY, METADATA, NAME, WHOLE, WORD, money, time_ms
 
 devices = Table(
     "devices",
@@ -22,6 +22,7 @@ devices = Table(
     Column("installation", WHOLE, nullable=False, server_default=text("0")),
     Column("start", String(32), nullable=False, server_default=text("('')")),
     Column("held", WORD),
+    money("day_limit", nullable=True),
     Column("approved_by", ID, ForeignKey("members.id")),
     time_ms("joined_ms"),
     time_ms("approved_ms", nullable=True),
@@ -42,6 +43,7 @@ devices = Table(
 
 ``installation`` and ``start``: the newest start of its home (a count, and a random word). ``held``: why an admitted
 device was put back to pending. ``leaves_after_s``: it is removed by itself after so long offline.
+``day_limit``: what its jobs may cost in 24 hours.
 """
 
 device_keys = Table(

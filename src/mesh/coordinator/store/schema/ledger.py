@@ -1,4 +1,4 @@
-"""Tables of money: accounts, postings, entries, tariffs.
+"""Tables of money: accounts, postings, entries, their sealed heads, tariffs; and what admins decided.
 
 Touches: database (describes its tables).
 """
@@ -12,6 +12,7 @@ from sqlalchemy import (
     Integer,
     String,
     Table,
+    Text,
     UniqueConstraint,
     text,
 )
@@ -57,14 +58,53 @@ postings = Table(
     Column("price_micro", WHOLE),
     Column("price_per", Integer),
     Column("approver", ID),
+    Column("receipt", KEY),
+    Column("reason", String(200)),
     time_ms("posted_ms"),
     Column("sealed_number", WHOLE),
     Column("sealed_hash", KEY),
     UniqueConstraint("network", "business"),
     Index("ix_postings_network_id", "network", "id"),
     Index("ix_postings_job", "job"),
+    Index(
+        "ix_postings_unsealed",
+        "network",
+        "id",
+        sqlite_where=text("sealed_number is null"),
+        postgresql_where=text("sealed_number is null"),
+    ),
+    Index("uq_postings_sealed", "network", "sealed_number", unique=True),
 )
-"""One balanced event of the ledger, never changed afterwards. ``business`` names what it is for, once per network."""
+"""One balanced event of the ledger, never changed afterwards. ``business`` names what it is for, once per network.
+
+``receipt`` is the SHA-256 of the signed fact that it rests on, ``reason`` what an admin said who posted it.
+``sealed_``: its number and hash in the chain, once the sealer came by.
+"""
+
+ledger_heads = Table(
+    "ledger_heads",
+    METADATA,
+    Column("network", ID, ForeignKey("networks.id"), primary_key=True),
+    Column("number", WHOLE, nullable=False),
+    Column("hash", KEY, nullable=False),
+    Column("signed", Text, nullable=False),
+    time_ms("sealed_ms"),
+)
+"""How far a network's postings are sealed, and the head that was signed for it last."""
+
+decisions = Table(
+    "decisions",
+    METADATA,
+    Column("network", ID, ForeignKey("networks.id"), primary_key=True),
+    Column("number", WHOLE, primary_key=True, autoincrement=False),
+    time_ms("at_ms"),
+    Column("by", ID, nullable=False),
+    Column("kind", WORD, nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("hash", KEY, nullable=False),
+)
+"""What admins decided, numbered without gaps; each ``hash`` covers the one before, as postings' do."""
 
 entries = Table(
     "entries",

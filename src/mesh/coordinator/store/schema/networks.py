@@ -42,6 +42,7 @@ memberships = Table(
     Column("invited_by", ID, ForeignKey("members.id")),
     Column("approved_by", ID, ForeignKey("members.id")),
     money("credit_floor", nullable=True),
+    money("day_limit", nullable=True),
     time_ms("joined_ms"),
     time_ms("approved_ms", nullable=True),
     time_ms("removed_ms", nullable=True),
@@ -49,7 +50,9 @@ memberships = Table(
     CheckConstraint("state in ('pending', 'active', 'removed')", name="state"),
     Index("ix_memberships_member", "member"),
 )
-"""A person in a network. ``credit_floor`` is their own line where an admin set one; else the network's applies."""
+"""A person in a network. ``credit_floor`` is their own line where an admin set one; else the network's applies.
+
+``day_limit``: what their jobs may cost in 24 hours, where an admin set it."""
 
 join_tokens = Table(
     "join_tokens",

@@ -39,6 +39,7 @@ permits = Table(
     UniqueConstraint("network", "requester", "request"),
     Index("ix_permits_job", "network", "requester", "job"),
     Index("ix_permits_finish_by_ms", "finish_by_ms"),
+    Index("ix_permits_issued_ms", "network", "payer", "issued_ms"),
 )
 """What was permitted; enough to sign the same paper again. Price (``price_micro`` for each ``price_per`` units), tariff
 version and fee are pinned here for the life of the permit. ``explanation``: why a series goes where it goes, as JSON

@@ -1,0 +1,47 @@
+"""Marks in SQL: what counts against devices, as admins review it.
+
+Touches: database (through the store it is given).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, func, or_, select, update
+
+from mesh.coordinator.store.connection import Prepared, Store
+from mesh.coordinator.store.schema.jobs import marks
+from mesh.ids import DeviceId, MemberId, NetworkId
+
+_OPEN = Prepared(
+    select(
+        marks.c.device,
+        marks.c.kind,
+        marks.c.other,
+        func.count().label("times"),
+        func.max(marks.c.made_ms).label("last_ms"),
+        func.max(marks.c.job).label("job"),
+    )
+    .where(marks.c.network == bindparam("network"))
+    .where(marks.c.cleared_ms.is_(None))
+    .group_by(marks.c.device, marks.c.kind, marks.c.other)
+    .order_by(func.max(marks.c.made_ms).desc(), marks.c.device, marks.c.kind)
+    .limit(bindparam("most"))
+)
+_CLEAR = Prepared(
+    update(marks)
+    .where(marks.c.network == bindparam("of"))
+    .where(marks.c.device == bindparam("which"))
+    .where(marks.c.cleared_ms.is_(None))
+    .where(or_(bindparam("whose") == "", marks.c.other == bindparam("whose")))
+    .values(cleared_ms=bindparam("now"))
+)
+
+
+def uncleared(store: Store, network: NetworkId, most: int) -> Sequence[Any]:
+    """What counts now: (device, kind, other, times, last_ms, job: the newest of them)."""
+    return store.rows(_OPEN, {"network": network, "most": most})
+
+
+def clear(store: Store, network: NetworkId, device: DeviceId, other: MemberId | None, now_ms: int) -> int:
+    """Clear a device's marks, those of one other person or all (None); returns how many."""
+    return store.run(_CLEAR, {"of": network, "which": device, "whose": other or "", "now": now_ms})
