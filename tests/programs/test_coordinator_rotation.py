@@ -5,10 +5,12 @@ import secrets
 import pytest
 
 from coordinators import a_coordinator
+from mesh.coordinator.acts import rotation as acts
 from mesh.networks.rotation import GRACE_S, IN_GRACE_MAX
 from mesh.protocol import link, signed
 from mesh.protocol.papers import CERTIFICATE_LIFE_S, Certificate, State
 from mesh.protocol.succession import KeyOf, follow, read, statement
+from waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -161,6 +163,34 @@ async def test_a_device_that_was_not_answered_opens_its_link_with_the_statement(
             assert signed.peek(welcome.certificate, Certificate).key == signed.public_key(new)
         bench.clock.forward(30 * 86400.0)  # also long after its grace
         assert isinstance(await prove(new, said), link.Welcome)
+
+
+async def test_a_change_whose_link_ends_at_once_is_made_known_all_the_same(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        _, network, laptop, _ = await home(bench)
+        told = []
+        bench.coordinator.admissions.join(told.append)
+        wire, turner = await bench.linked(laptop), Turner(bench, network, laptop)
+        wire.say(link.NewKey(turner.next_statement()))
+        wire.hang_up()
+        new = signed.public_key(turner.offered)
+        await until(lambda: admitted(told, new))
+        assert bench.coordinator.parts.snapshot.device(laptop.id).kept.key == new
+
+
+async def test_a_change_that_was_written_and_not_told_is_told_to_who_shows_it_again(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        _, network, laptop, _ = await home(bench)
+        told, parts = [], bench.coordinator.parts
+        bench.coordinator.admissions.join(told.append)
+        said = (turner := Turner(bench, network, laptop)).next_statement()
+        await parts.database.write(acts.turn_device, laptop.id, said, parts.issuer(network), parts.moment())
+        wire = bench.connect()
+        proof = bench.prove(await wire.hear_a(link.Challenge), laptop.id, turner.offered)
+        wire.say(link.Prove(proof.device, proof.nonce, proof.proof, succession=said))
+        welcome = await wire.hear_a(link.Welcome)
+        new = signed.public_key(turner.offered)
+        assert signed.peek(welcome.certificate, Certificate).key == new and admitted(told, new)
 
 
 async def test_a_held_device_s_keys_are_all_out_and_its_approval_brings_back_only_what_is_good(tmp_path):

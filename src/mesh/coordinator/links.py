@@ -213,6 +213,15 @@ class Links:
         )
 
     async def _serve(self, fresh: Link, known: _Known, receive: Receive, send: Send) -> None:
+        """Serve a link to its end. What it brought is worked on to the end of that, also when the link is over before:
+        what is committed must have its consequences.
+        """
+        async with asyncio.TaskGroup() as working:
+            await self._both_ways(fresh, known, receive, send, working)
+
+    async def _both_ways(
+        self, fresh: Link, known: _Known, receive: Receive, send: Send, working: asyncio.TaskGroup
+    ) -> None:
         """Both directions until one ends."""
         before = self._live.add(fresh)
         if before is not None:
@@ -223,7 +232,7 @@ class Links:
             async with asyncio.TaskGroup() as group:
                 group.create_task(fresh.write_out(lambda raw: _write(send, raw)))
                 self._conversations.opened(fresh, known.seen)
-                group.create_task(self._listen(fresh, group, receive))
+                group.create_task(self._listen(fresh, working, receive))
         except* (Ended, TimeoutError, OSError):
             pass  # every ordinary way for a link to end; anything else is a bug and is logged by the server
         finally:
@@ -232,15 +241,15 @@ class Links:
             log.info("link.down", device=known.device)
             await _close(send, GOING_AWAY)
 
-    async def _listen(self, fresh: Link, group: asyncio.TaskGroup, receive: Receive) -> None:
+    async def _listen(self, fresh: Link, working: asyncio.TaskGroup, receive: Receive) -> None:
         """Take messages in; what needs the database runs beside, so that one batch can hold many."""
-        working = asyncio.Semaphore(WORKING_MAX)
+        free = asyncio.Semaphore(WORKING_MAX)
 
         async def work(message: link.FromDevice) -> None:
             try:
                 await self._conversations.answer(fresh, message)
             finally:
-                working.release()
+                free.release()
 
         while True:
             async with asyncio.timeout(OFFLINE_AFTER_S):
@@ -253,8 +262,8 @@ class Links:
                 fresh.say(Problem(error.wire()))
                 continue
             if not self._conversations.hear(fresh, message):
-                await working.acquire()
-                group.create_task(work(message))
+                await free.acquire()
+                working.create_task(work(message))
 
 
 def _turn(known: _Known, statement: str) -> Succession:

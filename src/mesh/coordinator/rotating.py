@@ -50,7 +50,9 @@ class Rotating:
         parts = self._parts
         issue = parts.issuer(network)
         turned = await parts.database.write(acts.turn_device, device, said, issue, parts.moment())
-        if turned.fresh:
+        seen = parts.snapshot.device(device)
+        # The second look: whoever wrote it down first may be about to tell, and who asks again cannot wait for that.
+        if turned.fresh or (seen is not None and seen.kept.key != turned.device.key):
             log.info("device.key_turned", device=device, number=turned.device.key_number)
             await self._news.device_turned(turned.device, turned.certificate)
         return turned
