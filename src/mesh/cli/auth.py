@@ -1,14 +1,15 @@
 """`mesh auth`: who is signed in here.
 
-Touches: files of the home, sockets (through the client).
+Touches: files of the home, sockets (through the client), the machine's name.
 """
 
+import platform
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mesh.cli import here
-from mesh.cli.output import Json, Out, foreign
+from mesh.cli.output import Json, Out, day, foreign, table
 from mesh.errors import MeshError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def claim(
     with Coordinator(known) as client:
         if record.coordinator is not None and record.coordinator.key != known.key:
             _check_follows(record.coordinator.key, client.do(calls.about()))
-        claimed = client.do(calls.claim(parsed.secret, name))
+        claimed = client.do(calls.claim(parsed.secret, name, platform.node()))
     import msgspec
 
     session = SessionRecord(claimed.token, claimed.member, claimed.name)
@@ -51,6 +52,56 @@ def claim(
     value = {"member": claimed.member, "name": claimed.name, "network": claimed.network}
     hint = "mesh device invite" if claimed.network else "mesh net create NAME"
     Out(json).result(value, f"Signed in as {foreign(claimed.name)}. Next: {hint}")
+
+
+@app.command()
+def sessions(json: Json = False) -> None:
+    """Where you are signed in as a person."""
+    from mesh.sdk import calls
+
+    with here.coordinator(here.home()) as client:
+        found = client.do(calls.sessions())
+    rows = [
+        (
+            foreign(one.label or ""),
+            "this one" if one.current else "",
+            day(one.created_ms),
+            day(one.expires_ms),
+            one.session,
+        )
+        for one in found.sessions
+    ]
+    Out(json).result(found, lambda: table(("on", "", "since", "until", "id"), rows, empty="Nowhere."))
+
+
+@app.command()
+def revoke(
+    session: Annotated[str, typer.Argument(metavar="ID", help="The sign-in's id, from `mesh auth sessions`.")],
+    json: Json = False,
+) -> None:
+    """Sign out in another place: what is kept there is worth nothing from now on."""
+    from mesh.sdk import calls
+
+    with here.coordinator(here.home()) as client:
+        client.do(calls.end_session(session))
+    Out(json).result({"session": session, "revoked": True}, "Signed out there.")
+
+
+@app.command()
+def logout(json: Json = False) -> None:
+    """Sign out here. A device in this home stays a device."""
+    import msgspec
+
+    from mesh.sdk import calls
+    from mesh.sdk.client import Coordinator
+
+    place = here.home()
+    with Coordinator.of(place) as client:
+        current = next((one for one in client.do(calls.sessions()).sessions if one.current), None)
+        if current is not None:
+            client.do(calls.end_session(current.session))
+    place.write(msgspec.structs.replace(place.read(), session=None))
+    Out(json).result({"signed_out": True}, "Signed out. Sign in again with a link from an admin.")
 
 
 def _check_follows(known: "DeviceKey", about: "About") -> None:

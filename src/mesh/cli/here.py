@@ -1,6 +1,6 @@
 """Where a command stands: its MESH_HOME, who is signed in there, and which network is meant.
 
-Touches: environment (MESH_HOME), files of the home, sockets (through the client).
+Touches: environment (MESH_HOME, MESH_API_KEY), files of the home, sockets (through the client).
 """
 
 import os
@@ -84,10 +84,16 @@ def link_from(text: str) -> "JoinLink":
 
 
 def coordinator(place: "Home") -> "Coordinator":
-    """The client of the person signed in here, or of the device that this home is. Raises NotJoined, NotSignedIn."""
+    """The client of the person signed in here, or of the device that this home is. Raises NotJoined, NotSignedIn.
+
+    ``MESH_API_KEY`` goes before both: a script's key may less than the person whose home it uses.
+    """
     from mesh.sdk.client import Coordinator
     from mesh.sdk.signin import device_session
 
+    key = os.environ.get("MESH_API_KEY")
+    if key:
+        return Coordinator(place.coordinator(), key)
     record = place.read()
     if record.session is None and record.device is not None:
         return Coordinator(place.coordinator(), device_session(place))

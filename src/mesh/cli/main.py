@@ -12,6 +12,7 @@ import typer
 
 from mesh import __version__
 from mesh.cli import (
+    api_key,
     auth,
     contribute,
     credit,
@@ -74,6 +75,7 @@ running.add_to(app)
 doctor.add_to(app)
 app.add_typer(auth.app, name="auth")
 credit.add_to_net(net.app)
+app.add_typer(api_key.app, name="api-key")
 app.add_typer(net.app, name="net")
 contribute.add_to(device.app)
 app.add_typer(device.app, name="device")

@@ -2,10 +2,11 @@
 
 Text that others chose (names, reasons, model output) is never read as markup and loses characters that steer terminals.
 
-Touches: stdout, stderr.
+Touches: stdout, stderr, the system's time zone.
 """
 
 import sys
+import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,11 @@ TABLE_WIDTH = 400
 def foreign(text: str) -> str:
     """Text from others, fit for a terminal: control, bidirectional and other invisible characters become ``?``."""
     return "".join("?" if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") else letter for letter in text)
+
+
+def day(at_ms: int | None) -> str:
+    """The day of a moment in milliseconds since 1970, in this machine's time zone; nothing for None."""
+    return "" if at_ms is None else time.strftime("%Y-%m-%d", time.localtime(at_ms / 1000))
 
 
 def exit_code(error: MeshError) -> int:

@@ -23,6 +23,7 @@ Permission = Literal[
     "members.read",
     "members.invite",
     "members.change",
+    "members.leave",
     "jobs.read_own",
     "jobs.read_all",
     "jobs.run",
@@ -30,6 +31,8 @@ Permission = Literal[
     "ledger.read_all",
     "credits.change",
     "audit.read",
+    "keys.own",
+    "keys.revoke_any",
 ]
 
 MEMBER: frozenset[Permission] = frozenset(
@@ -40,10 +43,12 @@ MEMBER: frozenset[Permission] = frozenset(
         "devices.remove_own",
         "devices.steer_own",
         "members.read",
+        "members.leave",
         "jobs.run",
         "jobs.read_own",
         "ledger.read_own",
         "audit.read",
+        "keys.own",
     }
 )
 GUEST = MEMBER - {"audit.read"}
@@ -60,6 +65,7 @@ ADMIN: frozenset[Permission] = MEMBER | {
     "jobs.read_all",
     "ledger.read_all",
     "credits.change",
+    "keys.revoke_any",
 }
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {"guest": GUEST, "member": MEMBER, "admin": ADMIN}
 """The one table: role → what it may do."""

@@ -303,6 +303,51 @@ class Cleared(Answer, frozen=True):
     marks: int
 
 
+class MadeApiKey(Answer, frozen=True):
+    """An API key was made; ``key`` is its secret, shown this once."""
+
+    key_id: str
+    key: str
+    name: str
+    scopes: tuple[str, ...]
+    expires_ms: int
+
+
+class ApiKeyShown(Answer, frozen=True):
+    """An API key as its network lists it, without its secret. ``state``: open or expired; ``used_ms`` to the hour."""
+
+    key_id: str
+    name: str
+    member: MemberId
+    scopes: tuple[str, ...]
+    state: str
+    created_ms: int
+    expires_ms: int
+    used_ms: int | None = None
+
+
+class ApiKeys(Answer, frozen=True):
+    """The API keys of a network."""
+
+    keys: tuple[ApiKeyShown, ...]
+
+
+class SessionShown(Answer, frozen=True):
+    """One place where a person is signed in. ``label``: what it called itself; ``current``: the one that asks."""
+
+    session: str
+    label: str | None
+    created_ms: int
+    expires_ms: int
+    current: bool
+
+
+class Sessions(Answer, frozen=True):
+    """Where a person is signed in."""
+
+    sessions: tuple[SessionShown, ...]
+
+
 class Ledger(Answer, frozen=True):
     """A page of ledger lines, newest first."""
 

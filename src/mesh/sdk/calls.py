@@ -61,9 +61,10 @@ def about() -> Call[answers.About]:
     return Call("GET", "/v1/about", answers.About)
 
 
-def claim(secret: str, name: str) -> Call[answers.Claimed]:
-    """Use a claim link or a member invite: sign in as a new person called ``name``."""
-    return Call("POST", "/v1/claim", answers.Claimed, {"secret": secret, "name": name})
+def claim(secret: str, name: str, label: str | None = None) -> Call[answers.Claimed]:
+    """Use a claim link or a member invite: sign in as a new person called ``name``, on a machine called ``label``."""
+    body = {"secret": secret, "name": name, **({"label": label[:63]} if label else {})}
+    return Call("POST", "/v1/claim", answers.Claimed, body)
 
 
 def device_session(proof: str) -> Call[answers.DeviceSession]:
@@ -224,3 +225,29 @@ def settings(network: NetworkId) -> Call[answers.Settings]:
 def change_settings(network: NetworkId, changes: dict[str, Any]) -> Call[answers.Done]:
     """Change settings of a network (for its admins): ``credit_line``, ``weights``, ``permits_per_member``."""
     return Call("PUT", _network(network, "settings"), answers.Done, changes)
+
+
+def make_api_key(network: NetworkId, name: str, scopes: list[str], expires_s: float) -> Call[answers.MadeApiKey]:
+    """Make an API key for programs."""
+    body = {"name": name, "scopes": scopes, "expires_s": expires_s}
+    return Call("POST", _network(network, "keys"), answers.MadeApiKey, body)
+
+
+def api_keys(network: NetworkId) -> Call[answers.ApiKeys]:
+    """My API keys; for admins everybody's."""
+    return Call("GET", _network(network, "keys"), answers.ApiKeys)
+
+
+def revoke_api_key(network: NetworkId, key: str) -> Call[answers.Done]:
+    """An API key works no more."""
+    return Call("DELETE", _network(network, "keys", key), answers.Done)
+
+
+def sessions() -> Call[answers.Sessions]:
+    """Where I am signed in."""
+    return Call("GET", "/v1/sessions", answers.Sessions)
+
+
+def end_session(session: str) -> Call[answers.Done]:
+    """Sign out one of my sessions."""
+    return Call("DELETE", f"/v1/sessions/{session}", answers.Done)

@@ -34,11 +34,15 @@ class WrongKey(MeshError):
 
 
 class SignIn(NamedTuple):
-    """What signing in needs beside the secret: the new session's token as SHA-256, and how the person is called."""
+    """What signing in needs beside the secret: the new session's token as SHA-256, and how the person is called.
+
+    ``label``: what the place where they sign in calls itself.
+    """
 
     secret_hash: str
     session_hash: str
     name: str
+    label: str | None = None
 
 
 class SignedIn(NamedTuple):
@@ -84,7 +88,7 @@ def sign_in(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
     if token.purpose == "claim":
         return claim_directly(store, asked, moment)
     assert token.network is not None
-    signed_in = _new_person(store, asked.session_hash, person_name(asked.name or token.name), moment)
+    signed_in = _new_person(store, asked, person_name(asked.name or token.name), moment)
     networks.add_membership(
         store, token.network, signed_in.member, role=token.role, invited_by=token.maker, now_ms=moment.now_ms
     )
@@ -95,18 +99,25 @@ def sign_in(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
 
 def claim_directly(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
     """Give the installation to its first person without a link: they run it. Raises AlreadyClaimed, BadName."""
-    signed_in = _new_person(store, asked.session_hash, person_name(asked.name), moment)
+    signed_in = _new_person(store, asked, person_name(asked.name), moment)
     if not people.claim(store, operator=signed_in.member, now_ms=moment.now_ms):
         installation = people.installed(store)
         raise AlreadyClaimed(claimed_ms=installation.claimed_ms if installation else None)
     return signed_in
 
 
-def _new_person(store: Store, session_hash: str, name: str, moment: Moment) -> SignedIn:
+def _new_person(store: Store, asked: SignIn, name: str, moment: Moment) -> SignedIn:
     member = MemberId(moment.new_id())
     people.add_member(store, member=member, name=name, now_ms=moment.now_ms)
     session = Session(member, None, "full", moment.now_ms + int(SESSION_LIFE_S * 1000), name)
-    people.add_session(store, session, session_id=moment.new_id(), token_hash=session_hash, now_ms=moment.now_ms)
+    people.add_session(
+        store,
+        session,
+        session_id=moment.new_id(),
+        token_hash=asked.session_hash,
+        now_ms=moment.now_ms,
+        label=asked.label,
+    )
     return SignedIn(member, name, None)
 
 

@@ -9,7 +9,7 @@ from mesh.coordinator.acts import ledger
 from mesh.coordinator.acts.devices import take_out
 from mesh.coordinator.acts.leaving import burn_left_behind
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import decisions, devices, networks, tokens
+from mesh.coordinator.store import api_keys, decisions, devices, networks, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.devices import Device
 from mesh.coordinator.store.networks import Membership, Network
@@ -51,12 +51,13 @@ def remove(store: Store, network: NetworkId, member: MemberId, *, by: MemberId, 
     Raises NotAllowed, NotMember, LastAdmin.
     """
     roles = _roles(store, network)
-    require(roles.get(by), "network.read" if by == member else "members.change")
+    require(roles.get(by), "members.leave" if by == member else "members.change")
     membership.change_role(roles, member, None)
     theirs = tuple(each for each in devices.live(store) if (each.network, each.owner) == (network, member))
     for device in theirs:
         take_out(store, device.id, moment)
     tokens.revoke_made_by(store, network, member, now_ms=moment.now_ms)
+    api_keys.revoke_of(store, network, member, now_ms=moment.now_ms)
     networks.end_membership(store, network, member, now_ms=moment.now_ms)
     burn_left_behind(store, moment, 1)
     facts = {"devices": len(theirs), "self": by == member}

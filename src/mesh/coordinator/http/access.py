@@ -11,14 +11,21 @@ from fastapi import Depends, Request
 from fastapi.params import Depends as Dependency
 
 from mesh.coordinator.http.desk import desk_of, token_hash
-from mesh.coordinator.store import people
+from mesh.coordinator.store import api_keys, people
+from mesh.coordinator.store.connection import Store
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, MemberId, NetworkId
-from mesh.networks.membership import Permission, require
+from mesh.networks.api_keys import ApiKey, allowed, works
+from mesh.networks.membership import PERMISSIONS, NotAllowed, NotMember, Permission
 from mesh.protocol.values import Role
+from mesh.units import HOUR
 
+API_KEY_PREFIX = "mesh_key_"
+"""How API keys begin: whoever finds one sees what it is, and scanners for secrets can look for it."""
 READING = ("GET", "HEAD")
 _SCHEME = "Bearer "
+_USED_EVERY_MS = int(HOUR * 1000)
+"""When a key was last used is kept to the hour: not every request is worth a write."""
 
 
 class NotSignedIn(MeshError):
@@ -42,23 +49,61 @@ class NotOperator(MeshError):
     kind = "forbidden"
 
 
+class KeyConfined(MeshError):
+    """An API key does what its scopes name and its maker's role allows, in its own network. Sign in as a person for
+    anything else, or make a key that names it: `mesh api-key create`.
+    """
+
+    code = "auth.key_confined"
+    kind = "forbidden"
+
+
 class Caller(NamedTuple):
-    """Who calls: a member, perhaps through a device's session; in the route's network with ``role``."""
+    """Who calls: a member, perhaps through a device's session or a key; in the route's network with ``role``.
+
+    ``permissions``: what they may do in that network, by their role and, with a key, by its scopes.
+    """
 
     member: MemberId
     name: str
     device: DeviceId | None
     operator: bool
+    key: ApiKey | None = None
     role: Role | None = None
     network: NetworkId | None = None
+    permissions: frozenset[Permission] = frozenset()
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the caller may do that in the route's network."""
+        return permission in self.permissions
+
+    def need(self, permission: Permission) -> None:
+        """Refuse a caller who may not do that. Raises NotAllowed, KeyConfined."""
+        if self.may(permission):
+            return
+        if self.key is not None:
+            raise KeyConfined(permission=permission)
+        raise NotAllowed(permission=permission, role=self.role)
+
+    def inside(self, network: NetworkId, role: Role | None) -> "Caller":
+        """The same caller in a network. Raises NotMember, KeyConfined."""
+        if role is None:
+            raise NotMember
+        if self.key is None:
+            return self._replace(role=role, network=network, permissions=PERMISSIONS[role])
+        if self.key.network != network:
+            raise KeyConfined
+        return self._replace(role=role, network=network, permissions=allowed(role, self.key.scopes))
 
 
 class Access:
     """A route's declaration. ``label`` is what it demands, in words that tests and documents can list."""
 
-    def __init__(self, label: str, permission: Permission | None = None) -> None:
+    def __init__(self, label: str, permission: Permission | None = None, *, keys: bool = False) -> None:
+        """``keys``: API keys may call it although it names no permission."""
         self.label = label
         self.permission = permission
+        self._keys = keys
 
     async def __call__(self, request: Request) -> None:
         """Let the request through, with ``request.state.caller`` set unless it is public."""
@@ -69,9 +114,10 @@ class Access:
             raise NotOperator
         if self.permission is not None:
             network = NetworkId(request.path_params["network"])
-            role = desk_of(request).parts.snapshot.role(network, caller.member)
-            require(role, self.permission)
-            caller = caller._replace(role=role, network=network)
+            caller = caller.inside(network, desk_of(request).parts.snapshot.role(network, caller.member))
+            caller.need(self.permission)
+        elif caller.key is not None and not self._keys:
+            raise KeyConfined
         request.state.caller = caller
 
 
@@ -80,9 +126,9 @@ def public(why: str) -> Dependency:
     return _dependency(Access(f"public: {why}"))
 
 
-def signed_in() -> Dependency:
-    """Anybody with a session."""
-    return _dependency(Access("signed in"))
+def signed_in(*, keys: bool = False) -> Dependency:
+    """Anybody with a session; with ``keys`` also programs with an API key, whatever its scopes."""
+    return _dependency(Access("signed in", keys=keys))
 
 
 def operator() -> Dependency:
@@ -102,6 +148,14 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
+def bearer(request: Request) -> str:
+    """The token that a request carries. Raises NotSignedIn."""
+    header = request.headers.get("authorization", "")
+    if not header.startswith(_SCHEME):
+        raise NotSignedIn
+    return header[len(_SCHEME) :].strip()
+
+
 def _dependency(access: Access) -> Dependency:
     depends = Depends(access)
     assert isinstance(depends, Dependency)
@@ -109,11 +163,11 @@ def _dependency(access: Access) -> Dependency:
 
 
 async def _caller(request: Request) -> Caller:
-    header = request.headers.get("authorization", "")
-    if not header.startswith(_SCHEME):
-        raise NotSignedIn
+    token = bearer(request)
+    if token.startswith(API_KEY_PREFIX):
+        return await _program(request, token)
     parts = desk_of(request).parts
-    session = await parts.database.read(people.session, token_hash(header[len(_SCHEME) :].strip()))
+    session = await parts.database.read(people.session, token_hash(token))
     if session is None or parts.now_ms() >= session.expires_ms:
         raise NotSignedIn
     if session.scope != "full" and request.method not in READING:
@@ -121,3 +175,19 @@ async def _caller(request: Request) -> Caller:
     installation = await parts.database.read(people.installed)
     operates = installation is not None and installation.operator == session.member and session.scope == "full"
     return Caller(session.member, session.name, session.device, operates)
+
+
+async def _program(request: Request, token: str) -> Caller:
+    parts = desk_of(request).parts
+    found = await parts.database.read(api_keys.of_token, token_hash(token))
+    now_ms = parts.now_ms()
+    if found is None or not works(found[0], now_ms):
+        raise NotSignedIn
+    key, name = found
+    if key.used_ms is None or now_ms - key.used_ms >= _USED_EVERY_MS:
+        await parts.database.write(_note_use, key.id, now_ms)
+    return Caller(key.member, name, None, operator=False, key=key)
+
+
+def _note_use(store: Store, key: str, now_ms: int) -> None:
+    api_keys.used(store, key, now_ms=now_ms)

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from mesh.coordinator.http import (
     about,
+    api_keys,
     claim,
     credit,
     devices,
@@ -38,6 +39,23 @@ _HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 ]
+
+NOUNS = (
+    about,
+    api_keys,
+    claim,
+    credit,
+    devices,
+    jobs,
+    join,
+    ledger,
+    members,
+    networks,
+    pairing,
+    sessions,
+    tokens,
+)
+"""Whose routes the API has: a file per noun."""
 
 ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 log = structlog.get_logger()
@@ -77,7 +95,7 @@ def api(desk: Desk) -> FastAPI:
     app.state.desk = desk
     app.state.nonces = sessions.Nonces()
     app.state.tries = pairing.Tries()
-    for noun in (about, claim, networks, tokens, join, pairing, devices, members, jobs, ledger, credit, sessions):
+    for noun in NOUNS:
         app.router.routes.extend(noun.router.routes)
     app.add_exception_handler(MeshError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -19,10 +19,14 @@ router = APIRouter()
 
 
 class ClaimBody(BaseModel):
-    """A link's secret, and what the person wants to be called ("" takes the name in the invite)."""
+    """A link's secret, and what the person wants to be called ("" takes the name in the invite).
+
+    ``label``: what the machine is called, for the person's own list of where they are signed in.
+    """
 
     secret: str = Field(min_length=1, max_length=128)
     name: str = Field(default="", max_length=200)
+    label: str | None = Field(default=None, max_length=63)
 
 
 @router.post("/v1/claim", dependencies=[public("the secret of the link is the permission")])
@@ -30,7 +34,7 @@ async def claim(body: ClaimBody, request: Request) -> Response:
     """Use a link: the first person claims the installation, an invited one comes into a network."""
     desk = desk_of(request)
     token, kept = desk.new_token()
-    asked = SignIn(secret_hash(body.secret), kept, body.name)
+    asked = SignIn(secret_hash(body.secret), kept, body.name, body.label)
 
     def act(store: Store, moment: Moment) -> tuple[Claimed, acts.SignedIn]:
         signed_in = acts.sign_in(store, asked, moment)

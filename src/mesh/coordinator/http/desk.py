@@ -47,10 +47,10 @@ class Desk:
     relays: Relays
     rotating: Rotating
 
-    def new_token(self) -> tuple[str, str]:
-        """A session token, and the hash that is kept of it."""
+    def new_token(self, prefix: str = TOKEN_PREFIX) -> tuple[str, str]:
+        """A token of a session (or what ``prefix`` says), and the hash that is kept of it."""
         random = self.parts.random_bytes(TOKEN_BYTES)
-        token = TOKEN_PREFIX + base64.urlsafe_b64encode(random).rstrip(b"=").decode()
+        token = prefix + base64.urlsafe_b64encode(random).rstrip(b"=").decode()
         return token, token_hash(token)
 
     async def act(

@@ -18,7 +18,6 @@ from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Network
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, NetworkId
-from mesh.networks.membership import require
 from mesh.protocol.link import Drain
 from mesh.sdk.answers import Device, Devices, Done
 
@@ -86,7 +85,7 @@ async def steer(network: str, device: str, body: StateBody, request: Request) ->
         raise acts.DeviceUnknown
     own = seen.kept.owner == caller.member
     if not own:
-        require(caller.role, "devices.steer_any")
+        caller.need("devices.steer_any")
     link = desk.live.of(seen.kept.id)
     if link is None or seen.kept.standing != "active":
         raise DeviceAway
@@ -98,6 +97,9 @@ async def steer(network: str, device: str, body: StateBody, request: Request) ->
 async def remove(network: str, device: str, request: Request) -> Response:
     """Take a device out: one's own, or any as an admin. It is cut off at once."""
     desk, caller = desk_of(request), caller_of(request)
+    seen = desk.parts.snapshot.device(DeviceId(device))
+    if seen is not None and seen.kept.owner != caller.member:
+        caller.need("devices.remove_any")
 
     def act(store: Store, moment: Moment) -> tuple[Done, tuple[devices.Device, Network]]:
         network_after = acts.remove(store, NetworkId(network), DeviceId(device), by=caller.member, moment=moment)

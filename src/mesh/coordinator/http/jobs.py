@@ -16,7 +16,6 @@ from mesh.coordinator.running import Running
 from mesh.coordinator.store.connection import Store
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, JobId, MemberId, NetworkId
-from mesh.networks.membership import allows
 from mesh.protocol.link import Cancel
 from mesh.protocol.values import Explanation
 from mesh.sdk.answers import Done
@@ -83,8 +82,7 @@ async def cancel(network: str, job: str, request: Request) -> Response:
 
 
 def _whose(caller: Caller) -> MemberId | None:
-    assert caller.role is not None
-    return None if allows(caller.role, "jobs.read_all") else caller.member
+    return None if caller.may("jobs.read_all") else caller.member
 
 
 async def _find(network: str, job: str, request: Request) -> JobLine:

@@ -9,7 +9,6 @@ from mesh.coordinator.acts import ledger as acts
 from mesh.coordinator.http.access import caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
 from mesh.ids import NetworkId
-from mesh.networks.membership import allows
 
 router = APIRouter()
 LIMIT_DEFAULT = 50
@@ -19,8 +18,7 @@ LIMIT_DEFAULT = 50
 async def lines(network: str, request: Request, limit: int = LIMIT_DEFAULT, cursor: str | None = None) -> Response:
     """Lines newest first: one's own, for admins everybody's."""
     caller = caller_of(request)
-    assert caller.role is not None
-    whose = None if allows(caller.role, "ledger.read_all") else caller.member
+    whose = None if caller.may("ledger.read_all") else caller.member
     page = await desk_of(request).parts.database.read(acts.show, NetworkId(network), whose, cursor=cursor, limit=limit)
     return answer({"lines": [line._asdict() for line in page.lines], "cursor": page.cursor})
 

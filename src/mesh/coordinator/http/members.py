@@ -55,10 +55,12 @@ async def change_role(network: str, member: str, body: RoleBody, request: Reques
     return response
 
 
-@router.delete("/v1/networks/{network}/members/{member}", dependencies=[needs("network.read")])
+@router.delete("/v1/networks/{network}/members/{member}", dependencies=[needs("members.leave")])
 async def remove(network: str, member: str, request: Request) -> Response:
     """Leave, or let somebody go as an admin: their devices are cut off at once."""
     desk, caller = desk_of(request), caller_of(request)
+    if member != caller.member:
+        caller.need("members.change")
 
     def act(store: Store, moment: Moment) -> tuple[Done, Gone]:
         gone = acts.remove(store, NetworkId(network), MemberId(member), by=caller.member, moment=moment)

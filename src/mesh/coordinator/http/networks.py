@@ -60,11 +60,15 @@ async def make(body: NetworkBody, request: Request) -> Response:
     return response
 
 
-@router.get("/v1/networks", dependencies=[signed_in()])
+@router.get("/v1/networks", dependencies=[signed_in(keys=True)])
 async def mine(request: Request) -> Response:
     """The networks that the caller is in."""
     snapshot, caller = desk_of(request).parts.snapshot, caller_of(request)
-    rows = [(network, snapshot.role(network.id, caller.member)) for network in snapshot.networks.values()]
+    rows = [
+        (network, snapshot.role(network.id, caller.member))
+        for network in snapshot.networks.values()
+        if caller.key is None or caller.key.network == network.id
+    ]
     listed = [answers.Network(network.id, network.name, role) for network, role in rows if role is not None]
     return answer(answers.Networks(tuple(listed)))
 

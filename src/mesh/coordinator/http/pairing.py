@@ -18,7 +18,6 @@ from mesh.coordinator.http.desk import answer, desk_of
 from mesh.coordinator.store.connection import Store
 from mesh.ids import DeviceKey, MemberId, NetworkId
 from mesh.networks import pairing as rules
-from mesh.networks.membership import allows
 from mesh.networks.pairing import Pairing, WrongCode
 from mesh.networks.tokens import JoinToken
 from mesh.protocol import signed
@@ -222,7 +221,7 @@ def _tries(request: Request) -> Tries:
 
 def _waits(caller: Caller, *, approve: bool) -> bool:
     """Whether the device must still wait for an admin: a code carries no approval but an admin's own."""
-    return approve or caller.role is None or not allows(caller.role, "devices.approve")
+    return approve or not caller.may("devices.approve")
 
 
 def seen_from(request: Request, site: Site) -> str | None:

@@ -1,4 +1,4 @@
-"""A device signs in with its key, for its owner, to read.
+"""Where people are signed in; and a device that signs in with its key, for its owner, to read.
 
 Touches: database and clock (through the desk).
 """
@@ -11,14 +11,16 @@ from pydantic import BaseModel, Field
 from mesh.coordinator.acts import sessions as acts
 from mesh.coordinator.acts.devices import DeviceUnknown
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.http.access import public
-from mesh.coordinator.http.desk import desk_of
+from mesh.coordinator.http.access import bearer, caller_of, public, signed_in
+from mesh.coordinator.http.desk import answer, desk_of, token_hash
 from mesh.coordinator.snapshot import Seen
+from mesh.coordinator.store import people
 from mesh.coordinator.store.connection import Store
 from mesh.errors import MeshError
+from mesh.ids import MemberId
 from mesh.protocol import signed
 from mesh.protocol.papers import SignInProof
-from mesh.sdk.answers import DeviceSession
+from mesh.sdk.answers import DeviceSession, Done, Sessions, SessionShown
 
 router = APIRouter()
 FRESH_MS = 60_000
@@ -61,6 +63,35 @@ async def sign_in_device(body: SignInBody, request: Request) -> Response:
 
     response, _ = await desk.act(request, act, anonymous=proof.device)
     return response
+
+
+@router.get("/v1/sessions", dependencies=[signed_in()])
+async def listing(request: Request) -> Response:
+    """Where the caller is signed in as a person, newest first."""
+    desk, caller = desk_of(request), caller_of(request)
+    found = await desk.parts.database.read(_sessions_of, caller.member, desk.parts.now_ms())
+    current = token_hash(bearer(request))
+    shown = [
+        SessionShown(one.id, one.label, one.created_ms, one.expires_ms, one.token_hash == current) for one in found
+    ]
+    return answer(Sessions(tuple(shown)))
+
+
+@router.delete("/v1/sessions/{session}", dependencies=[signed_in()])
+async def end(session: str, request: Request) -> Response:
+    """Sign out in one place: this one, or another of one's own. Its token is worth nothing from now on."""
+    desk, caller = desk_of(request), caller_of(request)
+
+    def act(store: Store, moment: Moment) -> tuple[Done, None]:
+        acts.end(store, caller.member, session, moment)
+        return Done(), None
+
+    response, _ = await desk.act(request, act)
+    return response
+
+
+def _sessions_of(store: Store, member: MemberId, now_ms: int) -> list[people.OpenSession]:
+    return people.sessions_of(store, member, now_ms=now_ms)
 
 
 def _check_signature(proof: str, seen: Seen) -> None:

@@ -16,7 +16,6 @@ from mesh.coordinator.http.desk import answer, desk_of
 from mesh.coordinator.store import tokens
 from mesh.coordinator.store.connection import Store
 from mesh.ids import NetworkId, TokenId
-from mesh.networks.membership import allows, require
 from mesh.networks.tokens import LIFE_S_DEFAULT, JoinToken
 from mesh.protocol.links import secret_hash
 from mesh.protocol.values import Role
@@ -43,7 +42,7 @@ async def mint(network: str, body: TokenBody, request: Request) -> Response:
     """Make a link. Devices become their maker's; people are for admins to invite, relays for the operator."""
     desk, caller = desk_of(request), caller_of(request)
     if body.purpose == "member":
-        require(caller.role, "members.invite")
+        caller.need("members.invite")
     if body.purpose == "relay" and not caller.operator:
         raise NotOperator  # a relay serves every network of the installation
     link = desk.parts.new_link(None if body.purpose == "relay" else NetworkId(network))
@@ -77,7 +76,7 @@ async def mint(network: str, body: TokenBody, request: Request) -> Response:
 async def listing(network: str, request: Request) -> Response:
     """The links of a network, newest first; members see their own."""
     desk, caller = desk_of(request), caller_of(request)
-    everything = caller.role is not None and allows(caller.role, "members.invite")
+    everything = caller.may("members.invite")
     known = await desk.parts.database.read(tokens.of_network, NetworkId(network))
     now_ms = desk.parts.now_ms()
     shown = [_shown(token, now_ms) for token in known if everything or token.maker == caller.member]
@@ -94,7 +93,7 @@ async def withdraw(network: str, token: str, request: Request) -> Response:
             known.id == token and known.maker == caller.member for known in tokens.of_network(store, NetworkId(network))
         )
         if not mine:
-            require(caller.role, "members.invite")
+            caller.need("members.invite")
         acts.withdraw(store, NetworkId(network), TokenId(token), moment)
         return Done(), None
 

@@ -31,6 +31,24 @@ _session = (
         members.c.removed_ms.is_(None),
     )
 )
+_SHOWN = (sessions.c.id, sessions.c.token_hash, sessions.c.label, sessions.c.created_ms, sessions.c.expires_ms)
+_sessions_of = (
+    select(*_SHOWN)
+    .where(
+        sessions.c.member == bindparam("member"),
+        sessions.c.scope == "full",
+        sessions.c.revoked_ms.is_(None),
+        sessions.c.expires_ms > bindparam("now"),
+    )
+    .order_by(sessions.c.id.desc())
+)
+_end_session = (
+    update(sessions)
+    .where(
+        sessions.c.id == bindparam("which"), sessions.c.member == bindparam("whose"), sessions.c.revoked_ms.is_(None)
+    )
+    .values(revoked_ms=bindparam("now"))
+)
 _end_device_sessions = (
     update(sessions)
     .where(sessions.c.device == bindparam("which"), sessions.c.revoked_ms.is_(None))
@@ -54,6 +72,16 @@ class Session(NamedTuple):
     scope: str
     expires_ms: int
     name: str
+
+
+class OpenSession(NamedTuple):
+    """A person's sign-in that works, as they see it in a list."""
+
+    id: str
+    token_hash: str
+    label: str | None
+    created_ms: int
+    expires_ms: int
 
 
 def installed(store: Store) -> Installation | None:
@@ -88,8 +116,10 @@ def member_name(store: Store, member: MemberId) -> str | None:
     return name
 
 
-def add_session(store: Store, session: Session, *, session_id: str, token_hash: str, now_ms: int) -> None:
-    """A new sign-in; its token only as SHA-256."""
+def add_session(
+    store: Store, session: Session, *, session_id: str, token_hash: str, now_ms: int, label: str | None = None
+) -> None:
+    """A new sign-in; its token only as SHA-256. ``label``: what the place calls itself, for its owner's list."""
     store.run(
         _add_session,
         {
@@ -98,6 +128,7 @@ def add_session(store: Store, session: Session, *, session_id: str, token_hash: 
             "member": session.member,
             "device": session.device,
             "scope": session.scope,
+            "label": label,
             "created_ms": now_ms,
             "expires_ms": session.expires_ms,
         },
@@ -108,6 +139,16 @@ def session(store: Store, token_hash: str) -> Session | None:
     """The sign-in that a token belongs to."""
     row = store.row(_session, {"token_hash": token_hash})
     return None if row is None else Session._make(row)
+
+
+def sessions_of(store: Store, member: MemberId, *, now_ms: int) -> list[OpenSession]:
+    """Where a person is signed in, newest first; the hourly ones of their devices' keys are not among them."""
+    return [OpenSession._make(row) for row in store.rows(_sessions_of, {"member": member, "now": now_ms})]
+
+
+def end_session(store: Store, member: MemberId, session_id: str, *, now_ms: int) -> bool:
+    """Sign a person out in one place; False where that sign-in is not theirs, or is over already."""
+    return store.run(_end_session, {"which": session_id, "whose": member, "now": now_ms}) == 1
 
 
 def end_device_sessions(store: Store, device: DeviceId, *, now_ms: int) -> None:

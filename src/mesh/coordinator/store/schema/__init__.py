@@ -4,6 +4,7 @@ Touches: nothing.
 """
 
 from mesh.coordinator.store.schema import (
+    api_keys,
     devices,
     jobs,
     ledger,
@@ -18,6 +19,7 @@ from mesh.coordinator.store.schema.columns import METADATA
 
 __all__ = [
     "METADATA",
+    "api_keys",
     "devices",
     "jobs",
     "ledger",
