@@ -71,15 +71,16 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
 
 
 class Line(NamedTuple):
-    """A line to be done: its place from 0, its id and fields; ``broken``: it cannot be read."""
+    """A line to be done: its place from 0, its id and fields; ``broken``: why it cannot be read, in words."""
 
     number: int
     id: str | int
     fields: dict[str, Any]
-    broken: bool = False
+    broken: str = ""
 
 
 _outcomes: msgspec.msgpack.Decoder[Outcome] = msgspec.msgpack.Decoder(Outcome)
+_lines_of: msgspec.json.Decoder[Any] = msgspec.json.Decoder(dict[str, Any] | tuple[str | int, str])
 encode_outcome = msgspec.msgpack.Encoder().encode
 
 
@@ -240,8 +241,10 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 
 def _line(number: int, text: bytes) -> Line:
     try:
-        fields = msgspec.json.decode(text, type=dict[str, Any])
+        fields = _lines_of.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Line(number, number + 1, {}, broken=True)
+        return Line(number, number + 1, {}, "This line was damaged on disk. Submit it again.")
+    if isinstance(fields, tuple):
+        return Line(number, fields[0], {}, fields[1])
     given = fields.pop("id", number + 1)
     return Line(number, given if isinstance(given, str | int) else number + 1, fields)

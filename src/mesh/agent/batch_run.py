@@ -243,7 +243,7 @@ class BatchRun:
 
     def _payload(self, line: Line) -> Payload:
         if line.broken:
-            raise BadLine(line=line.number + 1)
+            raise BadLine(line.broken, line=line.number + 1)
         return self._workload.from_line(line.fields)
 
     # --- one line ---------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from mesh.agent.store import StoreBroken
 from mesh.errors import MeshError
 from mesh.ids import ULID_RANDOM_BYTES, BatchId, is_ulid, ulid
 from mesh.jobs.batches import ENDED, KEEP_S, BatchState, become
+from mesh.jobs.spec import check_spec
 from mesh.sdk.batches import SubmitBatch
 from mesh.workloads.known import workload_named
 
@@ -147,6 +148,7 @@ class Batches:
             workload = workload_named(request.workload)
             model = request.model or workload.default_model
             terms = Terms(workload.name, model, request.sensitivity, request.routing, request.limit_s)
+            check_spec(terms.spec(request.max_cost))
             async with self._submitting:
                 return await self._take_up(request, msgspec.msgpack.encode(terms))
         finally:

@@ -14,6 +14,7 @@ from mesh import __version__
 from mesh.cli import (
     api_key,
     auth,
+    batch,
     contribute,
     credit,
     device,
@@ -85,6 +86,7 @@ app.add_typer(run.app, name="run")
 app.add_typer(job.app, name="job")
 app.add_typer(key.app, name="key")
 credit.add_to_ledger(ledger.app)
+app.add_typer(batch.app, name="batch")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(models.app, name="models")
 app.add_typer(service.app, name="service")

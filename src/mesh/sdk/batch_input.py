@@ -1,8 +1,8 @@
 """Input of a batch, from what people have: JSON Lines, lines of text, or a folder of text files.
 
 It is checked line by line and written into the home (0600), one JSON object per line with its id, for the agent of the
-same home to take up. What is not even a line is refused with its number, before anything is asked of anybody; what only
-the workload can tell is that line's own error later.
+same home to take up. A line that cannot be read is kept as a note of what is wrong with it and fails alone, as a line
+does that only the workload can judge; input of which no line can be read is refused as a whole.
 
 Touches: files (the input; a new file below the home's ``batches``).
 """
@@ -40,7 +40,7 @@ class EmptyBatch(MeshError):
 
 
 class BadLine(MeshError):
-    """A line of the input cannot be read. Correct the line that the message names, and submit it all again."""
+    """A line of the input cannot be read. Correct what the message names, and submit that line again."""
 
     code = "batch.bad_line"
     kind = "invalid"
@@ -89,6 +89,15 @@ class Raw(NamedTuple):
     id: str | None = None
 
 
+class Unreadable(NamedTuple):
+    """A line that cannot be read: its id, and what is wrong with it. It is written as an array among objects."""
+
+    id: str | int
+    what: str
+
+
+Checked = dict[str, Any] | Unreadable
+
 _object: msgspec.json.Decoder[Any] = msgspec.json.Decoder(dict[str, Any] | str)
 _encode = msgspec.json.Encoder().encode
 
@@ -119,31 +128,34 @@ def lines_below(folder: Path) -> Iterator[Raw]:
                 yield raw._replace(id=f"{path.name}:{raw.number}")
 
 
-def from_text(raws: Iterable[Raw]) -> Iterator[dict[str, Any]]:
-    """Each line is a text. Raises BadLine."""
+def from_text(raws: Iterable[Raw]) -> Iterator[Checked]:
+    """Each line is a text."""
     for raw in raws:
         try:
             text = raw.content.decode().rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise _bad(raw, "is not UTF-8: convert the file (iconv)") from error
+        except UnicodeDecodeError:
+            yield _unreadable(raw, "is not UTF-8: convert the file (iconv).")
+            continue
         yield {"id": raw.id or raw.number, "text": text}
 
 
-def from_json(raws: Iterable[Raw]) -> Iterator[dict[str, Any]]:
-    """Each line is a JSON object, or a text in quotes. Raises BadLine."""
+def from_json(raws: Iterable[Raw]) -> Iterator[Checked]:
+    """Each line is a JSON object, or a text in quotes."""
     for raw in raws:
         try:
             found = _object.decode(raw.content)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _bad(raw, 'is no JSON object such as {"id": "a", "text": "..."}, nor a text in quotes') from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            yield _unreadable(raw, 'is no JSON object such as {"id": "a", "text": "..."}, nor a text in quotes.')
+            continue
         fields = {"text": found} if isinstance(found, str) else found
         given = fields.get("id", raw.number)
         if not isinstance(given, str | int) or isinstance(given, bool) or not 0 < len(str(given)) <= ID_LENGTH_MAX:
-            raise _bad(raw, f"has an id that is no text of 1 to {ID_LENGTH_MAX} characters and no whole number")
+            yield _unreadable(raw, f"has an id that is no text of 1 to {ID_LENGTH_MAX} characters and no whole number.")
+            continue
         yield {**fields, "id": given}
 
 
-def bring(folder: Path, lines: Iterable[dict[str, Any]]) -> str:
+def bring(folder: Path, lines: Iterable[Checked]) -> str:
     """Write checked lines into the home's folder of batches; returns the new file's name. Raises as above."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -162,21 +174,28 @@ def bring(folder: Path, lines: Iterable[dict[str, Any]]) -> str:
     return Path(name).name
 
 
-def _write(file: BinaryIO, lines: Iterable[dict[str, Any]]) -> None:
+def _write(file: BinaryIO, lines: Iterable[Checked]) -> None:
     seen, size = array("Q"), 0
+    readable, first = False, ""
     for fields in lines:
         if len(seen) == LINES_MAX:
             raise TooManyLines(limit=LINES_MAX)
         content = _encode(fields) + b"\n"
         size += len(content)
+        if isinstance(fields, Unreadable):
+            given, first = fields.id, first or fields.what
+        else:
+            given, readable = fields["id"], True
         if len(content) > LINE_BYTES_MAX:
-            raise LineTooLong(line=fields["id"])
+            raise LineTooLong(line=given)
         if size > INPUT_BYTES_MAX:
             raise InputTooLarge(limit=INPUT_BYTES_MAX)
-        seen.append(_mark(fields["id"]))
+        seen.append(_mark(given))
         file.write(content)
     if not seen:
         raise EmptyBatch
+    if not readable:
+        raise BadLine(f"No line of the input can be read. {first}")
     if len(set(seen)) != len(seen):
         raise SameId
 
@@ -186,6 +205,6 @@ def _mark(given: str | int) -> int:
     return int.from_bytes(hashlib.blake2b(str(given).encode(errors="surrogatepass"), digest_size=8).digest())
 
 
-def _bad(raw: Raw, what: str) -> BadLine:
+def _unreadable(raw: Raw, what: str) -> Unreadable:
     where = raw.id.rpartition(":")[0] + ", line" if raw.id else "Line"
-    return BadLine(f"{where} {raw.number} {what}. Correct it, and submit it all again.", line=raw.number)
+    return Unreadable(raw.id or raw.number, f"{where} {raw.number} {what}")
