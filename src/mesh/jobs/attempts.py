@@ -1,7 +1,8 @@
 """When a job is tried again: which ends of an attempt count, how long to wait, and when to give up.
 
-A device that is busy or declines costs nothing. A device that is lost costs one of ten. A failure of the job itself
-counts: three, and it is given up, so that a poisoned job does not walk through a network.
+A device that is busy or declines costs nothing, and neither does one that was lost before it began. A device that is
+lost in the middle costs one of ten. A failure of the job itself counts: three, and it is given up, so that a poisoned
+job does not walk through a network.
 
 Touches: nothing.
 """
@@ -9,16 +10,21 @@ Touches: nothing.
 from collections.abc import Sequence
 from typing import Literal
 
-End = Literal["busy", "declined", "unreached", "lost", "failed"]
+End = Literal["busy", "declined", "unreached", "unstarted", "lost", "failed", "outrun"]
 """How an attempt ended without a result.
 
-``busy``, ``declined``: the worker took nothing. ``unreached``: no connection. ``lost``: the connection or the worker
-went away. ``failed``: the job or its engine failed, or the result was wrong.
+``busy``, ``declined``: the worker took nothing. ``unreached``: no connection. ``unstarted``: the connection, the worker
+or its answer was lost before the work began. ``lost``: the connection or the worker went away in the middle.
+``failed``: the job or its engine failed, or the result was wrong. ``outrun``: another device was faster.
 """
 
+FREE: frozenset[End] = frozenset({"busy", "declined", "unstarted", "outrun"})
+"""Ends that count for nothing."""
 FAILURES_MAX = 3
 LOSSES_MAX = 10
 """With 8 s jobs and a device killed every 10 s, 3 lost up to 6.5 % of jobs, 10 lost under 0.1 %."""
+NUMBERS_MAX = 60
+"""Attempts of a job in all: the coordinator knows numbers up to 64, and copies need some."""
 WAITS_S = (0.25, 0.75, 2.0)
 """Waits before the second, third and later tries, halved at most by chance."""
 
@@ -30,16 +36,16 @@ def wait_before_next(ends: Sequence[End], *, others_open: bool, draw: float) -> 
     """
     failures = ends.count("failed")
     losses = ends.count("lost") + ends.count("unreached")
-    if failures >= FAILURES_MAX or losses >= LOSSES_MAX:
+    if failures >= FAILURES_MAX or losses >= LOSSES_MAX or len(ends) >= NUMBERS_MAX:
         return None
     last = ends[-1]
     if last == "failed":
         return _jittered(failures, draw)
     if others_open:
         return 0.0
-    if all(end in ("busy", "declined") for end in ends):
+    if all(end in ("busy", "declined", "outrun") for end in ends):
         return None
-    return _jittered(failures + losses, draw)
+    return _jittered(failures + losses + ends.count("unstarted"), draw)
 
 
 def _jittered(tries: int, draw: float) -> float:
