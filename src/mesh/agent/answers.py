@@ -98,6 +98,7 @@ def record(job: Job, won: Won | None, code: str) -> JobReport:
         own=last is not None and last.permit is None,
         code=code,
         explanation=known,
+        choices=tuple(job.choices),
     )
 
 

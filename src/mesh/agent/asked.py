@@ -12,10 +12,10 @@ from mesh.agent.numbers import Numbered
 from mesh.credits.tariff import FREE, Rate
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey, JobId
-from mesh.jobs.attempts import End
+from mesh.jobs.attempts import NUMBERS_MAX, End
 from mesh.protocol import link
 from mesh.protocol.permit import Permit
-from mesh.protocol.values import Explanation, JobSpec, PathKind, Routing, Sensitivity
+from mesh.protocol.values import Choice, Explanation, JobSpec, PathKind, Routing, Sensitivity
 from mesh.transport.interface import Address
 from mesh.workloads.contract import Payload, Workload
 
@@ -32,6 +32,12 @@ coordinator knows numbers up to 64: that is four lives."""
 
 OnProgress = Callable[[JobId, str, float], None]
 """Told how far a job is: stage and fraction (0..1)."""
+
+
+class Outrun(MeshError):
+    """Another device had the job's result first, so this attempt was stopped. Nothing is paid for it."""
+
+    code = "job.outrun"
 
 
 class JobFailed(MeshError):
@@ -96,11 +102,15 @@ class Ask(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A device that may do the job, and the most that may be paid there (0: one's own)."""
+    """A device that may do the job, and the most that may be paid there (0: one's own).
+
+    ``service_s``: how long it should take there, as whoever placed it said; 0 where nobody did.
+    """
 
     device: DeviceId
     address: Address
     cap: int
+    service_s: float = 0.0
 
 
 class Plan(NamedTuple):
@@ -121,6 +131,16 @@ class Plan(NamedTuple):
         """What the work costs there."""
         return FREE if self.permit is None else Rate(*msgspec.structs.astuple(self.permit.price))
 
+    def covers(self, job: "Job", target: Target) -> bool:
+        """Whether what is left for a device pays for the job there."""
+        return self.series is None or self.series.left(target.device) >= self.rate.cost(job.units)
+
+    def over(self, now_ms: int) -> bool:
+        """Whether nothing may be sent under it any more."""
+        if self.series is not None:
+            return self.series.retired
+        return self.permit is not None and now_ms > self.permit.start_by_ms
+
 
 class Tried:
     """One attempt: where, under which permit, and how it ended. ``end`` None while it runs, or when it was used."""
@@ -136,6 +156,7 @@ class Tried:
         self.own_key: DeviceKey | None = None
         """The key of this device that signs all about it, once it was submitted."""
         self.maximum = 0
+        self.wait_limit_s: float | None = None
         self.end: End | None = None
         self.code = ""
 
@@ -169,12 +190,24 @@ class Job:
         self.tried: list[Tried] = []
         self.plans: list[Plan] = []
         self.explanation = Explanation()
+        self.choices: list[Choice] = []
+        """Why each attempt went where it went."""
+        self.seat: int | None = None
+        """Its place in the line, once it has one."""
+        self.alone = False
+        """It is asked for by itself, not under a series: what a series knew of its devices was out of date."""
         self._forgiven = 0
 
     @property
     def spent(self) -> bool:
         """Whether the attempt numbers that this life may give are used up."""
-        return self.ask.again is not None and len(self.tried) >= ATTEMPTS_A_LIFE
+        most = NUMBERS_MAX if self.ask.again is None else ATTEMPTS_A_LIFE
+        return len(self.tried) >= most
+
+    @property
+    def copyable(self) -> bool:
+        """Whether a second device may get it while a first one has it."""
+        return self.spec.sensitivity != "sensitive"
 
     @property
     def ends(self) -> list[End]:
@@ -186,9 +219,9 @@ class Job:
 
         A device that was lost once may have restarted behind a connection that is dead: it is dialled anew.
         """
-        gone = ("lost", "unreached")
+        gone = ("lost", "unreached", "unstarted", "outrun")
         late = self.tried[self._forgiven :]
-        lost = [tried.target.device for tried in late if tried.end == "lost"]
+        lost = [tried.target.device for tried in late if tried.end in ("lost", "unstarted")]
         unreached = [tried.target.device for tried in late if tried.end == "unreached"]
         others = [tried.target.device for tried in self.tried if tried.end is not None and tried.end not in gone]
         return tuple(dict.fromkeys([*others, *unreached, *(device for device in lost if lost.count(device) > 1)]))
@@ -200,14 +233,19 @@ class Job:
         """
         late = self.tried[self._forgiven :]
         self._forgiven = len(self.tried)
-        return any(tried.end in ("lost", "unreached") for tried in late)
+        return any(tried.end in ("lost", "unreached", "unstarted") for tried in late)
+
+    @property
+    def refused(self) -> bool:
+        """Whether nobody took it: every attempt was turned away."""
+        return all(end in ("busy", "declined", "outrun") for end in self.ends)
 
     def failure(self, last: MeshError | None) -> MeshError:
         """What to tell the caller when no attempt gave a result."""
         attempts = [{"device": one.target.device, "attempt": one.number, "code": one.code} for one in self.tried]
         if not attempts:
             return last or JobFailed(job=self.id)
-        if all(end in ("busy", "declined") for end in self.ends):
+        if self.refused:
             return AllBusy(job=self.id, attempts=attempts, retry_after_s=_retry_after(last))
         return JobFailed(
             f"The job failed: {'; '.join(sorted({one.code for one in self.tried}))}. "

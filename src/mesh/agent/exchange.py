@@ -8,7 +8,7 @@ Touches: the agent's sessions (through its argument).
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -19,10 +19,12 @@ from mesh.agent.membership import Membership, PeerRefused
 from mesh.agent.sessions import PeerConnection, Sessions
 from mesh.agent.stream import SessionStream
 from mesh.errors import MeshError, from_wire
+from mesh.ids import DeviceId
 from mesh.jobs.attempts import End
 from mesh.protocol import frames, receipt, signed
 from mesh.protocol.frames import AnyFrame, FrameError
 from mesh.protocol.session import Key
+from mesh.protocol.values import Load, PathKind
 from mesh.transport.interface import TransportError
 from mesh.workloads.contract import Payload
 
@@ -48,11 +50,32 @@ class Missed(Exception):
         super().__init__(end)
 
 
+class Watch(Protocol):
+    """Whoever follows an attempt."""
+
+    def connected(self, path: PathKind, rtt_s: float | None) -> None:
+        """There is a connection: the Submit leaves now."""
+        ...
+
+    def heard(self, frame: AnyFrame) -> None:
+        """The worker says something about it."""
+        ...
+
+
+class SeriesOver(MeshError):
+    """The permit that was to be used has just been closed. A fresh one is asked for by itself."""
+
+    code = "permit.over"
+    kind = "unavailable"
+
+
 class _Waiting:
     """Who waits for an attempt's last word."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, watch: Watch) -> None:
         self.job = job
+        self.watch = watch
+        self.begun = False
         self.last: asyncio.Future[Last] = asyncio.get_running_loop().create_future()
 
 
@@ -67,8 +90,10 @@ class Exchanges:
         """Set by the wiring."""
         self._waiting: dict[Key, _Waiting] = {}
         self._beats: dict[SessionStream, list[asyncio.Future[None]]] = {}
+        self.on_beat: Callable[[DeviceId, Load], None] = lambda device, load: None
+        """Told what each beat of a worker says of its load."""
 
-    async def attempt(self, job: Job, tried: Tried) -> Won:
+    async def attempt(self, job: Job, tried: Tried, watch: Watch) -> Won:
         """Have one device do the job. Raises Missed; cancelled, it cancels the attempt there."""
         try:
             try:
@@ -76,8 +101,8 @@ class Exchanges:
                 stream = await peer.asking()
             except MeshError as error:  # no connection, or a peer whose Hello does not hold
                 raise Missed("unreached", error) from error
-            tried.path = peer.path_kind
-            won = await self._exchange(job, tried, peer, stream)
+            watch.connected(peer.path_kind, peer.rtt_s)
+            won = await self._exchange(job, tried, watch, peer, stream)
         except Missed as missed:
             tried.ended(missed.end, missed.error, self._membership.clock.now_ms())
             if tried.submitted and tried.plan.series is not None and missed.end in ("busy", "declined", "failed"):
@@ -99,10 +124,10 @@ class Exchanges:
 
     # --- to the worker ------------------------------------------------------------------------------------------------
 
-    async def _exchange(self, job: Job, tried: Tried, peer: PeerConnection, stream: SessionStream) -> Won:
+    async def _exchange(self, job: Job, tried: Tried, watch: Watch, peer: PeerConnection, stream: SessionStream) -> Won:
         """Submit, wait for the last word, take the result and check it."""
         key = (job.id, tried.number)
-        waiting = self._waiting[key] = _Waiting(job)
+        waiting = self._waiting[key] = _Waiting(job, watch)
         try:
             self._submit(job, tried, peer, stream)
             last = await waiting.last
@@ -118,7 +143,7 @@ class Exchanges:
                 stream.send(frames.Cancel(*key))
             raise
         except TransportError as error:
-            raise Missed("lost", error) from error
+            raise Missed("lost" if waiting.begun else "unstarted", error) from error
         except FrameError as error:
             raise Missed("failed", error) from error
         finally:
@@ -130,6 +155,8 @@ class Exchanges:
         inline = len(job.raw) <= frames.INLINE_BYTES_MAX
         if stream.closed:
             raise Missed("unreached", stream.failure or PeerRefused())
+        if tried.plan.series is not None and tried.plan.series.retired:
+            raise Missed("unstarted", SeriesOver())  # while it was dialled, all was said about that series
         tried.submitted, tried.own_key = True, peer.own
         tried.maximum = min(tried.plan.rate.cost(job.units), tried.target.cap)
         if tried.plan.series is not None:
@@ -142,6 +169,7 @@ class Exchanges:
                 spec=job.spec,
                 secret=job.secret,
                 permit=stream.token_for(tried.plan),
+                wait_limit_s=tried.wait_limit_s,
                 payload=job.raw if inline else None,
                 payload_size=0 if inline else len(job.raw),
             )
@@ -179,6 +207,8 @@ class Exchanges:
     def frame(self, peer: PeerConnection, stream: SessionStream, frame: AnyFrame) -> None:
         """Act on an answer of an admitted peer."""
         if isinstance(frame, frames.Beat):
+            if frame.load is not None and peer.certificate is not None:
+                self.on_beat(peer.certificate.device, frame.load)
             for answered in self._beats.pop(stream, []):
                 if not answered.done():
                     answered.set_result(None)
@@ -188,6 +218,8 @@ class Exchanges:
         waiting = self._waiting.get((frame.job, frame.attempt))
         if waiting is None:
             return  # late news of an attempt that was given up
+        waiting.begun = waiting.begun or isinstance(frame, frames.Started)
+        waiting.watch.heard(frame)
         if isinstance(frame, frames.Done | frames.Fault | frames.Busy | frames.Decline):
             if not waiting.last.done():
                 waiting.last.set_result(frame)

@@ -205,7 +205,8 @@ class Agent:
         await desk.keys.open()
         async with asyncio.TaskGroup() as group:
             parts.requester.spawn = parts.worker.spawn = parts.planner.series.spawn = group.create_task
-            parts.requester.exchanges.spawn = group.create_task
+            for part in (parts.requester.exchanges, parts.requester.dispatch, parts.requester.lookout):
+                part.spawn = group.create_task
             tasks = [
                 group.create_task(parts.sessions.run()),
                 group.create_task(parts.outbox.run(parts.coordination)),

@@ -130,7 +130,7 @@ class Planner:
         if hint.addresses or hint.relay:
             address = Address(address.key, hint.addresses, hint.relay or address.relay, self._relays())
             self._known[hint.device] = address
-        return Target(hint.device, address, cap)
+        return Target(hint.device, address, cap, hint.service_s)
 
     def _without_coordinator(self, job: Job) -> Plan:
         try:
@@ -150,7 +150,9 @@ class Planner:
         job.explanation = placement.explanation
         if not placement.ranked:
             raise NowhereToRun(job=job.id, gates=_failed(placement.explanation.gates))
-        targets = [Target(one.facts.device, self.address(one.facts.device), 0) for one in placement.ranked]
+        targets = [
+            Target(one.facts.device, self.address(one.facts.device), 0, one.service_s) for one in placement.ranked
+        ]
         return Plan(targets, None, None, placement.explanation, placed_here=True)
 
     def _own_devices(self) -> Sequence[OwnDevice]:

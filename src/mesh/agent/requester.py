@@ -7,17 +7,19 @@ Touches: the agent's sessions, outbox and coordinator (through its arguments), r
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
+import msgspec
 import structlog
 
 from mesh.agent.answers import Signer, outgoing, record
-from mesh.agent.asked import Ask, Job, JobTimedOut, OnProgress, Plan, Result, Target, Tried, Won
+from mesh.agent.asked import Ask, Job, JobTimedOut, OnProgress, Result, Won
 from mesh.agent.attempt import Cancelled
-from mesh.agent.exchange import Exchanges, Missed
+from mesh.agent.dispatch import Dispatch
+from mesh.agent.exchange import Exchanges
+from mesh.agent.lookout import Lookout
 from mesh.agent.membership import Membership
 from mesh.agent.numbers import Numbers
 from mesh.agent.outbox import Outbox
@@ -26,7 +28,6 @@ from mesh.agent.sessions import Sessions
 from mesh.agent.store import StoreBroken
 from mesh.errors import MeshError
 from mesh.ids import JobId, RequestId
-from mesh.jobs.attempts import wait_before_next
 from mesh.jobs.placement import NowhereToRun
 from mesh.protocol import frames
 
@@ -50,6 +51,8 @@ class Requester:
         self._planner = planner
         self._numbers = numbers
         self.exchanges = Exchanges(membership, signer, sessions)
+        self.dispatch = Dispatch(membership, self.exchanges)
+        self.lookout = Lookout(self.dispatch, self.exchanges, sessions)
         self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
         self._running: dict[JobId, asyncio.Task[Any]] = {}
         self._answering: set[asyncio.Task[None]] = set()
@@ -70,6 +73,8 @@ class Requester:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self.lookout.stop()
+        await self.dispatch.stop()
         await asyncio.gather(*self._answering)
         self._planner.series.close()
 
@@ -103,42 +108,28 @@ class Requester:
                 answering.add_done_callback(self._answering.discard)
 
     async def _until_done(self, job: Job) -> Won:
-        """Try device after device. Raises what the caller should see when there is no result."""
-        last: MeshError | None = None
+        """Plan and dispatch until there is a result. Raises what the caller should see when there is none."""
         while True:
             now_ms = self._membership.clock.now_ms()
             try:
                 plan = await self._planner.plan(job, partial(self._request, job.number, now_ms))
             except MeshError as error:
-                if error.wire_code == NowhereToRun.code and job.forgive():
+                if error.wire_code != NowhereToRun.code:
+                    raise (job.failure(error) if job.tried else error) from error
+                if job.forgive():
                     continue
-                raise (job.failure(last) if job.tried else error) from error
+                # who was turned away by all that were asked is told by which gates the others are out of question
+                raise (job.failure(error) if job.tried and not job.alone else error) from error
             job.plans.append(plan)
-            for place, target in enumerate(plan.targets, start=1):
-                try:
-                    return await self._attempt(job, target, plan)
-                except Missed as missed:
-                    last = missed.error
-                    if missed.end == "failed" and last.wire_code.startswith("input."):
-                        raise last from missed  # what is wrong with the input is wrong on every device
-                draw = random.random()  # noqa: S311 - spreads load, guards nothing
-                wait_s = wait_before_next(job.ends, others_open=place < len(plan.targets), draw=draw)
-                if wait_s is None or job.spent:
-                    raise job.failure(last)
-                await asyncio.sleep(wait_s)
+            outcome = await self.dispatch.do(job, plan)
+            if isinstance(outcome, Won):
+                return outcome
+            if plan.series is not None and job.alone:
+                self._planner.series.give_up(plan.series)
+            await asyncio.sleep(outcome)
 
     def _request(self, number: int, now_ms: int, turn: int) -> RequestId:
         return self._numbers.request(number, turn, now_ms)
-
-    async def _attempt(self, job: Job, target: Target, plan: Plan) -> Won:
-        """Have one device do the job. Raises Missed."""
-        tried = Tried(job.attempts_before + len(job.tried) + 1, target, plan, self._membership.clock.now_ms())
-        job.tried.append(tried)
-        try:
-            return await self.exchanges.attempt(job, tried)
-        except asyncio.CancelledError:
-            tried.ended("failed", Cancelled(), self._membership.clock.now_ms())
-            raise
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -153,7 +144,7 @@ class Requester:
             model=job.spec.model,
             payload=won.payload,
             attempts=tuple(tried.report() for tried in job.tried),
-            explanation=job.explanation,
+            explanation=msgspec.structs.replace(job.explanation, choices=tuple(job.choices)),
         )
 
     async def _answer(self, job: Job, won: Won | None, code: str) -> None:

@@ -61,6 +61,7 @@ class Series:
         self.unanswered = 0
         self.answers = {target.device: 0 for target in plan.targets}
         self._budget = budget
+        self._caps = {target.device: target.cap for target in plan.targets}
         self._spent = {target.device: 0 for target in plan.targets}
         own_ms = now_ms + int(OWN_S * 1000)
         self._until_ms = own_ms if plan.permit is None else plan.permit.start_by_ms - START_MARGIN_MS
@@ -69,7 +70,7 @@ class Series:
     def plan_for(self, job: Job) -> Plan | None:
         """Where a job of this kind may go; None where no candidate has enough of its cap left."""
         cost, most = self.plan.rate.cost(job.units), job.spec.max_cost
-        if most is not None and cost > most:
+        if job.alone or (most is not None and cost > most):
             return None
         avoid = job.avoid()
         targets = [
@@ -78,6 +79,10 @@ class Series:
             if target.device not in avoid and target.cap - self._spent[target.device] >= cost
         ]
         return self.plan._replace(targets=targets, series=self) if targets else None
+
+    def left(self, device: DeviceId) -> int:
+        """What may still be earned there under it."""
+        return self._caps.get(device, 0) - self._spent.get(device, 0)
 
     def over(self, now_ms: int, epoch: int) -> bool:
         """Whether nothing may be sent under it any more: its time has passed, or the network has changed since."""
@@ -160,6 +165,13 @@ class SeriesBook:
             jobs = min(series_jobs(kind.jobs_per_s), SERIES_JOBS_MAX)
             self.spawn(self._next(kind, PermitRequest(request(TURN), None, spec, jobs=jobs), epoch, now_ms))
         return None if series is None else series.plan_for(job)
+
+    def give_up(self, series: Series) -> None:
+        """No device takes work under it any more: the next job is placed by what the coordinator knows now."""
+        for kind in self._kinds.values():
+            if kind.series is series:
+                kind.not_before = asyncio.get_running_loop().time() + RETRY_S
+                self._retire(kind)
 
     def answered(self, job: Job) -> None:
         """The answers to all attempts of a job are durable."""

@@ -30,6 +30,7 @@ from mesh.transport.interface import (
     Connection,
     ConnectionLost,
     DialTimeout,
+    Path,
     Stream,
     TransportError,
 )
@@ -81,7 +82,7 @@ class PeerConnection:
         self._asking: SessionStream | None = None
         self._opening = asyncio.Lock()
         self._looked_at = -math.inf
-        self._path_kind: PathKind = "direct"
+        self._path = Path("direct")
         self._streams = asyncio.Semaphore(STREAMS_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -102,11 +103,21 @@ class PeerConnection:
 
     @property
     def path_kind(self) -> PathKind:
-        """How packets travel, as of the last second: looking takes longer than signing a Submit."""
+        """How packets travel, as of the last second."""
+        return self._seen_path().kind
+
+    @property
+    def rtt_s(self) -> float | None:
+        """A round trip, as of the last second; None until it was measured."""
+        rtt_ms = self._seen_path().rtt_ms
+        return None if rtt_ms is None else rtt_ms / 1000
+
+    def _seen_path(self) -> Path:
+        """The path, looked at once a second: that takes longer than signing a Submit."""
         now = asyncio.get_running_loop().time()
         if now - self._looked_at > LOOK_S:
-            self._looked_at, self._path_kind = now, self.connection.path().kind
-        return self._path_kind
+            self._looked_at, self._path = now, self.connection.path()
+        return self._path
 
     async def asking(self) -> SessionStream:
         """Our session stream, opened and greeted if need be. Raises TransportError, PeerRefused."""

@@ -17,7 +17,7 @@ NEAR_TIE = 0.10
 NEAR_S = 0.001
 """And those within a millisecond: differences of that kind are the event loop's."""
 GUARD = 1.05
-"""A device takes a job of a bag if it would finish it by 1.05 T: without, unequal devices took 12 to 25 times the ideal."""
+"""A device takes a job of a bag if it would finish it by 1.05 T: without, unequal ones took 12 to 25 times as long."""
 RTT_SMALL = 0.3
 """A round trip that is a small part of the work needs no second job on its way."""
 AHEAD_S = 0.2

@@ -1,0 +1,387 @@
+"""The requester's queue: jobs wait here, and each device gets little at a time, by the least expected finish.
+
+One line for each (workload, model). Where a job goes and why is decided by ``jobs.dispatch``; what is known of the
+devices is in ``knowledge``; ``lookout`` watches what is under way. The first good result of a job wins, the others'
+attempts are cancelled.
+
+Touches: the event loop, randomness (draws among near ties), the exchanges (through its argument).
+"""
+
+import asyncio
+import random
+from bisect import insort
+from collections import deque
+from collections.abc import Callable, Coroutine
+from itertools import count
+from typing import Any, Literal
+
+from mesh.agent.asked import Job, Outrun, Plan, Target, Tried, Won
+from mesh.agent.attempt import Cancelled
+from mesh.agent.exchange import Exchanges, Missed
+from mesh.agent.flight import Entry, Flight, Outcome, load_of
+from mesh.agent.knowledge import Knowledge
+from mesh.agent.membership import Membership
+from mesh.errors import MeshError
+from mesh.ids import DeviceId
+from mesh.jobs import deadlines, dispatch, hedging
+from mesh.jobs.attempts import End, wait_before_next
+from mesh.jobs.benching import bench, looked_in_vain
+from mesh.jobs.dispatch import Candidate
+from mesh.jobs.facts import RTT_UNKNOWN_S
+from mesh.protocol import frames
+from mesh.protocol.frames import AnyFrame
+from mesh.protocol.values import Choice, JobSpec, Load
+from mesh.transport.interface import TransportError
+
+LOOK_MAX = 64
+"""Jobs at the head of a line that are looked at in one go; the others come after them."""
+LINES_MAX = 64
+"""Lines that are kept at a time; one in which nothing waits or runs is forgotten for a new one."""
+
+Reason = Literal["first", "finish", "retry", "backup", "canary"]
+
+
+class Line:
+    """The jobs of one (workload, model) that wait, and those under way."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Entry] = []
+        self.entries: set[Entry] = set()
+        self.burst = 0
+        """The most jobs that were under way at once since the line was last empty: more than one is a bag."""
+        self.copied: deque[bool] = deque(maxlen=hedging.LAST)
+        """Of the last jobs, whether each had a copy made."""
+
+    def put(self, entry: Entry) -> None:
+        """Have a job wait, behind those that came before it."""
+        insort(self.waiting, entry, key=lambda one: one.seat)
+
+    def flights(self) -> list[Flight]:
+        """All attempts under way."""
+        return [flight for entry in self.entries for flight in entry.flights]
+
+    def may_copy(self) -> bool:
+        """Whether the budget has room for a copy."""
+        now = sum(entry.copied for entry in self.entries)
+        return hedging.may_copy(sum(self.copied) + now, len(self.copied))
+
+
+class Dispatch:
+    """All lines of this device."""
+
+    def __init__(self, membership: Membership, exchanges: Exchanges) -> None:
+        self.knowledge = Knowledge()
+        self.lines: dict[tuple[str, str], Line] = {}
+        self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+        """Set by the wiring, as ``awake`` is: called when there is something to watch."""
+        self.awake: Callable[[], None] = lambda: None
+        self.missed_s = 0.0
+        """Seconds in which this device's loop did not run: nobody was silent for that long."""
+        self._membership = membership
+        self._exchanges = exchanges
+        exchanges.on_beat = self._beat
+        self._seats = count()
+        self._flying: set[asyncio.Task[None]] = set()
+
+    @property
+    def flying(self) -> bool:
+        """Whether any attempt is under way."""
+        return bool(self._flying)
+
+    def now(self) -> float:
+        """Seconds by the attentive clock."""
+        return asyncio.get_running_loop().time() - self.missed_s
+
+    async def do(self, job: Job, plan: Plan) -> Outcome:
+        """Have a job done by a device of its plan. Raises what ends the job."""
+        entry = Entry(job, plan, asyncio.get_running_loop().create_future())
+        if job.seat is None:
+            job.seat = next(self._seats)
+        entry.seat = job.seat
+        line = self._line(job.spec)
+        line.entries.add(entry)
+        line.put(entry)
+        line.burst = max(line.burst, len(line.entries))
+        self.pump(line)
+        self.awake()
+        try:
+            return await entry.over
+        finally:
+            self._leave(line, entry)
+
+    async def stop(self) -> None:
+        """End what is still under way: canaries whose jobs are over."""
+        for task in list(self._flying):
+            task.cancel()
+        await asyncio.gather(*self._flying, return_exceptions=True)
+
+    def _line(self, spec: JobSpec) -> Line:
+        key = (spec.workload, spec.model)
+        line = self.lines.get(key)
+        if line is None:
+            if len(self.lines) >= LINES_MAX:
+                self.lines = {name: one for name, one in self.lines.items() if one.entries}
+            line = self.lines[key] = Line()
+        return line
+
+    def _leave(self, line: Line, entry: Entry) -> None:
+        line.entries.discard(entry)
+        if entry in line.waiting:
+            line.waiting.remove(entry)
+        won = entry.over.done() and not entry.over.cancelled()
+        for flight in list(entry.flights):
+            self.drop(flight, "outrun" if won else "failed", Outrun() if won else Cancelled())
+        if not line.entries:
+            line.burst = 0
+        else:
+            self.pump(line)
+
+    # --- what goes where ----------------------------------------------------------------------------------------------
+
+    def pump(self, line: Line) -> None:
+        """Send what should go now."""
+        now, told_to_wait = self.now(), set()
+        for entry in line.waiting[:LOOK_MAX]:
+            if entry.not_before_s > now or entry.over.done():
+                continue
+            alike = tuple(target.device for target in entry.left)
+            if alike in told_to_wait:
+                continue
+            if not self._next(line, entry, now):
+                told_to_wait.add(alike)
+
+    def _next(self, line: Line, entry: Entry, now: float) -> bool:
+        """Send a job somewhere, or settle that its plan is spent; False: it is better to wait."""
+        job, plan = entry.job, entry.plan
+        covered = [target for target in entry.left if plan.covers(job, target)]
+        if not covered or plan.over(self._membership.clock.now_ms()):
+            entry.over.set_result(0.0)
+            line.waiting.remove(entry)
+            return True
+        views = [self.view(job, plan, target, now) for target in covered]
+        in_order = plan.permit is not None and plan.series is None
+        chosen = dispatch.choose(views, remaining=len(line.waiting), draw=_draw(), in_order=in_order)
+        if chosen is None:
+            if any(view.open for view in views) or self._owed(covered, now):
+                return False
+            if job.refused and job.tried and entry.last is not None:
+                line.waiting.remove(entry)
+                self._give_up(entry, entry.last)  # one pass over those that are there is enough
+                return True
+            chosen = self._last_resort(views)
+            if chosen is None:
+                return False
+        reason: Reason = "retry" if job.tried else "first" if in_order and chosen is views[0] else "finish"
+        line.waiting.remove(entry)
+        target = covered[views.index(chosen)]
+        self.send(line, entry, target, self._choice(job, chosen, reason), views)
+        return True
+
+    def view(self, job: Job, plan: Plan, target: Target, now: float) -> Candidate:
+        """A device for a job; one that owes an answer to a Submit is closed until it comes."""
+        seen = self.knowledge.candidate(job, plan, target, now)
+        if seen.open and any(_owes(flight, now) for flight in self.knowledge.device(target.device).flights):
+            return seen._replace(open=False)
+        return seen
+
+    def _owed(self, targets: list[Target], now: float) -> bool:
+        """Whether one of these is only closed until it has answered a Submit."""
+        seen = [self.knowledge.device(target.device) for target in targets]
+        return any(one.silent is None and any(_owes(flight, now) for flight in one.flights) for one in seen)
+
+    @staticmethod
+    def _last_resort(views: list[Candidate]) -> Candidate | None:
+        """All are benched: a bench keeps work for better devices, and where there are none it keeps nothing."""
+        ready = [view for view in views if view._replace(open=True).ready]
+        return min(ready, key=lambda view: view.in_flight) if ready else None
+
+    def _choice(self, job: Job, chosen: Candidate, reason: Reason) -> Choice:
+        number = job.attempts_before + len(job.tried) + 1
+        return Choice(chosen.device, number, round(chosen.finish_s, 6), round(chosen.wait_s, 6), reason)
+
+    def send(self, line: Line, entry: Entry, target: Target, choice: Choice, views: list[Candidate]) -> Flight:
+        """Begin an attempt."""
+        job, now = entry.job, self.now()
+        tried = Tried(choice.attempt, target, entry.plan, self._membership.clock.now_ms())
+        chosen = next(view for view in views if view.device == target.device)
+        tried.wait_limit_s = dispatch.wait_limit_s(chosen, views, entry.busy_answers)
+        job.tried.append(tried)
+        job.choices.append(choice)
+        device, model = self.knowledge.device(target.device), self.knowledge.model(target, job.spec)
+        flight = Flight(entry, tried, choice, (device, model), self._told)
+        flight.began_s = now
+        for flights in (entry.flights, device.flights, model.flights):
+            flights.append(flight) if isinstance(flights, list) else flights.add(flight)
+        device.sent(flight.key, chosen.service_s)
+        device.used_s, device.address = now, target.address
+        flight.task = self.spawn(self._fly(line, flight))
+        self._flying.add(flight.task)
+        flight.task.add_done_callback(self._flying.discard)
+        return flight
+
+    # --- how it ends --------------------------------------------------------------------------------------------------
+
+    async def _fly(self, line: Line, flight: Flight) -> None:
+        missed: Missed | None = None
+        won: Won | None = None
+        try:
+            won = await self._exchanges.attempt(flight.job, flight.tried, flight)
+        except Missed as error:
+            missed = error
+        finally:
+            self._landed(flight)
+        if won is not None:
+            self._won(line, flight, won)
+        elif missed is not None:
+            self._missed(line, flight, missed)
+        self.pump(line)
+
+    def _landed(self, flight: Flight) -> None:
+        flight.device.flights.discard(flight)
+        flight.model.flights.discard(flight)
+        flight.device.counted(flight.key)
+        if flight in flight.entry.flights:
+            flight.entry.flights.remove(flight)
+
+    def again(self, entry: Entry) -> None:
+        """A job whose attempt was given up waits for another device."""
+        line = self._line(entry.job.spec)
+        line.put(entry)
+        self.pump(line)
+
+    def drop(self, flight: Flight, end: End, error: MeshError) -> None:
+        """Give an attempt up. A canary goes on: what is wanted of it is its time, not its result."""
+        if flight.tried.end is None:
+            flight.tried.ended(end, error, self._membership.clock.now_ms())
+        if flight in flight.entry.flights:
+            flight.entry.flights.remove(flight)
+        if not flight.dropped and not (flight.canary and end == "outrun"):
+            flight.dropped = True
+            flight.task.cancel()
+
+    def _won(self, line: Line, flight: Flight, won: Won) -> None:
+        self._learn(flight)
+        entry = flight.entry
+        if entry.over.done() or flight.tried.end is not None:
+            return
+        now = self.now()
+        for elder in entry.flights:
+            if elder.signs is not None and not elder.canary and self.overdue(elder, now):
+                elder.model.slow = bench("slow", now, elder.model.slow)
+        line.copied.append(entry.copied)
+        entry.over.set_result(won)
+
+    def overdue(self, flight: Flight, now: float) -> bool:
+        """Whether an attempt is older than 95 % of such attempts there get."""
+        assert flight.signs is not None
+        p95_s = deadlines.p95_s(flight.model.shown, flight.job.units)
+        age_s = now - flight.signs.submitted_s
+        return age_s > deadlines.ACCEPT_HEDGE_S and hedging.overdue(
+            age_s, waited_s=flight.choice.wait_s, p95_s=p95_s, rtt_s=flight.signs.rtt_s
+        )
+
+    def _learn(self, flight: Flight) -> None:
+        """A result came: how long the work took there, beside the other jobs of this device, and the answer."""
+        model, signs, now = flight.model, flight.signs, self.now()
+        model.misses, flight.device.silent = 0, None
+        model.slow = model.canary = None
+        if signs is None or signs.started_s is None:
+            return
+        busy_since_s = max(signs.started_s, model.done_s)
+        limit_s = flight.deadline_s()
+        model.shown.worked(flight.job.units, min(max(0.0, now - busy_since_s), limit_s))
+        model.shown.answered(flight.job.units, min(now - signs.started_s, limit_s))
+        model.done_s = now
+
+    def _missed(self, line: Line, flight: Flight, missed: Missed) -> None:
+        """An attempt gave no result: the job goes on elsewhere, or ends."""
+        entry, job, error = flight.entry, flight.job, missed.error
+        if isinstance(error, TransportError):
+            self.lost(flight.target.device)
+        if flight.canary:
+            self.canary_failed(flight)
+        if entry.over.done() or flight.dropped:
+            return
+        entry.last = error
+        if missed.end == "busy":
+            entry.busy_answers += 1
+        elif flight.target in entry.left:
+            entry.left.remove(flight.target)
+        if missed.end == "failed" and error.wire_code.startswith("input."):
+            entry.over.set_exception(error)  # what is wrong with the input is wrong on every device
+            return
+        if entry.flights:
+            return  # another device has it, too
+        wait_s = wait_before_next(job.ends, others_open=bool(entry.left), draw=_draw())
+        if wait_s is None or job.spent:
+            self._give_up(entry, error)
+        elif not entry.left:
+            entry.over.set_result(wait_s)
+        else:
+            entry.not_before_s = self.now() + wait_s
+            line.put(entry)
+
+    @staticmethod
+    def _give_up(entry: Entry, error: MeshError) -> None:
+        """No more tries under this plan. Whoever turned the job away under a series, other than for having too much
+        to do, may be known to the coordinator as out of question by now: it is asked about this very job.
+        """
+        job = entry.job
+        if entry.plan.series is not None and not job.alone and job.refused and error.wire_kind != "too_many":
+            job.alone = True
+            entry.over.set_result(0.0)
+        else:
+            entry.over.set_exception(job.failure(error))
+
+    # --- what is heard ------------------------------------------------------------------------------------------------
+
+    def _told(self, flight: Flight, frame: AnyFrame | None) -> None:
+        now = self.now()
+        device = flight.device
+        if frame is None:
+            rtt_s = RTT_UNKNOWN_S if device.rtt_s is None else device.rtt_s
+            flight.signs = deadlines.Signs(now, rtt_s, 2 * device.carry_s(len(flight.job.raw)), life_s=now)
+            return
+        load = load_of(frame)
+        if load is not None:
+            device.see(load, now)
+        device.heard_s, device.silent = now, None
+        device.counted(flight.key)
+        if flight.signs is None:
+            return
+        if isinstance(frame, frames.Accept):
+            flight.signs = flight.signs._replace(accepted_s=now, wait_s=frame.wait_s, life_s=now)
+        elif isinstance(frame, frames.Started):
+            flight.signs = flight.signs._replace(accepted_s=now, started_s=now, life_s=now)
+        elif isinstance(frame, frames.Progress | frames.Chunk):
+            flight.signs = flight.signs._replace(accepted_s=flight.signs.accepted_s or now, life_s=now)
+
+    def _beat(self, device: DeviceId, load: Load) -> None:
+        seen = self.knowledge.devices.get(device)
+        if seen is not None:
+            seen.see(load, self.now())
+            seen.silent = None
+
+    def lost(self, device: DeviceId) -> None:
+        """A device is gone: nothing goes there until it answers."""
+        seen = self.knowledge.device(device)
+        seen.silent = bench("silent", self.now(), seen.silent)
+        seen.forget()
+        self.awake()
+
+    def canary_failed(self, flight: Flight) -> None:
+        """Its device stays benched, and is tried again after twice the time."""
+        model = flight.model
+        if model.canary is flight:
+            model.canary = None
+            if model.slow is not None:
+                model.slow = looked_in_vain(model.slow, self.now())
+
+
+def _owes(flight: Flight, now: float) -> bool:
+    signs = flight.signs
+    return signs is not None and signs.accepted_s is None and deadlines.silence(signs, 0.0, now) is not None
+
+
+def _draw() -> float:
+    return random.random()  # noqa: S311 - spreads load, guards nothing
