@@ -102,6 +102,12 @@ async def test_a_silent_devices_job_is_done_elsewhere_long_before_its_silence_is
         assert [choice.reason for choice in result.explanation.choices] == ["first", "backup"]
         town.board.release(asker.key, first.key)
         await paid(ann, ben, result.charge)
+        why = await ann.do(calls.why(town.network, result.job))
+        assert [(one["worker"], one["reason"]) for one in why["attempts"]] == [
+            (first.id, "first"),
+            (result.device, "backup"),
+        ]
+        assert all(one["expected_s"] > 0 for one in why["attempts"])
 
 
 async def test_a_lone_device_is_suspect_after_three_seconds_of_silence(tmp_path):

@@ -18,6 +18,15 @@ ANSWER_S = 10.0
 UNKNOWN_HERE = "job.unknown"
 """How an agent says that it did not ask for a job."""
 
+CHOICES = {
+    "first": "the first that the permit names",
+    "finish": "the one expected to be done first",
+    "retry": "the next one to try",
+    "backup": "a copy, since another device took long or was silent",
+    "canary": "a copy, to see whether the device works again",
+}
+"""Why a requester sent an attempt where it did."""
+
 app = typer.Typer(help="Jobs: list, show, why, cancel.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="A job's id, from `mesh run` or `mesh job list`.")]
 
@@ -115,6 +124,10 @@ def explain(found: dict[str, Any], names: Any) -> None:
     for attempt in found.get("attempts", ()):
         how = attempt["code"] or f"{attempt['state']}, {credits_text(attempt['pay'])} credits"
         print(f"Attempt {attempt['attempt']} on {named(attempt['worker'])} {attempt['path']}: {foreign(how)}")
+        reason = CHOICES.get(attempt.get("reason") or "")
+        if reason:
+            waits = f", {attempt['wait_s']:.3f} s of them behind other work" if attempt["wait_s"] > 0 else ""
+            print(f"  sent there as {reason}; expected to take {attempt['expected_s']:.3f} s{waits}")
     for change in found.get("would_change", ()):
         print(f"What would change it: {named(change)}")
 

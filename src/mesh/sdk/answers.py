@@ -199,7 +199,12 @@ class Members(Answer, frozen=True):
 
 
 class JobAttempt(Answer, frozen=True):
-    """One attempt of a job: how it ended (``code`` empty: used), what was paid, and on which evidence."""
+    """One attempt of a job: how it ended (``code`` empty: used), what was paid, and on which evidence.
+
+    ``reason``: why its requester sent it there: ``first`` of the permit, the least expected ``finish``, ``retry``,
+    ``backup`` (a copy, since another took long) or ``canary`` (a copy, to see whether a device works again).
+    ``expected_s``: seconds to the result as it expected then, ``wait_s`` of them behind other work.
+    """
 
     attempt: int
     worker: DeviceId
@@ -212,6 +217,9 @@ class JobAttempt(Answer, frozen=True):
     path: str = ""
     started_ms: int | None = None
     finished_ms: int | None = None
+    reason: str = ""
+    expected_s: float = 0.0
+    wait_s: float = 0.0
 
 
 class Job(Answer, frozen=True):

@@ -18,7 +18,7 @@ from mesh.coordinator.store.evidence import JobKey
 from mesh.ids import DeviceId, JobId, MemberId, NetworkId
 from mesh.jobs.lifecycle import AttemptView, JobState, job_state
 from mesh.protocol.link import AttemptReport, JobReport
-from mesh.protocol.values import Explanation
+from mesh.protocol.values import Choice, Explanation
 
 PAGE_MAX = 200
 """Jobs in one answer."""
@@ -26,11 +26,26 @@ PAGE_MAX = 200
 CANCELLED = "job.cancelled"
 """How a requester says that it gave a job up."""
 
+ATTEMPTS_MAX = 64
+"""A job has no more."""
+CODE_MAX = 64
+
 _encoder = msgspec.json.Encoder()
 
 
+class KeptAttempt(AttemptReport, frozen=True):
+    """An attempt as its requester reported it, with why it went there (``Choice``)."""
+
+    reason: str = ""
+    expected_s: float = 0.0
+    wait_s: float = 0.0
+
+
 class AttemptLine(NamedTuple):
-    """One attempt for people: the ledger's view where there is one, and what the requester reported of it."""
+    """One attempt for people: the ledger's view where there is one, and what the requester reported of it.
+
+    ``reason``: why the requester chose that device, as a code; ``expected_s`` and ``wait_s`` as it expected them.
+    """
 
     attempt: int
     worker: DeviceId
@@ -43,6 +58,9 @@ class AttemptLine(NamedTuple):
     path: str
     started_ms: int | None
     finished_ms: int | None
+    reason: str = ""
+    expected_s: float = 0.0
+    wait_s: float = 0.0
 
 
 class JobLine(NamedTuple):
@@ -96,10 +114,10 @@ def record_jobs(
         kept = {
             "own": report.own,
             "device": report.device,
-            "code": report.code[:64],
+            "code": report.code[:CODE_MAX],
             "units": report.spec.units,
             "units_used": report.units,
-            "report": _encoder.encode(report.attempts).decode(),
+            "report": _encoder.encode(_kept(report)).decode(),
             "finished_ms": moment.now_ms,
         }
         if report.code == CANCELLED:
@@ -107,6 +125,17 @@ def record_jobs(
         if jobs.reported(store, key, kept):
             changed.append(JobChanged(network, requester, report.job))
     return tuple(refused), tuple(changed)
+
+
+def _kept(report: JobReport) -> list[KeptAttempt]:
+    choices = {choice.attempt: choice for choice in report.choices[:ATTEMPTS_MAX]}
+    kept = []
+    for seen in report.attempts[:ATTEMPTS_MAX]:
+        choice = choices.get(seen.attempt, Choice(seen.device, seen.attempt))
+        known = msgspec.structs.asdict(seen)
+        why = {"reason": choice.reason[:CODE_MAX], "expected_s": choice.expected_s, "wait_s": choice.wait_s}
+        kept.append(msgspec.convert({**known, **why}, KeptAttempt))
+    return kept
 
 
 def cancel(store: Store, network: NetworkId, requester: DeviceId, job: JobId, moment: Moment) -> bool:
@@ -171,7 +200,7 @@ def _line(store: Store, row: Any) -> JobLine:
 
 
 def _attempts(known: Sequence[Any], report: str | None) -> tuple[AttemptLine, ...]:
-    told = {} if report is None else {a.attempt: a for a in msgspec.json.decode(report, type=list[AttemptReport])}
+    told = {} if report is None else {a.attempt: a for a in msgspec.json.decode(report, type=list[KeptAttempt])}
     lines = {
         row.attempt: AttemptLine(
             row.attempt, row.worker, row.state, row.pay, row.owed, row.units_paid, row.how, "", "", None, None
@@ -181,6 +210,12 @@ def _attempts(known: Sequence[Any], report: str | None) -> tuple[AttemptLine, ..
     for number, seen in told.items():
         blank = AttemptLine(number, seen.device, "failed" if seen.code else "done", 0, 0, 0, None, "", "", None, None)
         lines[number] = lines.get(number, blank)._replace(
-            code=seen.code, path=seen.path, started_ms=seen.started_ms, finished_ms=seen.finished_ms
+            code=seen.code,
+            path=seen.path,
+            started_ms=seen.started_ms,
+            finished_ms=seen.finished_ms,
+            reason=seen.reason,
+            expected_s=seen.expected_s,
+            wait_s=seen.wait_s,
         )
     return tuple(lines[number] for number in sorted(lines))
