@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.jobs.attempts import FAILURES_MAX, LOSSES_MAX, wait_before_next
+from mesh.jobs.attempts import FAILURES_MAX, LOSSES_MAX, NUMBERS_MAX, wait_before_next
 
-ENDS = ("busy", "declined", "unreached", "lost", "failed")
+ENDS = ("busy", "declined", "unreached", "unstarted", "lost", "failed", "outrun")
 
 
 @pytest.mark.parametrize(
@@ -25,14 +25,20 @@ ENDS = ("busy", "declined", "unreached", "lost", "failed")
         (["lost"] * 9, True, 0.0),
         (["lost"] * 10, True, None),
         (["unreached"] * 5 + ["lost"] * 5, True, None),
+        (["unstarted"] * 30, True, 0.0),
+        (["unstarted"], False, 0.25),
+        (["unstarted"] * 60, True, None),
+        (["declined", "outrun"], False, None),
+        (["lost", "outrun"], True, 0.0),
     ],
 )
 def test_what_follows_an_attempt(ends, others, expected):
     assert wait_before_next(ends, others_open=others, draw=1.0) == expected
 
 
-@given(st.lists(st.sampled_from(ENDS), min_size=1, max_size=40), st.booleans(), st.floats(0, 1))
+@given(st.lists(st.sampled_from(ENDS), min_size=1, max_size=70), st.booleans(), st.floats(0, 1))
 def test_every_job_ends_and_no_wait_is_longer_than_two_seconds(ends, others, draw):
     wait = wait_before_next(ends, others_open=others, draw=draw)
-    over = ends.count("failed") >= FAILURES_MAX or ends.count("lost") + ends.count("unreached") >= LOSSES_MAX
+    losses = ends.count("lost") + ends.count("unreached")
+    over = ends.count("failed") >= FAILURES_MAX or losses >= LOSSES_MAX or len(ends) >= NUMBERS_MAX
     assert wait is None or (0 <= wait <= 2.0 and not over)
