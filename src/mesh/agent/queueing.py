@@ -126,10 +126,15 @@ class Work(Generic[T]):
         """Jobs of other people in the engines."""
         return self._others.count
 
-    def load(self) -> Load:
-        """The load as told to others; every telling has a higher sequence number."""
+    def load(self, coming: Bid | None = None) -> Load:
+        """The load as told to others; every telling has a higher sequence number. ``coming``: a job that is taken, and
+        not in the queue yet.
+        """
         self._sequence += 1
-        return Load(self._sequence, len(self.queue) + self.running, self.work_s())
+        depth, work_s = len(self.queue) + self.running, self.work_s()
+        if coming is not None:
+            depth, work_s = depth + 1, work_s + coming.service_s
+        return Load(self._sequence, depth, work_s)
 
     def work_s(self) -> float:
         """Seconds of work that wait or run."""

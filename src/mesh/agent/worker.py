@@ -146,7 +146,7 @@ class Worker:
             stream.send(frames.Busy(frame.job, frame.attempt, self.load()))
             return
         self._take(attempt)
-        stream.send(frames.Accept(frame.job, frame.attempt, wait_s, self.load()))
+        stream.send(frames.Accept(frame.job, frame.attempt, wait_s, self.work.load(attempt.bid)))
         if attempt.payload is None:
             attempt.task = self.spawn(self._fetch(attempt))
         else:
