@@ -1,9 +1,12 @@
 """API keys and sessions at the coordinator: shown once, confined, revoked, and gone with who made them."""
 
+import asyncio
+
 import pytest
 
 from coordinators import Person, a_coordinator
 from mesh.coordinator.http.access import API_KEY_PREFIX
+from mesh.protocol import links
 from programs.test_coordinator_http import refused
 
 pytestmark = pytest.mark.anyio
@@ -163,3 +166,38 @@ async def test_sessions_are_listed_and_ended_by_whom_they_belong_to(tmp_path):
         assert (await bench.get(f"/v1/networks/{network}/devices", ann)).status_code == 200
         assert (await bench.delete(f"/v1/sessions/{mine[0]['session']}", ann)).status_code == 200
         refused(await bench.get(f"/v1/networks/{network}/devices", ann), 401, "auth.not_signed_in")
+
+
+async def test_a_link_signs_its_maker_in_elsewhere_once(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        network, ann, bob = await two_people(bench)
+
+        async def a_link(person):
+            answer = await bench.post("/v1/sessions/link", {}, person)
+            assert answer.status_code == 200, answer.text
+            return links.parse(answer.json()["link"])
+
+        made = await a_link(bob)
+        answers = await asyncio.gather(
+            *(bench.post("/v1/claim", {"secret": made.secret, "label": f"m{at}"}) for at in range(16))
+        )
+        worked = [answer.json() for answer in answers if answer.status_code == 200]
+        assert [(one["member"], one["name"]) for one in worked] == [(bob.member, "Bob")]
+        assert {answer.json()["error"]["code"] for answer in answers if answer.status_code != 200} == {"token.used"}
+        again = Person("Bob", worked[0]["token"], bob.member)
+        assert len((await bench.get("/v1/sessions", again)).json()["sessions"]) == 2
+        late = await a_link(ann)
+        bench.clock.forward(600)
+        refused(await bench.post("/v1/claim", {"secret": late.secret}), 410, "token.expired")
+        gone = await a_link(bob)
+        await bench.delete(f"/v1/networks/{network}/members/{bob.member}", ann)
+        assert (await bench.post("/v1/claim", {"secret": gone.secret})).status_code == 200, "he is still a person here"
+        assert (await bench.get("/v1/networks", again)).json()["networks"] == []
+
+
+async def test_nobody_floods_the_coordinator_with_links(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        ann = await bench.claim()
+        for _ in range(10):
+            assert (await bench.post("/v1/sessions/link", {}, ann)).status_code == 200
+        refused(await bench.post("/v1/sessions/link", {}, ann), 429, "auth.too_many_links")

@@ -29,7 +29,7 @@ class OtherCoordinator(MeshError):
 @app.command()
 def claim(
     link: Annotated[str, typer.Argument(help="The link from `mesh serve` or `mesh members invite`; - reads stdin.")],
-    name: Annotated[str, typer.Option("--name", help="What others call you.")],
+    name: Annotated[str, typer.Option("--name", help="What others call you; a link for yourself knows it.")] = "",
     json: Json = False,
 ) -> None:
     """Sign in with a claim link (the first person) or a member invite; every link works as often as it says."""
@@ -52,6 +52,19 @@ def claim(
     value = {"member": claimed.member, "name": claimed.name, "network": claimed.network}
     hint = "mesh device invite" if claimed.network else "mesh net create NAME"
     Out(json).result(value, f"Signed in as {foreign(claimed.name)}. Next: {hint}")
+
+
+@app.command()
+def link(json: Json = False) -> None:
+    """Make a link that signs you in on another machine of yours, once, within ten minutes."""
+    from mesh.sdk import calls
+
+    out, place = Out(json), here.home()
+    with here.coordinator(place) as client:
+        made = client.do(calls.sign_in_link())
+    out.result(made, f"{made.link}\n\nOn the other machine, within ten minutes:\n  mesh auth claim 'LINK'")
+    out.qr(made.link)
+    here.warn_if_unreachable(place, out)
 
 
 @app.command()

@@ -350,6 +350,13 @@ class SessionShown(Answer, frozen=True):
     current: bool
 
 
+class SignInLink(Answer, frozen=True):
+    """A link that signs its maker in elsewhere, once; a secret until then."""
+
+    link: str
+    expires_ms: int
+
+
 class Sessions(Answer, frozen=True):
     """Where a person is signed in."""
 

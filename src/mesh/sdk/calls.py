@@ -248,6 +248,11 @@ def sessions() -> Call[answers.Sessions]:
     return Call("GET", "/v1/sessions", answers.Sessions)
 
 
+def sign_in_link() -> Call[answers.SignInLink]:
+    """A link that signs me in elsewhere, once."""
+    return Call("POST", "/v1/sessions/link", answers.SignInLink, {})
+
+
 def end_session(session: str) -> Call[answers.Done]:
     """Sign out one of my sessions."""
     return Call("DELETE", f"/v1/sessions/{session}", answers.Done)

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from mesh.coordinator.acts import ledger
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import networks, people, tokens
+from mesh.coordinator.store import networks, people, sign_in_links, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Membership
 from mesh.coordinator.store.people import Session
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey, MemberId, NetworkId, TokenId
 from mesh.networks.names import person_name
-from mesh.networks.tokens import CLAIM_LIFE_S, JoinToken, TokenUnknown, redeem
+from mesh.networks.tokens import CLAIM_LIFE_S, JoinToken, TokenExpired, TokenUnknown, TokenUsed, redeem
 
 SESSION_LIFE_S = 90 * 86400.0
 """A person signs in anew every quarter on each machine."""
@@ -75,10 +75,13 @@ def offer_claim(store: Store, secret_hash: str, moment: Moment) -> None:
 
 
 def sign_in(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
-    """Use a claim link or a person's invite. Raises AlreadyClaimed, BadName and what ``redeem`` raises."""
+    """Use a claim link, a person's invite, or a link that signs in who is known already.
+
+    Raises AlreadyClaimed, BadName and what ``redeem`` raises.
+    """
     token = tokens.by_secret(store, asked.secret_hash)
     if token is None:
-        raise TokenUnknown
+        return _again(store, asked, moment)
     installation = people.installed(store)
     assert installation is not None
     if token.purpose == "claim" and installation.claimed_ms is not None:
@@ -106,9 +109,28 @@ def claim_directly(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
     return signed_in
 
 
+def _again(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
+    """Sign in a person who is known, by a link that they made elsewhere. Raises TokenUnknown, -Used, -Expired."""
+    link = sign_in_links.by_secret(store, asked.secret_hash)
+    name = None if link is None else people.member_name(store, link.member)
+    if link is None or name is None:
+        raise TokenUnknown
+    if moment.now_ms >= link.expires_ms:
+        raise TokenExpired(expired_ms=link.expires_ms)
+    if not sign_in_links.use(store, link.id, now_ms=moment.now_ms):
+        raise TokenUsed(uses=1)
+    _open_session(store, link.member, name, asked, moment)
+    return SignedIn(link.member, name, None)
+
+
 def _new_person(store: Store, asked: SignIn, name: str, moment: Moment) -> SignedIn:
     member = MemberId(moment.new_id())
     people.add_member(store, member=member, name=name, now_ms=moment.now_ms)
+    _open_session(store, member, name, asked, moment)
+    return SignedIn(member, name, None)
+
+
+def _open_session(store: Store, member: MemberId, name: str, asked: SignIn, moment: Moment) -> None:
     session = Session(member, None, "full", moment.now_ms + int(SESSION_LIFE_S * 1000), name)
     people.add_session(
         store,
@@ -118,7 +140,6 @@ def _new_person(store: Store, asked: SignIn, name: str, moment: Moment) -> Signe
         now_ms=moment.now_ms,
         label=asked.label,
     )
-    return SignedIn(member, name, None)
 
 
 def network_of(signed_in: SignedIn) -> NetworkId | None:

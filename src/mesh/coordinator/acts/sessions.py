@@ -5,12 +5,19 @@ Touches: database (through the store it is given).
 
 from mesh.coordinator.acts.devices import DeviceUnknown
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import devices, people
+from mesh.coordinator.store import devices, people, sign_in_links
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.people import Session
+from mesh.coordinator.store.sign_in_links import SignInLink
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, MemberId
 
+LINK_LIFE_S = 600.0
+"""A link that signs its maker in elsewhere is good for ten minutes: to open it there, and not to lie in a chat."""
+LINKS_MAX = 10
+"""Such links of one person that still work at once."""
+KEPT_MS = 86_400_000
+"""An ended link is kept for a day, so that who comes late is told why it no longer works."""
 DEVICE_SESSION_LIFE_S = 3600.0
 """An hour: the agent asks again by itself, and a removed device cannot."""
 
@@ -20,6 +27,23 @@ class SessionUnknown(MeshError):
 
     code = "auth.session_unknown"
     kind = "not_found"
+
+
+class TooManyLinks(MeshError):
+    """Ten links that sign you in are open. Use one of them, or wait ten minutes."""
+
+    code = "auth.too_many_links"
+    kind = "too_many"
+
+
+def offer_link(store: Store, member: MemberId, secret_hash: str, moment: Moment) -> SignInLink:
+    """A link by which a person signs in elsewhere, once. Raises TooManyLinks."""
+    sign_in_links.prune(store, before_ms=moment.now_ms - KEPT_MS)
+    if sign_in_links.open_of(store, member, now_ms=moment.now_ms) >= LINKS_MAX:
+        raise TooManyLinks
+    link = SignInLink(moment.new_id(), member, moment.now_ms + int(LINK_LIFE_S * 1000), None)
+    sign_in_links.add(store, link, secret_hash=secret_hash, now_ms=moment.now_ms)
+    return link
 
 
 def end(store: Store, member: MemberId, session_id: str, moment: Moment) -> None:

@@ -19,8 +19,9 @@ from mesh.coordinator.store.connection import Store
 from mesh.errors import MeshError
 from mesh.ids import MemberId
 from mesh.protocol import signed
+from mesh.protocol.links import secret_hash
 from mesh.protocol.papers import SignInProof
-from mesh.sdk.answers import DeviceSession, Done, Sessions, SessionShown
+from mesh.sdk.answers import DeviceSession, Done, Sessions, SessionShown, SignInLink
 
 router = APIRouter()
 FRESH_MS = 60_000
@@ -75,6 +76,20 @@ async def listing(request: Request) -> Response:
         SessionShown(one.id, one.label, one.created_ms, one.expires_ms, one.token_hash == current) for one in found
     ]
     return answer(Sessions(tuple(shown)))
+
+
+@router.post("/v1/sessions/link", dependencies=[signed_in()])
+async def link(request: Request) -> Response:
+    """A link that signs the caller in elsewhere (another machine, a browser): once, within ten minutes."""
+    desk, caller = desk_of(request), caller_of(request)
+    link = desk.parts.new_link()
+
+    def act(store: Store, moment: Moment) -> tuple[SignInLink, None]:
+        made = acts.offer_link(store, caller.member, secret_hash(link.secret), moment)
+        return SignInLink(link.text(), made.expires_ms), None
+
+    response, _ = await desk.act(request, act)
+    return response
 
 
 @router.delete("/v1/sessions/{session}", dependencies=[signed_in()])

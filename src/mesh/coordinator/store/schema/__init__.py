@@ -13,6 +13,7 @@ from mesh.coordinator.store.schema import (
     people,
     permits,
     requests,
+    sign_in_links,
     successions,
 )
 from mesh.coordinator.store.schema.columns import METADATA
@@ -28,5 +29,6 @@ __all__ = [
     "people",
     "permits",
     "requests",
+    "sign_in_links",
     "successions",
 ]
