@@ -27,7 +27,7 @@ def test_every_command_is_documented() -> None:
     assert [command for command, _ in commands() if f"`{command}" not in page] == []
 
 
-MENTIONED = re.compile(r"`mesh ([a-z]+)(?: ([a-z]+))?[^`]*`")
+MENTIONED = re.compile(r"`mesh ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?[^`]*`")
 
 
 def test_no_text_names_a_command_that_does_not_exist() -> None:
