@@ -15,6 +15,7 @@ from mesh.agent.gateway.keys import KeyBook
 from mesh.agent.membership import Membership, Peer
 from mesh.agent.myself import Myself
 from mesh.agent.outbox import Outbox
+from mesh.agent.page.server import Page
 from mesh.agent.planning import Planner
 from mesh.agent.reach import Reach
 from mesh.agent.requester import Requester
@@ -68,6 +69,7 @@ class Desk:
         """Measures the network around this device; set by the wiring."""
         self.batches: BatchDesk
         self.keys: KeyBook
+        self.page: Page
         self.reach: Reach | None = None
         """Set by the wiring, as ``gateway`` is."""
 
@@ -93,6 +95,8 @@ class Desk:
             return self._cancel(request.job)
         if isinstance(request, AnyKeyRequest):
             return await self.keys.answer(request)
+        if isinstance(request, control.OpenPage):
+            return await self.page.open()
         if not isinstance(request, control.Stop):
             return await self.batches.answer(request, say)
         self._stop()

@@ -43,6 +43,7 @@ from mesh.agent.myself import Myself
 from mesh.agent.numbers import Numbers
 from mesh.agent.offering import Offering
 from mesh.agent.outbox import Outbox
+from mesh.agent.page.server import Page
 from mesh.agent.planning import Planner
 from mesh.agent.pool import Pool, Say
 from mesh.agent.probe import Probe
@@ -220,11 +221,12 @@ class Agent:
             tasks.append(group.create_task(batches.run()))
             try:
                 async with AsyncExitStack() as stack:
+                    desk.page = await stack.enter_async_context(self._page(home, desk))
                     await stack.enter_async_context(control.served(home.control_socket, desk.answer))
                     ready = Ready(parts.membership.me, None, None)
                     if self.options.gateway:
                         address = await stack.enter_async_context(gateway.served(home, self._front(home, desk.keys)))
-                        desk.gateway = address.url
+                        desk.gateway = desk.page.gateway = address.url
                         ready = ready._replace(gateway=address.url, key=address.key)
                     tasks.append(group.create_task(self._get_ready(lambda: on_ready(ready))))
                     await stop.wait()
@@ -235,6 +237,13 @@ class Agent:
                     task.cancel()
         if parts.coordination.removed is not None:
             raise DeviceRemoved(code=parts.coordination.removed)
+
+    def _page(self, home: Home, desk: Desk) -> Page:
+        """The page of this agent: served from when somebody opens it."""
+        membership = self.parts.membership
+        page = Page(home, desk.answer)
+        page.network_name = lambda: "" if membership.state is None else membership.state.name
+        return page
 
     async def _open_batches(self, home: Home) -> tuple[Batches, BatchDesk]:
         """The batches of this home, and who answers for them."""

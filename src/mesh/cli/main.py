@@ -31,6 +31,7 @@ from mesh.cli import (
     running,
     serve,
     service,
+    ui,
     up,
 )
 from mesh.cli.output import INTERRUPTED, exit_code, show_error
@@ -74,6 +75,7 @@ serve.add_to(app)
 relay.add_to(app)
 running.add_to(app)
 doctor.add_to(app)
+ui.add_to(app)
 app.add_typer(auth.app, name="auth")
 credit.add_to_net(net.app)
 app.add_typer(api_key.app, name="api-key")

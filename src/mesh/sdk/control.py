@@ -116,6 +116,10 @@ class RotateKey(Request, frozen=True):
     """Replace this device's key. Answered by ``KeyRotated``."""
 
 
+class OpenPage(Request, frozen=True):
+    """Make a link that opens the agent's own page in a browser of this machine, once. Answered by ``PageOpened``."""
+
+
 class Stop(Request, frozen=True):
     """Ask the agent to leave orderly. Answered by ``Ok``."""
 
@@ -244,6 +248,13 @@ class KeyRotated(Answer, frozen=True):
     old_until_ms: int
 
 
+class PageOpened(Answer, frozen=True):
+    """The link (its fragment is a one-time secret), and for how many seconds it waits."""
+
+    url: str
+    life_s: float
+
+
 class Network(Answer, frozen=True):
     """What was measured. It names addresses and URLs: for this device's owner alone."""
 
@@ -261,6 +272,7 @@ AnyRequest = (
     | SetTerms
     | Cancel
     | RotateKey
+    | OpenPage
     | Stop
     | AnyBatchRequest
     | AnyKeyRequest
@@ -276,6 +288,7 @@ AnyAnswer = (
     | Models
     | Network
     | KeyRotated
+    | PageOpened
     | AnyBatchAnswer
     | AnyKeyAnswer
 )

@@ -95,6 +95,7 @@ class Home:
         self.agent_db = path / "agent.db"
         self.control_socket = path / "agent.sock"
         self.gateway_file = path / "gateway.json"
+        self.page_file = path / "page.json"
         self.models = path / "models"
         self.batches = path / "batches"
         self.coordinator_data = path / "coordinator"

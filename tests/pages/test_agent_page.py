@@ -1,0 +1,116 @@
+"""The agent's own page in a real browser: who gets in, trying things out, looking after the device."""
+
+import asyncio
+
+import httpx2
+import pytest
+
+from agents import a_town, until
+from mesh.errors import MeshError
+from mesh.sdk import control
+from pages.looking import DESKTOP, PHONE, a_browser, a_page
+
+pytestmark = pytest.mark.anyio
+
+
+async def opened(device):
+    """A link that opens the device's page once, made as `mesh ui` does."""
+    answer = await asyncio.to_thread(control.ask, device.home.control_socket, control.OpenPage(), 20)
+    assert isinstance(answer, control.PageOpened)
+    return answer.url
+
+
+async def test_texts_are_compared_and_the_entry_says_where_and_for_how_much(tmp_path):
+    async with a_town(tmp_path) as (_, ann, _), a_browser() as browser:
+        lumen = await ann.device("lumen")
+        for size, theme in ((DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")):
+            async with a_page(browser, size, theme) as looked:
+                page = looked.page
+                await page.goto(await opened(lumen))
+                await page.get_by_role("heading", name="What you type here reaches this machine").wait_for()
+                assert "open." not in page.url, "the secret is out of the address at once"
+                await page.get_by_text("Compare", exact=True).click()
+                box = page.get_by_label("Texts to compare, one per line")
+                await box.fill("The invoice is due in ten days\nPayment within 10 days\n<img src=x onerror=alert(1)>")
+                await page.get_by_role("button", name="Send").click()
+                await page.get_by_text("lumen itself").wait_for()
+                assert await page.get_by_text("free, your own machine").is_visible()
+                assert await page.get_by_text("Nobody but you could see it.").is_visible()
+                assert await page.get_by_role("row").count() == 3, "three texts have three pairs"
+                assert await page.locator("img").count() == 0, "a text is text, whatever it says"
+                await looked.sound(f"agent-try-{theme}-{size['width']}")
+
+
+async def test_a_person_pauses_and_shares_from_the_page_and_sees_a_refusal_in_words(tmp_path):
+    async with a_town(tmp_path) as (_, ann, _), a_browser() as browser, a_page(browser) as looked:
+        lumen, page = await ann.device("lumen"), looked.page
+        await page.goto(await opened(lumen))
+        await page.get_by_role("switch", name="Works for others").click()
+        await page.get_by_text("Only your own jobs run here").wait_for()
+        assert not lumen.agent.parts.myself.terms.on
+        await page.get_by_role("button", name="This device").first.click()
+        await page.get_by_role("button", name="Pause").click()
+        await page.get_by_role("heading", name="lumen is paused").wait_for()
+        assert lumen.agent.parts.myself.state == "paused"
+        await looked.sound("agent-device")
+        await page.get_by_role("button", name="Models").first.click()
+        await page.get_by_role("heading", name="One model on this device").wait_for()
+        await looked.sound("agent-models")
+        lumen.engines.failure = MeshError("The engine broke.", code="engine.broken")
+        await page.get_by_role("button", name="Try").first.click()
+        await page.get_by_label("Texts to compare, one per line").fill("one\ntwo")
+        await page.get_by_role("button", name="Send").click()
+        await page.get_by_role("alert").get_by_text("Nothing was charged").wait_for()
+        await looked.sound("agent-failed")
+
+
+async def test_stop_cancels_the_job_and_leaving_the_page_does_too(tmp_path):
+    async with a_town(tmp_path) as (_, ann, _), a_browser() as browser:
+        lumen = await ann.device("lumen")
+        lumen.engines.gate.clear()
+        for times, leave in ((1, False), (2, True)):
+            async with a_page(browser) as looked:
+                page = looked.page
+                await page.goto(await opened(lumen))
+                await page.get_by_label("Texts to compare, one per line").fill("one\ntwo")
+                await page.get_by_role("button", name="Send").click()
+                await lumen.engines.started.get()
+                if not leave:
+                    await page.get_by_role("button", name="Stop").click()
+                    await page.get_by_text("Stopped.").wait_for()
+            await until(lambda times=times: lumen.engines.cancelled == times)
+
+
+async def test_nobody_gets_in_without_the_secret_or_from_elsewhere(tmp_path):
+    async with a_town(tmp_path) as (_, ann, _):
+        lumen = await ann.device("lumen")
+        url, _, secret = (await opened(lumen)).partition("/#open.")
+        own = {"origin": url}
+        async with httpx2.AsyncClient(base_url=url, trust_env=False) as http:
+            status = {"c": "getstatus"}
+            wrong_host = await http.get("/", headers={"host": "evil.test"})
+            assert (wrong_host.status_code, wrong_host.json()["error"]["code"]) == (403, "page.wrong_host")
+            for headers in ({}, {"origin": "http://evil.test"}, {"origin": "null"}):
+                refused = await http.post("/session", json={"secret": secret}, headers=headers)
+                assert refused.json()["error"]["code"] == "page.wrong_origin"
+            for path, body in (("/ask", status), ("/about", {})):
+                assert (await http.post(path, json=body, headers=own)).status_code == 401
+            assert (await http.post("/session", json={"secret": "x" * 43}, headers=own)).status_code == 401
+            plain = {**own, "content-type": "text/plain"}
+            assert (await http.post("/session", content=b"{}", headers=plain)).status_code == 400
+            key = (await http.post("/session", json={"secret": secret}, headers=own)).json()["key"]
+            again = await http.post("/session", json={"secret": secret}, headers=own)
+            assert again.json()["error"]["code"] == "page.secret_used", "a link opens the page once"
+            signed = {**own, "authorization": f"Bearer {key}"}
+            assert (await http.post("/ask", json=status, headers=signed)).json()["name"] == "lumen"
+            for request in ({"c": "stop"}, {"c": "rotatekey"}, {"c": "openpage"}):
+                refused = await http.post("/ask", json=request, headers=signed)
+                assert refused.json()["error"]["code"] == "page.not_for_pages", request
+            assert (
+                await http.post("/ask", content=b"{", headers={**signed, "content-type": "application/json"})
+            ).is_error
+            page = await http.get("/")
+            assert "script-src 'self'" in page.headers["content-security-policy"]
+            assert "access-control-allow-origin" not in page.headers
+            for path in ("/assets/../../errors.py", "/assets/%2e%2e/%2e%2e/files.py", "/session", "/dashboard.html"):
+                assert (await http.get(path)).status_code == 404, path
