@@ -1,6 +1,6 @@
 import pytest
 
-from mesh.devices.addresses import ADDRESSES_MAX, home, tellable
+from mesh.devices.addresses import ADDRESSES_MAX, home, in_lan, tellable
 
 HOME, LAN = "127.0.0.1:4", "192.168.1.5:7"
 
@@ -41,3 +41,30 @@ def test_what_is_no_address_of_a_machine_is_left_out(odd):
 def test_no_device_fills_a_message_with_addresses():
     many = [f"10.0.0.{number}:5" for number in range(100)]
     assert len(tellable(many, many, "10.0.0.1", "10.0.0.2")) == ADDRESSES_MAX
+
+
+@pytest.mark.parametrize(
+    ("address", "leads"),
+    [
+        ("192.168.1.2:4000", True),
+        ("169.254.7.7:4000", True),
+        ("[fd00::2]:4000", True),
+        ("8.8.8.8:4000", False),
+        ("[2a00:1::1]:4000", False),
+        ("127.0.0.1:4000", False),
+        ("[::1]:4000", False),
+        ("[fe80::2]:4000", False),
+        ("224.0.0.251:5353", False),
+        ("255.255.255.255:4000", False),
+        ("192.168.1.2", False),
+        ("192.168.1.2:port", False),
+        ("victim.example:4000", False),
+        ("", False),
+    ],
+)
+def test_in_a_lan_only_private_addresses_count(address, leads):
+    assert in_lan((address, address)) == ((address,) if leads else ())
+
+
+def test_nobody_in_a_lan_names_more_than_a_few():
+    assert len(in_lan([f"192.168.1.{number}:4000" for number in range(1, 100)])) == ADDRESSES_MAX

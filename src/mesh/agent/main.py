@@ -40,6 +40,7 @@ from mesh.agent.identity import Identity, Keychain
 from mesh.agent.lock import only_one
 from mesh.agent.membership import Membership
 from mesh.agent.myself import Myself
+from mesh.agent.nearby import Nearby
 from mesh.agent.numbers import Numbers
 from mesh.agent.offering import Offering
 from mesh.agent.outbox import Outbox
@@ -135,6 +136,13 @@ class Agent:
         self.options = options
         self.installation = 0
         self.start = secrets.token_hex(8)
+        self.nearby = Nearby(
+            lambda: transport.key,
+            transport.addresses,
+            parts.membership.known,
+            lambda: parts.coordination.up,
+        )
+        parts.planner.nearby = self.nearby.of
         self.reach = Reach(transport, parts.membership, observe=options.direct)
         self.reach.on_change = self._tell_reach
 
@@ -217,6 +225,8 @@ class Agent:
                 group.create_task(parts.coordination.turning.run()),
                 group.create_task(parts.planner.series.run()),
             ]
+            if self.record.coordinator is not None and not self.record.coordinator.here_only:
+                tasks.append(group.create_task(self.nearby.run()))
             await parts.sessions.running.wait()
             tasks.append(group.create_task(batches.run()))
             try:

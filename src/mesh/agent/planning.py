@@ -17,7 +17,7 @@ from mesh.agent.membership import Membership
 from mesh.agent.series import SeriesBook
 from mesh.agent.sessions import Sessions
 from mesh.errors import MeshError, from_wire
-from mesh.ids import DeviceId, RequestId
+from mesh.ids import DeviceId, DeviceKey, RequestId
 from mesh.jobs.placement import Ask, DeviceFacts, NowhereToRun, place
 from mesh.protocol import link, signed
 from mesh.protocol.link import OwnDevice
@@ -64,6 +64,8 @@ class Planner:
         self._permits = permits
         self._myself = myself
         self._known: dict[DeviceId, Address] = {}
+        self.nearby: Callable[[DeviceKey], tuple[str, ...]] = lambda key: ()
+        """Where a device says it is in this LAN; set by the wiring."""
 
     async def plan(self, job: Job, request: Callable[[int], RequestId]) -> Plan:
         """Find out where a job may go; ``request`` makes the id of each turn of asking.
@@ -102,10 +104,11 @@ class Planner:
         peer = self._membership.device(device)
         if peer is None:
             raise NowhereToRun("This network has no such device.", device=device)
-        if device in self._known:  # its key may be another meanwhile
-            return self._known[device]._replace(key=peer.certificate.key, other_relays=self._relays())
-        relays = self._relays()
-        return Address(peer.certificate.key, (), relays[0] if relays else None, relays[1:])
+        key, relays, near = peer.certificate.key, self._relays(), self.nearby(peer.certificate.key)
+        known = self._known.get(device)  # its key may be another meanwhile
+        if known is not None:
+            return known._replace(key=key, direct=tuple(dict.fromkeys([*near, *known.direct])), other_relays=relays)
+        return Address(key, near, relays[0] if relays else None, relays[1:])
 
     def _relays(self) -> tuple[str, ...]:
         state = self._membership.state

@@ -28,6 +28,15 @@ def tellable(
     return tuple(dict.fromkeys([*seen, *private]))[:ADDRESSES_MAX]
 
 
+def in_lan(addresses: Sequence[str]) -> tuple[str, ...]:
+    """Of a device's addresses those that lead to it from its own LAN; the same of what somebody says in the LAN.
+
+    No public ones: whoever is in the LAN could name a victim in the world. No loopback, and nothing of IPv6 that
+    needs an interface beside it.
+    """
+    return tuple(dict.fromkeys(address for address in addresses if _is_of_lan(address)))[:ADDRESSES_MAX]
+
+
 def home(attested: Sequence[str], seen_from: str | None) -> str | None:
     """The IP address that tells which network a device is in: where observers see it, else where its link comes from.
 
@@ -57,6 +66,13 @@ def _is_public(address: str) -> bool:
 def _is_private(address: str) -> bool:
     ip = _ip(_host(address))
     return ip is not None and not (ip.is_global or ip.is_multicast or ip.is_unspecified)
+
+
+def _is_of_lan(address: str) -> bool:
+    ip = _ip(_host(address))
+    if ip is None or not address.rpartition(":")[2].isdecimal():
+        return False
+    return ip.is_private and not (ip.is_loopback or ip.is_reserved or (ip.version == 6 and ip.is_link_local))
 
 
 def _host(address: str) -> str:

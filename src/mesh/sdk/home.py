@@ -11,6 +11,7 @@ import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -53,6 +54,11 @@ class CoordinatorRecord(msgspec.Struct, frozen=True):
     def urls(self) -> tuple[str, ...]:
         """All its URLs, the best first."""
         return (self.url, *(self.more if self.tls_sha256 else ()))
+
+    @property
+    def here_only(self) -> bool:
+        """Whether it is to be reached from its own machine alone, so that all of its devices are on that one."""
+        return urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 class SessionRecord(msgspec.Struct, frozen=True):
