@@ -184,6 +184,25 @@ async def test_a_device_waits_for_approval_where_its_invite_says_so(tmp_path):
         assert devices[0]["state"] == "offline"
 
 
+async def test_a_network_may_ask_for_an_admins_approval_of_every_device(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        ann = await bench.claim()
+        network = await bench.network(ann)
+        bob = await bench.sign_in(await bench.invite(network, ann, "member", role="member"), "Bob")
+        path, asks = f"/v1/networks/{network}/settings", {"approve_devices": True}
+        before = await bench.device(network, bob, "before")
+        by_bob = await bench.invite(network, bob, uses=2)
+        refused(await bench.http.put(path, json=asks, headers=bob.headers), 403, "members.not_allowed")
+        assert (await bench.http.put(path, json=asks, headers=ann.headers)).status_code == 200
+        assert (await bench.get(path, bob)).json()["approve_devices"] is True
+        waits = await bench.join(by_bob, "waits")
+        assert (waits.answer["state"], waits.answer["certificate"]) == ("pending", None)
+        assert (await bench.device(network, ann, "anns")).answer["state"] == "ready"
+        assert bench.coordinator.parts.snapshot.device(before.id).kept.standing == "active", "who is in stays in"
+    async with a_coordinator(tmp_path, bench.clock) as bench:
+        assert (await bench.join(by_bob, "waits-too")).answer["state"] == "pending", "it outlives a restart"
+
+
 async def test_a_removed_device_comes_back_only_by_approval(tmp_path):
     async with a_coordinator(tmp_path) as bench:
         ann = await bench.claim()

@@ -13,6 +13,7 @@ from mesh.networks.tokens import (
     WrongNetwork,
     check_network,
     check_terms,
+    comes_in_approved,
     redeem,
 )
 
@@ -71,3 +72,21 @@ def test_a_link_leads_into_the_network_whose_key_it_names():
     check_network(pinned=None, key=one)
     with pytest.raises(WrongNetwork):
         check_network(pinned=one, key=other)
+
+
+@pytest.mark.parametrize(
+    ("maker", "waits_by_link", "network_asks", "approved"),
+    [
+        ("member", False, False, True),
+        ("member", False, True, False),
+        ("guest", False, True, False),
+        (None, False, True, False),
+        ("admin", False, True, True),
+        ("admin", True, True, False),
+        ("admin", True, False, False),
+        ("member", True, False, False),
+    ],
+)
+def test_an_admins_link_is_the_approval_that_a_network_asks_for(maker, waits_by_link, network_asks, approved):
+    token = msgspec.structs.replace(INVITE, approved=not waits_by_link)
+    assert comes_in_approved(token, maker=maker, network_asks=network_asks) is approved

@@ -64,6 +64,47 @@ def rotate_key(
 
 
 @app.command()
+def settings(
+    approve_devices: Annotated[
+        str | None, typer.Option("--approve-devices", help="on: devices that no admin invited wait for an admin.")
+    ] = None,
+    credit_line: Annotated[
+        str | None, typer.Option("--credit-line", help="friends: balances are only shown. strict: nobody goes below 0.")
+    ] = None,
+    permits_per_member: Annotated[
+        int | None, typer.Option("--permits-per-member", min=0, help="Jobs that one person may have open; 0: no limit.")
+    ] = None,
+    network: here.Network = None,
+    json: Json = False,
+) -> None:
+    """What a network is set to; with options, change it (for its admins)."""
+    from mesh.sdk import calls
+
+    said = {"credit_line": credit_line, "permits_per_member": permits_per_member}
+    changes: dict[str, object] = {name: value for name, value in said.items() if value is not None}
+    if approve_devices is not None:
+        if approve_devices not in ("on", "off"):
+            raise typer.BadParameter("--approve-devices is on or off.")
+        changes["approve_devices"] = approve_devices == "on"
+    place = here.home()
+    with here.coordinator(place) as client:
+        meant = here.network_of(place, client, network)
+        if changes:
+            client.do(calls.change_settings(meant, changes))
+        found = client.do(calls.settings(meant))
+    waits = "an admin's approval, unless an admin invited them" if found.approve_devices else "a link or a code alone"
+    limit = "any number" if found.permits_per_member is None else str(found.permits_per_member)
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in found.weights.items())
+    words = (
+        f"Devices come in by:  {waits}\n"
+        f"Credit line:         {found.credit_line}\n"
+        f"Open jobs a person:  {limit}\n"
+        f"Placement weighs:    {weights}"
+    )
+    Out(json).result(found, words)
+
+
+@app.command()
 def show(network: here.Network = None, json: Json = False) -> None:
     """A network's people and devices."""
     from mesh.sdk import calls

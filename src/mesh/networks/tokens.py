@@ -13,6 +13,7 @@ import msgspec
 
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey, MemberId, NetworkId, TokenId, is_name
+from mesh.networks.membership import allows
 from mesh.protocol.values import Role
 
 Purpose = Literal["claim", "member", "device", "relay"]
@@ -76,6 +77,8 @@ class TermsRefused(MeshError):
     kind = "invalid"
 
 
+APPROVE_DEVICES = "approve_devices"
+"""The setting of a network that lets no device in without an admin; off unless an admin switches it on."""
 EPHEMERAL_S = 30 * 60
 """An ephemeral device is removed after this long offline: longer than a restart or a tunnel, short in a list."""
 TAGS_MAX = 8
@@ -148,3 +151,12 @@ def redeem(token: JoinToken | None, *, purpose: Purpose, now_ms: int) -> JoinTok
     if token.uses >= token.uses_max:
         raise TokenUsed(uses=token.uses)
     return msgspec.structs.replace(token, uses=token.uses + 1)
+
+
+def comes_in_approved(token: JoinToken, *, maker: Role | None, network_asks: bool) -> bool:
+    """Whether a device that comes by this token is in at once, or waits for an admin.
+
+    ``maker``: the role that its maker has now. ``network_asks``: whether the network wants an admin's approval of every
+    device; a link that an admin made is that approval, unless it was made to wait.
+    """
+    return token.approved and (not network_asks or (maker is not None and allows(maker, "devices.approve")))

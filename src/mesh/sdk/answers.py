@@ -157,11 +157,15 @@ class Networks(Answer, frozen=True):
 
 
 class Settings(Answer, frozen=True):
-    """What a network is set to. ``weights`` of the score, by name; ``permits_per_member``: None without a limit."""
+    """What a network is set to. ``weights`` of the score, by name; ``permits_per_member``: None without a limit.
+
+    ``approve_devices``: devices wait for an admin, unless an admin invited them.
+    """
 
     credit_line: str
     weights: dict[str, float]
     permits_per_member: int | None = None
+    approve_devices: bool = False
 
 
 class Device(Answer, frozen=True):

@@ -15,7 +15,7 @@ from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey, MemberId
 from mesh.networks.names import NameTaken, machine_name
 from mesh.networks.pairing import OtherMachine
-from mesh.networks.tokens import JoinToken, TokenUnknown, check_network, redeem
+from mesh.networks.tokens import APPROVE_DEVICES, JoinToken, TokenUnknown, check_network, comes_in_approved, redeem
 from mesh.protocol.values import Capability
 
 Issue = Callable[[Device, int, int], Issued]
@@ -71,7 +71,10 @@ def join(store: Store, asked: Asked, issue: Issue, moment: Moment) -> Joined:
         raise OtherMachine
     if here is not None:
         raise AlreadyJoined(device=here.id)
-    device = _new_device(store, asked, token, approved=token.approved and not before, moment=moment)
+    maker = None if token.maker is None else networks.role(store, network.id, token.maker)
+    asks = bool(network.settings.get(APPROVE_DEVICES))
+    approved = comes_in_approved(token, maker=maker, network_asks=asks) and not before
+    device = _new_device(store, asked, token, approved=approved, moment=moment)
     tokens.use(store, token.id, now_ms=moment.now_ms)
     devices.add(store, device, approved_by=token.maker if device.standing == "active" else None, now_ms=moment.now_ms)
     if device.standing == "active" and before:

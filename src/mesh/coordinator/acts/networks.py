@@ -15,6 +15,7 @@ from mesh.ids import DeviceKey, MemberId, NetworkId
 from mesh.jobs.weights import changed, terms_of
 from mesh.networks.membership import NotMember
 from mesh.networks.names import NameTaken, machine_name
+from mesh.networks.tokens import APPROVE_DEVICES
 
 CREDIT_LINES = ("friends", "strict")
 PERMITS_PER_MEMBER_MAX = 1_000_000
@@ -79,4 +80,15 @@ def set_terms(
             raise BadSetting(f"permits_per_member is 1 to {PERMITS_PER_MEMBER_MAX}, or 0 for no limit.")
         settings["permits_per_member"] = permits_per_member or None
     networks.set_settings(store, network, settings)
+    return known._replace(settings=settings)
+
+
+def set_approval(store: Store, network: NetworkId, on: bool, *, by: MemberId, moment: Moment) -> Network:
+    """Whether devices wait for an admin, unless an admin invited them; who is in stays in. Raises NotMember."""
+    known = networks.get(store, network)
+    if known is None:
+        raise NotMember
+    settings = {**known.settings, APPROVE_DEVICES: on}
+    networks.set_settings(store, network, settings)
+    decisions.add(store, network, by, ("network.approve_devices", network), {"to": on}, moment.now_ms)
     return known._replace(settings=settings)

@@ -21,6 +21,7 @@ from mesh.ids import NetworkId
 from mesh.jobs.weights import terms_of
 from mesh.networks.names import machine_name
 from mesh.networks.rotation import GRACE_MS
+from mesh.networks.tokens import APPROVE_DEVICES
 from mesh.sdk import answers
 
 router = APIRouter()
@@ -40,6 +41,7 @@ class SettingsBody(BaseModel):
     credit_line: Literal["friends", "strict"] | None = None
     weights: dict[str, float] | None = None
     permits_per_member: int | None = None
+    approve_devices: bool | None = None
 
 
 @router.post("/v1/networks", dependencies=[operator()])
@@ -112,7 +114,8 @@ async def settings(network: str, request: Request) -> Response:
     """What a network is set to."""
     found = desk_of(request).parts.snapshot.networks[NetworkId(network)]
     terms = terms_of(found.settings)
-    return answer(answers.Settings(found.credit_line, terms.weights._asdict(), terms.permits_per_member))
+    approve = bool(found.settings.get(APPROVE_DEVICES))
+    return answer(answers.Settings(found.credit_line, terms.weights._asdict(), terms.permits_per_member, approve))
 
 
 @router.put("/v1/networks/{network}/settings", dependencies=[needs("network.change")])
@@ -129,6 +132,9 @@ async def change(network: str, body: SettingsBody, request: Request) -> Response
             changed = acts.set_terms(
                 store, NetworkId(network), weights=body.weights, permits_per_member=body.permits_per_member
             )
+        if body.approve_devices is not None:
+            on = body.approve_devices
+            changed = acts.set_approval(store, NetworkId(network), on, by=caller.member, moment=moment)
         return answers.Done(), changed
 
     response, changed = await desk.act(request, act)
