@@ -2,7 +2,8 @@
 
 Raw clients (frames of 13 KB: a batch of ten datagrams, as in a bulk transfer) and real devices over iroh that refuse
 direct paths; each with the relay's byte rate per client, without it, and against the least relay that the `websockets`
-library makes, as the peer. Relay and clients are processes of their own, on loopback. Must reach 100 MiB/s.
+library makes, as the peer. Relay and clients are processes of their own, on loopback. Must reach: 150 MiB/s for raw
+clients, 100 over iroh, whose ends do most of the work; at most 2 CPU seconds of the relay per GiB.
 
 Run: `python benchmarks/relay_throughput.py [--mib 512] [--raw-only]`
 
@@ -29,6 +30,8 @@ SEGMENTS = 10
 WINDOW = 4 * MIB  # half of the relay's drop limit, so that nothing is dropped
 CHUNK = 256 * 1024
 LIMIT_S = 120
+GOAL_MIB_PER_S = {"raw": 150, "iroh": 100}
+GOAL_CPU_S_PER_GIB = 2.0
 
 
 def seed(name: str) -> bytes:
@@ -205,8 +208,13 @@ def main() -> None:
             print(json.dumps(result), flush=True)
         ratio = results[clients, "unlimited"]["mib_per_s"] / results[clients, "plain"]["mib_per_s"]
         print(json.dumps({"clients": clients, "unlimited_to_plain": round(ratio, 2)}), flush=True)
-    reached = all(result["mib_per_s"] >= 100 for (_, kind), result in results.items() if kind == "mesh")
-    print(json.dumps({"goal_mib_per_s": 100, "reached": reached}))
+    reached = {
+        clients: result["mib_per_s"] >= GOAL_MIB_PER_S[clients] and result["relay_cpu_s_per_gib"] <= GOAL_CPU_S_PER_GIB
+        for (clients, kind), result in results.items()
+        if kind == "mesh"
+    }
+    goal = {"mib_per_s": GOAL_MIB_PER_S, "relay_cpu_s_per_gib": GOAL_CPU_S_PER_GIB}
+    print(json.dumps({"goal": goal, "reached": reached}))
 
 
 if __name__ == "__main__":
