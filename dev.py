@@ -36,7 +36,7 @@ UV = "uv>=0.13.9,<0.14"  # reads the revision of uv.lock that this tree has
 WEB = ROOT / "web"
 BUILT = ROOT / "src" / "mesh" / "pages" / "built"
 NODE_MIN = (20, 19)  # the bundler's own lower bound
-EXTRAS = ("server", "agent", "embeddings")
+EXTRAS = ("server", "agent", "embeddings", "ocr")
 
 
 def say(text: str) -> None:

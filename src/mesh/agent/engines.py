@@ -1,9 +1,13 @@
 """The engines of this device: one process per (workload, model), started when a job needs it, warm until it idles.
 
+Where an engine parses strangers' files (``Workload.apart``), each requester has a process of their own, and it is
+replaced after fifty jobs: what one of them smuggles into it never meets another's pages, and does not stay.
+
 Touches: processes, files and clock (through ``workloads``).
 """
 
 import asyncio
+import importlib.util
 import time
 from collections.abc import Callable
 from statistics import median
@@ -12,14 +16,15 @@ from typing import Self
 
 import structlog
 
+from mesh.agent.engine_slots import Known, Say, Slot
 from mesh.errors import MeshError
 from mesh.protocol.values import Isolation, ModelOffer
 from mesh.units import MINUTE
-from mesh.workloads.catalogue import BUILTIN, Catalogue, ModelEntry
-from mesh.workloads.contract import ANY_TURN, Model, Payload, Turn, Workload
+from mesh.workloads.catalogue import BUILTIN, Catalogue
+from mesh.workloads.contract import ANY_TURN, Model, Payload, Turn
 from mesh.workloads.files import ModelFiles
-from mesh.workloads.known import workload_named
-from mesh.workloads.process import Advance, EngineProcess, engine_process
+from mesh.workloads.known import MODULES, workload_named
+from mesh.workloads.process import Advance, EngineNotLoaded, EngineProcess, engine_process
 from mesh.workloads.speed import Sample, Speed, speed_from
 
 LANES_MAX = 8
@@ -27,6 +32,13 @@ LANES_MAX = 8
 
 IDLE_S = 15 * MINUTE
 """An engine that had no job for so long gives its memory back; loading it again takes under a second."""
+
+APART_JOBS_MAX = 50
+"""Jobs of one process of one requester; starting the next takes half a second."""
+
+APART_IDLE_S = 60.0
+APART_IDLE_MAX = 2
+"""A requester's process waits so long for the next of their pages, and so many wait at most."""
 
 IDLE_LOOK_S = 15.0
 SAMPLE_TIMES = 5
@@ -36,35 +48,7 @@ SAMPLE_PIECES = 16
 SAMPLE_LIMIT_S = 30.0
 """A device that needs more for a few short texts is too slow to offer itself."""
 
-Say = Callable[[str, int, int], None]
-"""Progress of getting ready: stage (``checking``, ``downloading``, ``copying``, ``loading``), done, total bytes."""
-
 log = structlog.get_logger()
-
-
-class _Slot:
-    """One (workload, model): its process if there is one, and what is known of its speed."""
-
-    def __init__(self, workload: Workload, entry: ModelEntry) -> None:
-        self.workload = workload
-        self.entry = entry
-        self.process: EngineProcess | None = None
-        self.getting_ready: asyncio.Future[EngineProcess] | None = None
-        self.listeners: list[Say] = []
-        self.closing = asyncio.Event()
-        self.lives: set[asyncio.Task[None]] = set()
-        self.users = 0
-        self.used_at = 0.0
-        self.speed: Speed | None = None
-        self.load_s = 0.0
-
-    def say(self, stage: str, done: int, total: int) -> None:
-        for listener in list(self.listeners):
-            listener(stage, done, total)
-
-    @property
-    def warm(self) -> bool:
-        return self.process is not None and self.process.alive
 
 
 class Engines:
@@ -85,7 +69,9 @@ class Engines:
         self._catalogue = catalogue
         self._idle_s = idle_s
         self._clock = clock
-        self._slots: dict[tuple[str, str], _Slot] = {}
+        self._known: dict[tuple[str, str], Known] = {}
+        self._slots: dict[tuple[str, str, str], Slot] = {}
+        self._all: set[Slot] = set()
         self._tasks = asyncio.TaskGroup()
         self._reaper: asyncio.Task[None]
 
@@ -98,7 +84,7 @@ class Engines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._reaper.cancel()
-        for slot in self._slots.values():
+        for slot in self._all:
             for life in slot.lives:
                 life.cancel()
         if kind is not None and issubclass(kind, asyncio.CancelledError):
@@ -118,103 +104,155 @@ class Engines:
     ) -> Payload:
         """Do a job and return its result.
 
-        ``limit_s`` counts from when the engine is ready. ``sensitive`` jobs have their requester's id as group, all
-        others none. Cancelling drops the job. Raises BadInput, or the engine's and the model's errors.
+        ``limit_s`` counts from when the engine is ready. ``sensitive`` jobs have their requester's id as group, and so
+        has every job of a workload whose requesters are kept apart; all others none. Cancelling drops the job. Raises
+        BadInput, or the engine's and the model's errors.
         """
-        slot = self._slot(workload, model)
-        slot.workload.check(payload)
+        known = self._of(workload, model)
+        known.workload.check(payload)
+        slot = self._slot_for(known, turn.group if known.workload.apart else "")
         slot.users += 1
+        slot.jobs += 1
+        if known.workload.apart and slot.jobs >= APART_JOBS_MAX:
+            slot.retired = True
+            self._slots.pop((workload, model, slot.group))
         try:
             process = await self._ready(slot, None)
             done = await process.run(payload, limit_s=limit_s, turn=turn, advance=advance)
         finally:
-            slot.users -= 1
-            slot.used_at = self._clock()
-        if slot.speed is not None:
-            slot.speed = slot.speed.after(slot.workload.count(payload, done.payload), done.work_s)
+            slot.left(self._clock())
+        known.learn(known.workload.count(payload, done.payload), done.work_s, self._lanes)
         return done.payload
 
     async def prepare(self, workload: str, model: str, say: Say | None = None) -> None:
-        """Fetch, check and load a model, so that the next job finds it warm. Raises the model's errors."""
-        slot = self._slot(workload, model)
+        """Fetch, check and load a model, so that the next job finds it warm. Raises the model's errors.
+
+        Where requesters are kept apart nothing is loaded: nobody knows yet for whom.
+        """
+        known = self._of(workload, model)
+        missing = [module for module in MODULES[workload] if importlib.util.find_spec(module) is None]
+        if missing:
+            raise EngineNotLoaded(
+                f"The engine for {workload} is not installed here. Install Mesh with its `{workload}` extra.",
+                missing=missing,
+            )
+        if known.workload.apart:
+            await self._files.ensure(known.entry, *([] if say is None else [say]))
+            return
+        slot = self._slot_for(known, "")
         slot.users += 1
         try:
             await self._ready(slot, say)
         finally:
-            slot.users -= 1
-            slot.used_at = self._clock()
+            slot.left(self._clock())
 
     async def measure(self, workload: str, model: str) -> ModelOffer:
-        """Measure this device's speed with made-up input, loading the engine first; a second or two."""
-        slot = self._slot(workload, model)
+        """Measure this device's speed with made-up input, loading the engine first; a second or two.
+
+        A workload that cannot be rehearsed is offered at a plain core's speed, until its first job tells more.
+        """
+        known = self._of(workload, model)
         await self.prepare(workload, model)
-        slot.speed = None  # the samples below are taken as they are
-        small, large = [await self._sample(slot, pieces) for pieces in (1, SAMPLE_PIECES * self._lanes)]
-        slot.speed = speed_from(small, large)
+        if known.workload.assumed_s:
+            known.assume(self._lanes)
+            return self.offer(workload, model)
+        known.speed = None  # the samples below are taken as they are
+        small, large = [await self._sample(known, pieces) for pieces in (1, SAMPLE_PIECES * self._lanes)]
+        known.speed = speed_from(small, large)
         return self.offer(workload, model)
 
     def offer(self, workload: str, model: str) -> ModelOffer:
         """What is known of a model on this device now; a rate of 0 means that it was not measured yet."""
-        slot = self._slot(workload, model)
+        known = self._of(workload, model)
         return ModelOffer(
             workload=workload,
             model=model,
-            units_per_s=slot.speed.units_per_s_now if slot.speed else 0.0,
-            overhead_s=slot.speed.overhead_s_now if slot.speed else 0.0,
-            cold_load_s=slot.load_s,
-            warm=slot.warm,
-            digest=slot.entry.digest,
+            units_per_s=known.speed.units_per_s_now if known.speed else 0.0,
+            overhead_s=known.speed.overhead_s_now if known.speed else 0.0,
+            cold_load_s=known.load_s,
+            warm=any(slot.warm for slot in self._slots_of(known)),
+            digest=known.entry.digest,
         )
 
     def recall(self, offer: ModelOffer) -> None:
         """Take over what was measured before a restart, if it was of this very model."""
-        slot = self._slot(offer.workload, offer.model)
-        if offer.digest == slot.entry.digest and offer.units_per_s > 0:
-            slot.speed = Speed(offer.units_per_s, offer.overhead_s)
-            slot.load_s = offer.cold_load_s
+        known = self._of(offer.workload, offer.model)
+        if offer.digest == known.entry.digest and offer.units_per_s > 0:
+            known.speed = Speed(offer.units_per_s, offer.overhead_s)
+            known.load_s = offer.cold_load_s
 
     def expected_s(self, workload: str, model: str, units: int) -> float | None:
         """Seconds of work in a job of ``units``, overhead included; None if the speed was not measured."""
-        speed = self._slot(workload, model).speed
+        speed = self._of(workload, model).speed
         return None if speed is None else speed.expected_s(units)
 
     def warm(self) -> tuple[str, ...]:
         """The models that are loaded now."""
-        return tuple(slot.entry.id for slot in self._slots.values() if slot.warm)
+        return tuple(dict.fromkeys(slot.entry.id for slot in self._all if slot.warm))
 
     def limit_others(self, share: float) -> None:
         """Let other people's jobs use this share (0..1) of the lanes, at least one; the rest are kept for the owner."""
         self._others_lanes = max(1, int(self._lanes * share + 1e-9))
-        for slot in self._slots.values():
+        for slot in self._all:
             if slot.process is not None and slot.process.alive:
                 slot.process.limit_others(self._others_lanes)
 
     def processes(self) -> dict[str, int]:
-        """Process ids of the loaded models."""
-        return {slot.entry.id: slot.process.pid for slot in self._slots.values() if slot.process and slot.warm}
+        """Process ids of the loaded models; those of one model for several requesters are numbered."""
+        return {slot.name: slot.process.pid for slot in self._all if slot.process and slot.warm}
 
     def isolation(self, workload: str, model: str) -> Isolation | None:
         """How far the model's process is confined; None while it is not loaded."""
-        slot = self._slot(workload, model)
-        return slot.process.loaded.isolation if slot.process and slot.warm else None
+        for slot in self._slots_of(self._of(workload, model)):
+            if slot.process and slot.warm:
+                return slot.process.loaded.isolation
+        return None
 
     def unload(self, workload: str, model: str) -> None:
-        """Stop a model's process; jobs in it fail. It is started again when a job needs it."""
-        self._slot(workload, model).closing.set()
+        """Stop a model's processes; jobs in them fail. They are started again when a job needs them."""
+        for slot in self._slots_of(self._of(workload, model)):
+            slot.closing.set()
 
-    def _slot(self, workload: str, model: str) -> _Slot:
-        slot = self._slots.get((workload, model))
+    def _of(self, workload: str, model: str) -> Known:
+        known = self._known.get((workload, model))
+        if known is None:
+            known = Known(workload_named(workload), self._catalogue.entry(workload, model))
+            self._known[workload, model] = known
+        return known
+
+    def _slots_of(self, known: Known) -> list[Slot]:
+        return [slot for slot in self._all if slot.known is known]
+
+    def _slot_for(self, known: Known, group: str) -> Slot:
+        key = (known.workload.name, known.entry.id, group)
+        slot = self._slots.get(key)
         if slot is None:
-            slot = _Slot(workload_named(workload), self._catalogue.entry(workload, model))
-            self._slots[workload, model] = slot
+            known.started += 1
+            slot = self._slots[key] = Slot(known, group)
+            self._all.add(slot)
+            if known.workload.apart:
+                self._make_room(known)
         return slot
 
-    async def _ready(self, slot: _Slot, say: Say | None) -> EngineProcess:
+    def _make_room(self, known: Known) -> None:
+        """A further requester came: of the processes that wait for others, only the latest stay."""
+        idle = [slot for slot in self._slots_of(known) if slot.warm and slot.users == 0]
+        for slot in sorted(idle, key=lambda one: one.used_at)[: max(0, len(idle) - APART_IDLE_MAX)]:
+            self._drop(slot)
+
+    def _drop(self, slot: Slot) -> None:
+        """Let an idle slot go; a shared one stays, empty, for the next job."""
+        slot.closing.set()
+        if slot.known.workload.apart:
+            self._slots.pop((slot.known.workload.name, slot.entry.id, slot.group), None)
+
+    async def _ready(self, slot: Slot, say: Say | None) -> EngineProcess:
         """The slot's process, started if need be. Callers share one start; one that is cancelled does not stop it."""
         if slot.process is not None and slot.process.alive:
             return slot.process
         if slot.getting_ready is None:
             slot.getting_ready = asyncio.get_running_loop().create_future()
+            slot.closing = asyncio.Event()
             life = self._tasks.create_task(self._live(slot, slot.getting_ready))
             slot.lives.add(life)
             life.add_done_callback(slot.lives.discard)
@@ -226,10 +264,10 @@ class Engines:
             if say is not None:
                 slot.listeners.remove(say)
 
-    async def _live(self, slot: _Slot, ready: asyncio.Future[EngineProcess]) -> None:
+    async def _live(self, slot: Slot, ready: asyncio.Future[EngineProcess]) -> None:
         """A process's life: fetch, load, serve until it ends or is to be closed."""
         entry = slot.entry
-        closing = slot.closing = asyncio.Event()
+        closing = slot.closing
         process: EngineProcess | None = None
         loop = asyncio.get_running_loop()
 
@@ -243,7 +281,7 @@ class Engines:
             say("loading", 0, entry.size_bytes)
             loading = self._clock()
             async with engine_process(entry.workload, model, memory_limit_bytes=entry.memory_limit_bytes) as process:
-                slot.load_s = self._clock() - loading
+                slot.known.load_s = self._clock() - loading
                 process.limit_others(self._others_lanes)
                 slot.process, slot.getting_ready, slot.used_at = process, None, self._clock()
                 ready.set_result(process)
@@ -262,6 +300,15 @@ class Engines:
                 slot.process = None
             if not ready.done():
                 ready.cancel()
+            if slot.retired or (slot.known.workload.apart and not slot.users):
+                self._forget(slot)
+
+    def _forget(self, slot: Slot) -> None:
+        """A process that was not for all has ended: nothing of it is kept."""
+        self._all.discard(slot)
+        key = (slot.known.workload.name, slot.entry.id, slot.group)
+        if self._slots.get(key) is slot:
+            del self._slots[key]
 
     async def _serve(self, process: EngineProcess, closing: asyncio.Event) -> None:
         serving = self._tasks.create_task(process.serve())
@@ -275,15 +322,16 @@ class Engines:
     async def _unload_idle(self) -> None:
         while True:
             await asyncio.sleep(min(IDLE_LOOK_S, self._idle_s))
-            for slot in self._slots.values():
-                if slot.warm and slot.users == 0 and self._clock() - slot.used_at >= self._idle_s:
-                    slot.closing.set()
+            for slot in list(self._all):
+                idle_s = min(self._idle_s, APART_IDLE_S) if slot.known.workload.apart else self._idle_s
+                if slot.warm and slot.users == 0 and self._clock() - slot.used_at >= idle_s:
+                    self._drop(slot)
 
-    async def _sample(self, slot: _Slot, pieces: int) -> Sample:
-        payload = slot.workload.rehearsal(pieces)
+    async def _sample(self, known: Known, pieces: int) -> Sample:
+        payload = known.workload.rehearsal(pieces)
         seconds = []
         for _ in range(SAMPLE_TIMES):
             started = self._clock()
-            await self.run(slot.entry.workload, slot.entry.id, payload, limit_s=SAMPLE_LIMIT_S)
+            await self.run(known.workload.name, known.entry.id, payload, limit_s=SAMPLE_LIMIT_S)
             seconds.append(self._clock() - started)
-        return Sample(slot.workload.count(payload, None), median(seconds))
+        return Sample(known.workload.count(payload, None), median(seconds))

@@ -271,7 +271,8 @@ class Worker:
         del raw
         attempt.started = True
         attempt.stream.send(frames.Started(frame.job, frame.attempt, self.load()))
-        group = attempt.asker.device if spec.sensitivity == "sensitive" else ""
+        alone = spec.sensitivity == "sensitive" or workload_named(spec.workload).apart
+        group = attempt.asker.device if alone else ""
         turn = Turn(group, first=attempt.asker.owner == self._membership.member)
         result = await self._engines.run(
             spec.workload, spec.model, payload, limit_s=self._limit_s(attempt), turn=turn, advance=_advance(attempt)

@@ -24,6 +24,10 @@ CURRENT = 1
 # 6_000_000 / (27 * 60) = 3_704 micro-credits per kB, rounded to 3_700 (measured in benchmarks/embeddings.py).
 _EMBEDDINGS_PER_KB = 3_700
 
+# The same two cores read 2.67 pages a second (0.75 s a page and core, measured in benchmarks/ocr_pages.py): a minute of
+# that is to cost 6 credits too: 6_000_000 / (60 * 2.67) = 37_500 micro-credits a page.
+_OCR_PER_PAGE = 37_500
+
 
 class UnknownRate(MeshError):
     """This network's tariff has no price for that workload. Ask an admin to add one, or use your own device."""
@@ -46,7 +50,7 @@ class Rate(NamedTuple):
 
 
 RATE_CARDS: Mapping[int, Mapping[str, tuple[int, int]]] = {
-    1: {"embeddings": (_EMBEDDINGS_PER_KB, TEXT_UNITS_PER_KB)},
+    1: {"embeddings": (_EMBEDDINGS_PER_KB, TEXT_UNITS_PER_KB), "ocr": (_OCR_PER_PAGE, 1)},
 }
 """Version → workload → (micro-credits, per so many units). A published version never changes: add the next one."""
 

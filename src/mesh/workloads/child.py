@@ -36,7 +36,7 @@ from mesh.workloads.frames import (
     length_of,
     read_command,
 )
-from mesh.workloads.known import workload_named
+from mesh.workloads.known import loadable
 
 CUT_PIECES = 64
 """Pieces cut before the turn passes on: some 5 ms of tokenising."""
@@ -293,7 +293,7 @@ def _load(source: int, out: int) -> Engine:
     started = time.monotonic()
     try:
         kept = keep_to_files(load.model.files.values(), os.getcwd())
-        engine = workload_named(load.workload).load(load.model)
+        engine = loadable(load.workload).load(load.model)
         isolation = keep_to_work(kept)
     except Exception as problem:  # noqa: BLE001 - no job was read yet: its text cannot quote one
         _write_all(out, frame(Broken(f"{type(problem).__name__}: {problem}"[:500])))

@@ -26,9 +26,12 @@ LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc
 
 MACHINE = (
     *("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system", "/sys/fs/cgroup"),
-    *("/dev/null", "/dev/urandom", "/dev/random"),
+    *("/dev/urandom", "/dev/random"),
 )
 """What numeric libraries ask about the machine. ``/proc/self`` is this very process, not whoever reads it."""
+
+NOWHERE = "/dev/null"
+"""Where libraries send what nobody is to read; one that cannot open it crashes."""
 
 
 def die_with_parent() -> None:
@@ -52,7 +55,7 @@ def keep_to_files(model_files: Iterable[str], scratch: str) -> bool:
     places = [place for place in {*interpreter, *sys.path} if place and place != "/"]
     return landlock.restrict(
         readable=[*places, *LIBRARIES, *MACHINE, *model_files],
-        writable=[scratch],
+        writable=[scratch, NOWHERE],
     )
 
 

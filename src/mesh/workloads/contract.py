@@ -114,6 +114,10 @@ class Workload(Protocol):
     streams: bool
     deterministic: bool
     default_model: str
+    apart: bool
+    """Its engine parses what strangers were sent: requesters never share a process, and none grows old."""
+    assumed_s: float
+    """Seconds of one lane per unit, assumed until the first job was done; 0: measured with a rehearsal."""
 
     def check(self, payload: Payload) -> None:
         """Refuse input that breaks the workload's limits. Raises BadInput (or a subclass)."""

@@ -118,6 +118,8 @@ class Embeddings:
     streams = False
     deterministic = True
     default_model = EMBEDDINGS_DEFAULT
+    apart = False
+    assumed_s = 0.0
 
     def check(self, payload: Payload) -> None:
         """Refuse what is no list of texts, or breaks a limit above. Raises BadInput."""

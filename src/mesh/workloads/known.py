@@ -6,6 +6,8 @@ Touches: nothing.
 from mesh.errors import MeshError
 from mesh.workloads.contract import Workload
 from mesh.workloads.embeddings import Embeddings
+from mesh.workloads.ocr import Ocr
+from mesh.workloads.pages import Pages
 
 
 class UnknownWorkload(MeshError):
@@ -15,7 +17,17 @@ class UnknownWorkload(MeshError):
     kind = "not_found"
 
 
-WORKLOADS: dict[str, Workload] = {"embeddings": Embeddings()}
+WORKLOADS: dict[str, Workload] = {"embeddings": Embeddings(), "ocr": Ocr()}
+"""What devices do for each other."""
+
+MODULES: dict[str, tuple[str, ...]] = {
+    "embeddings": ("numpy", "onnxruntime", "tokenizers"),
+    "ocr": ("PIL", "tesserocr"),
+    "pages": ("PIL", "pypdfium2"),
+}
+"""What a workload's engine imports: the extra of the workload's name brings it (``pages``: the extra ``ocr``)."""
+
+_PREPARING: dict[str, Workload] = {"pages": Pages()}
 
 
 def workload_named(name: str) -> Workload:
@@ -24,3 +36,8 @@ def workload_named(name: str) -> Workload:
         return WORKLOADS[name]
     except KeyError:
         raise UnknownWorkload(workload=name) from None
+
+
+def loadable(name: str) -> Workload:
+    """What an engine's process may load: a workload, or a requester's own preparation. Raises UnknownWorkload."""
+    return _PREPARING.get(name) or workload_named(name)

