@@ -28,6 +28,7 @@ from mesh.sdk.client import Coordinator
 from mesh.sdk.home import CoordinatorRecord, Home, HomeRecord, SessionRecord
 from mesh.transport.local import LocalTransport
 from mesh.transport.memory import Switchboard
+from mesh.workloads.catalogue import UnknownModel
 from mesh.workloads.contract import ANY_TURN, Payload, Turn
 from mesh.workloads.embeddings import payload_of, texts_of
 from mesh.workloads.known import workload_named
@@ -81,7 +82,8 @@ class HeldEngines:
         return self.service_s
 
     async def prepare(self, workload: str, model: str, say: Any = None) -> None:
-        return None
+        if workload != EMBEDDINGS.name:
+            raise UnknownModel(model=model)
 
     async def measure(self, workload: str, model: str) -> ModelOffer:
         self._offer = msgspec.structs.replace(self._offer, units_per_s=27_000.0, warm=True)

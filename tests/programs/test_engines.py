@@ -170,7 +170,7 @@ LONGEST = payload_of(["word " * 250] * 64)
 
 async def test_a_batch_that_nobody_wants_any_more_is_stopped_within_a_second(engines):
     await embed(engines, ["warm"])
-    process, seen = engines._slots["embeddings", MODEL].process, psutil.Process(pid_of(engines))
+    process, seen = engines._slots["embeddings", MODEL, ""].process, psutil.Process(pid_of(engines))
     for _ in range(3):
         job = asyncio.ensure_future(engines.run("embeddings", MODEL, LONGEST, limit_s=PLENTY_S))
         await until_busy(seen)

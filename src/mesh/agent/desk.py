@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from mesh import __version__
+from mesh.agent import documents
 from mesh.agent.asked import Ask
 from mesh.agent.batch_desk import BatchDesk
 from mesh.agent.coordination import Coordination
@@ -26,6 +27,7 @@ from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError
 from mesh.ids import JobId
 from mesh.sdk import control
+from mesh.sdk.documents import AnyDocumentRequest
 from mesh.sdk.keys import AnyKeyRequest
 from mesh.sdk.naming import UnknownDevice
 from mesh.transport.interface import TransportTimeout
@@ -79,6 +81,8 @@ class Desk:
             return await self._status()
         if isinstance(request, control.Run):
             return await self._run(request, say)
+        if isinstance(request, AnyDocumentRequest):
+            return await documents.answer(request, self._parts.requester.run, say)
         if isinstance(request, control.PingDevice):
             return await self._ping(request, say)
         if isinstance(request, control.GetPeers):

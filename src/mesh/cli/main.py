@@ -26,6 +26,7 @@ from mesh.cli import (
     members,
     models,
     net,
+    ocr,
     relay,
     run,
     running,
@@ -84,6 +85,7 @@ contribute.add_to(device.app)
 app.add_typer(device.app, name="device")
 app.add_typer(members.app, name="members")
 app.add_typer(invite.app, name="invite")
+ocr.add_to(run.app)
 app.add_typer(run.app, name="run")
 app.add_typer(job.app, name="job")
 app.add_typer(key.app, name="key")

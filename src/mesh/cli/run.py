@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mesh.sdk.control import Ran
     from mesh.sdk.home import Home
 
-app = typer.Typer(help="Run a job: embeddings.", no_args_is_help=True)
+app = typer.Typer(help="Run a job: embeddings, ocr.", no_args_is_help=True)
 SILENCE_S_MAX = 900.0
 """The agent reports progress while a job runs; its own limits end a job long before this."""
 SIMILARITIES_MAX = 8
@@ -100,12 +100,12 @@ def perform(place: "Home", request: Any, out: Out, title: str) -> "Ran":
                 elif isinstance(answer, control.Ran):
                     return answer
     except MeshError as error:
-        _name_gates(place, error, out)
+        name_gates(place, error, out)
         raise
     raise control.ControlBroken
 
 
-def _name_gates(place: "Home", error: MeshError, out: Out) -> None:
+def name_gates(place: "Home", error: MeshError, out: Out) -> None:
     """Where a job had nowhere to run: say which gate each device failed, by name."""
     gates = error.facts.get("gates")
     if not isinstance(gates, list) or not gates:

@@ -131,7 +131,7 @@ def _engine(facts: ModelFacts) -> Iterator[Finding]:
             "engine.failed",
             "problem",
             f"The engine for {facts.workload} does not start with {facts.model} [{facts.code}].",
-            "Install Mesh with its engines (`pip install 'mesh[agent,embeddings]'`), and check memory above.",
+            f"Install Mesh with its engines (`pip install 'mesh[agent,{facts.workload}]'`), and check memory above.",
         )
         return
     how = "is loaded and works" if facts.engine == "warm" else "starts and loads its model"

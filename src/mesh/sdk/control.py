@@ -1,8 +1,8 @@
 """What the command line and the agent of the same home say to each other, and the client's end of it.
 
 One JSON object per line over a Unix socket in MESH_HOME (home 0700, socket 0600, the peer's user checked by the
-agent). A request is answered by any number of ``Ping`` or ``Progress`` lines and exactly one last line: the answer, or
-``Refusal``. One connection carries one request; closing it cancels what was asked.
+agent). A request is answered by any number of ``Ping``, ``Progress`` or ``PageRead`` lines and exactly one last
+line: the answer, or ``Refusal``. One connection carries one request; closing it cancels what was asked.
 
 Touches: the agent's Unix socket.
 """
@@ -31,6 +31,8 @@ from mesh.protocol.values import (
     Sensitivity,
 )
 from mesh.sdk.batches import AnyBatchAnswer, AnyBatchRequest, Batch
+from mesh.sdk.documents import AnyDocumentAnswer, AnyDocumentRequest, PageRead
+from mesh.sdk.documents import AttemptLine as AttemptLine
 from mesh.sdk.keys import AnyKeyAnswer, AnyKeyRequest
 from mesh.sdk.lines import Answer as Answer
 from mesh.sdk.lines import Request as Request
@@ -176,15 +178,6 @@ class Progress(Answer, frozen=True):
     fraction: float
 
 
-class AttemptLine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One attempt of a job: where, over which path, and with which code it ended (empty: used)."""
-
-    device: DeviceId
-    attempt: int
-    path: str = ""
-    code: str = ""
-
-
 class Ran(Answer, frozen=True):
     """A job's result. ``charge`` in micro-credits; ``units`` as the requester counted them."""
 
@@ -276,6 +269,7 @@ AnyRequest = (
     | Stop
     | AnyBatchRequest
     | AnyKeyRequest
+    | AnyDocumentRequest
 )
 AnyAnswer = (
     Ok
@@ -291,6 +285,7 @@ AnyAnswer = (
     | PageOpened
     | AnyBatchAnswer
     | AnyKeyAnswer
+    | AnyDocumentAnswer
 )
 
 _encoder = msgspec.json.Encoder()
@@ -375,5 +370,5 @@ def _until_last(lines: Any) -> Iterator[AnyAnswer]:
         if isinstance(answer, Refusal):
             raise from_wire(answer.error)
         yield answer
-        if not isinstance(answer, Progress | Ping) and not (isinstance(answer, Batch) and not answer.last):
+        if not isinstance(answer, Progress | Ping | PageRead) and not (isinstance(answer, Batch) and not answer.last):
             return

@@ -1,0 +1,146 @@
+"""`mesh run ocr`: the text of images and PDFs, page by page over the devices of the network.
+
+Touches: files (input), the agent's control socket, processes (a requester for one command, where no agent runs).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mesh.cli import here
+from mesh.cli.agent import agent_for
+from mesh.cli.output import Json, Out, foreign
+from mesh.cli.run import SILENCE_S_MAX, NoSuchFile, name_gates, names_of, routing
+from mesh.errors import MeshError, from_wire
+from mesh.units import credits_text
+
+if TYPE_CHECKING:
+    from mesh.sdk.documents import NamedFile, PageRead
+    from mesh.sdk.home import Home
+
+
+def ocr(
+    image: Annotated[
+        list[Path], typer.Option("--image", help="A PNG, JPEG, WebP or PDF; give it as often as you like.")
+    ],
+    device: Annotated[str | None, typer.Option("--device", help="Run it there: a device's id or name.")] = None,
+    route: Annotated[str, typer.Option("--route", help="auto, local (prefer this LAN), tier:N (at least).")] = "auto",
+    sensitivity: Annotated[
+        Literal["public", "private", "sensitive"], typer.Option("--sensitivity", help="How private the pages are.")
+    ] = "private",
+    max_cost: Annotated[
+        int | None, typer.Option("--max-cost", min=0, help="The most to pay for all pages, in micro-credits.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Read the text of printed pages, with boxes and confidences. The pages of a document go to several devices."""
+    from mesh.sdk import documents
+
+    out, place = Out(json), here.home()
+    files = tuple(files_of(image))
+    with agent_for(place, out):
+        request = documents.ReadFiles(
+            files=files, sensitivity=sensitivity, routing=routing(place, device, route), max_cost=max_cost
+        )
+        pages = _perform(place, request, out)
+        names = {} if json else names_of(place)
+    failed = [page for page in pages if page.error is not None]
+    if len(failed) == len(pages):
+        assert failed[0].error is not None
+        error = from_wire(failed[0].error)
+        error.facts.update(file=failed[0].file, page=failed[0].page)
+        raise error
+    out.result(_value(pages), lambda: _show(pages, names))
+    for page in failed:
+        assert page.error is not None
+        out.note(foreign(f"mesh: page {page.page} of {page.file}: {page.error['message']} [{page.error['code']}]"))
+    if failed:
+        raise typer.Exit(1)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Join the commands of `mesh run`."""
+    app.command()(ocr)
+
+
+def files_of(paths: Sequence[Path]) -> list["NamedFile"]:
+    """Read the files, no further than they may be long together. Raises NoSuchFile, FilesTooLarge."""
+    from mesh.sdk.documents import FILES_BYTES_MAX, FilesTooLarge, NamedFile
+
+    files, left = [], FILES_BYTES_MAX
+    for path in paths:
+        try:
+            with path.open("rb") as opened:
+                content = opened.read(left + 1)
+        except OSError as error:
+            raise NoSuchFile(
+                f"{path} cannot be read: {error.strerror}. Check its name and your right to read it."
+            ) from error
+        left -= len(content)
+        if left < 0:
+            raise FilesTooLarge(limit=FILES_BYTES_MAX)
+        files.append(NamedFile(path.name, content))
+    return files
+
+
+def _perform(place: "Home", request: Any, out: Out) -> list["PageRead"]:
+    from mesh.sdk import control
+    from mesh.sdk.documents import PageRead
+
+    pages = []
+    try:
+        with out.progress("ocr") as show:
+            for answer in control.stream(place.control_socket, request, SILENCE_S_MAX):
+                if isinstance(answer, control.Progress):
+                    show(answer.stage, answer.fraction)
+                elif isinstance(answer, PageRead):
+                    pages.append(answer)
+    except MeshError as error:
+        name_gates(place, error, out)
+        raise
+    if not pages:
+        raise control.ControlBroken
+    return pages
+
+
+def _value(pages: Sequence["PageRead"]) -> dict[str, Any]:
+    """The answer as JSON: what is true of the whole, the text, and each page with its own facts."""
+    read = [page for page in pages if page.read is not None]
+    return {
+        "job": read[0].job,
+        "device": read[0].device,
+        "path": read[0].path,
+        "charge": sum(page.charge for page in pages),
+        "units": len(read),
+        "model": read[0].model,
+        "failed": len(pages) - len(read),
+        "text": "\n\n".join(page.read["text"] for page in read if page.read is not None),
+        "pages": [_page(page) for page in pages],
+    }
+
+
+def _page(page: "PageRead") -> dict[str, Any]:
+    where = {"file": page.file, "page": page.page}
+    if page.read is None:
+        return {**where, "error": page.error}
+    how = {"job": page.job, "device": page.device, "path": page.path, "charge": page.charge, "attempts": page.attempts}
+    return {**where, **how, **page.read}
+
+
+def _show(pages: Sequence["PageRead"], names: dict[str, str]) -> None:
+    for page in pages:
+        if page.read is None:
+            continue
+        if len(pages) > 1:
+            print(f"--- {foreign(page.file)}, page {page.page}")
+        for line in page.read["text"].split("\n"):
+            print(foreign(line))
+    read = [page for page in pages if page.read is not None]
+    charge = sum(page.charge for page in read)
+    cost = f"{credits_text(charge)} credits" if charge else "nothing"
+    where = ", ".join(dict.fromkeys(f"{names.get(page.device, page.device)} ({page.path})" for page in read))
+    confidence = sum(page.read["confidence"] for page in read if page.read is not None) / len(read)
+    print(f"\n{len(read)} of {len(pages)} pages, confidence {confidence:.0%}. Read by {foreign(where)}; cost {cost}.")
+    print(f"Why there: mesh job why {read[0].job}     Boxes of words and lines: --json")
