@@ -103,7 +103,11 @@ def test_documents_are_read_page_by_page(stage: Stage, home: Player) -> None:
     assert read["pages"][0]["lines"][0]["words"][1]["text"] == "harbour"
 
     partly = home.attempt("run", "ocr", "--image", str(photo), "--image", str(broken))
-    assert (partly.exit_code, partly.value["failed"], partly.value["pages"][1]["error"]["code"]) == (1, 1, "input.unreadable")
+    assert (partly.exit_code, partly.value["failed"], partly.value["pages"][1]["error"]["code"]) == (
+        1,
+        1,
+        "input.unreadable",
+    )
     assert partly.value["text"] == "Good morning"
     nothing = home.attempt("run", "ocr", "--image", str(broken))
     error = nothing.value["error"]
