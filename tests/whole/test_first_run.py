@@ -8,7 +8,6 @@ import pytest
 
 from mesh.cli.stage import Player, Stage
 from mesh.protocol import links
-from papers import a_page, a_pdf, encoded
 from whole.network import QuickStage, eventually, give_model
 
 
@@ -84,34 +83,3 @@ def test_a_killed_first_process_leaves_no_coordinator_behind(stage: Stage, tmp_p
     processes = family(program.process.pid)
     program.process.kill()
     eventually(lambda: stopped(processes[1:]), "its coordinator, relay and engine leave with it")
-
-
-def test_documents_are_read_page_by_page(stage: Stage, home: Player) -> None:
-    program = home.start("up")
-    letter, photo, broken = (stage.folder / name for name in ("letter.pdf", "photo.jpg", "broken.png"))
-    letter.write_bytes(a_pdf([a_page(["The harbour office"]), a_page(["Seven boxes of paper"])]))
-    photo.write_bytes(encoded(a_page(["Good morning"], (1200, 400)), "JPEG"))
-    broken.write_bytes(photo.read_bytes()[:200])
-    read = home.mesh("run", "ocr", "--image", str(letter), "--image", str(photo))
-    assert [(page["file"], page["page"], page["text"]) for page in read["pages"]] == [
-        ("letter.pdf", 1, "The harbour office"),
-        ("letter.pdf", 2, "Seven boxes of paper"),
-        ("photo.jpg", 1, "Good morning"),
-    ]
-    assert (read["device"], read["path"], read["charge"], read["failed"]) == (program.ready["device"], "local", 0, 0)
-    assert read["text"] == "The harbour office\n\nSeven boxes of paper\n\nGood morning"
-    assert read["pages"][0]["lines"][0]["words"][1]["text"] == "harbour"
-
-    partly = home.attempt("run", "ocr", "--image", str(photo), "--image", str(broken))
-    assert (partly.exit_code, partly.value["failed"], partly.value["pages"][1]["error"]["code"]) == (
-        1,
-        1,
-        "input.unreadable",
-    )
-    assert partly.value["text"] == "Good morning"
-    nothing = home.attempt("run", "ocr", "--image", str(broken))
-    error = nothing.value["error"]
-    assert (nothing.exit_code, error["code"], error["facts"]["file"]) == (2, "input.unreadable", "broken.png")
-    listed = home.mesh("models", "list")["models"]
-    assert {one["workload"] for one in listed if one["present"]} >= {"embeddings", "ocr"}
-    assert program.stop() == 0
