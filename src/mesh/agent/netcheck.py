@@ -10,7 +10,6 @@ import asyncio
 import ipaddress
 import os
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -37,7 +36,7 @@ from mesh.protocol.papers import RelayInfo
 from mesh.sdk.answers import About
 from mesh.sdk.following import the_same
 from mesh.sdk.home import CoordinatorRecord, Home, HomeRecord, HomeUnreadable
-from mesh.sdk.pinning import WrongCertificate, pinned_context
+from mesh.sdk.pinning import WrongCertificate, pinned_context, untrusted, vouched_context
 from mesh.transport.clock import CoordinatorClock
 
 T = TypeVar("T")
@@ -174,24 +173,13 @@ async def _at(url: str, record: CoordinatorRecord) -> facts.CoordinatorFacts:
     except WrongCertificate:
         return msgspec.structs.replace(found, failure="wrong_certificate")
     except (TimeoutError, OSError, ValueError, httpx2.HTTPError, httpx2.InvalidURL) as error:
-        return msgspec.structs.replace(found, failure="untrusted" if _untrusted(error) else "unreachable")
-
-
-def _untrusted(error: BaseException | None) -> bool:
-    """Whether what failed at the bottom is that nobody vouches for the certificate."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+        return msgspec.structs.replace(found, failure="untrusted" if untrusted(error) else "unreachable")
 
 
 async def _about(record: CoordinatorRecord, found: facts.CoordinatorFacts) -> facts.CoordinatorFacts:
     """Ask who it is, twice: the second answer comes over an open connection and gives round trip and clock."""
-    verify: ssl.SSLContext | bool = True
-    if record.tls_sha256 is not None:
-        pin = record.tls_sha256
-        verify = await in_thread(lambda: pinned_context(found.url, pin, CONNECT_S))
+    pin = record.tls_sha256
+    verify = await in_thread(lambda: pinned_context(found.url, pin, CONNECT_S) if pin else vouched_context())
     async with httpx2.AsyncClient(base_url=found.url, verify=verify, timeout=CONNECT_S, trust_env=False) as http:
         await _get(http, "/v1/about")
         asked_at, asked_wall_s = time.monotonic(), time.time()

@@ -26,6 +26,10 @@ def serve(
         str, typer.Option("--host", help="Address to listen on; off loopback it speaks TLS.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")] = 8400,
+    relay_port: Annotated[
+        int,
+        typer.Option("--relay-port", min=0, max=65535, help="The relay's, TCP and UDP; 0 keeps the last, or picks."),
+    ] = 0,
     public_url: Annotated[str | None, typer.Option("--public-url", help="How others reach it.")] = None,
     database: Annotated[str | None, typer.Option("--database", help="Another database than SQLite in --data.")] = None,
     tied: Annotated[bool, typer.Option("--tied", hidden=True, help="Leave when stdin closes.")] = False,
@@ -50,7 +54,10 @@ def serve(
     if tied:
         threading.Thread(target=_leave_with_stdin, daemon=True).start()
     folder = (data or here.home().coordinator_data).absolute()
-    run(Config(data=folder, host=host, port=port, public_url=public_url, database=database), ready)
+    run(
+        Config(data=folder, host=host, port=port, public_url=public_url, database=database, relay_port=relay_port),
+        ready,
+    )
 
 
 def _leave_with_stdin() -> None:

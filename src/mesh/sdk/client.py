@@ -20,7 +20,7 @@ import msgspec
 from mesh.errors import MeshError, RemoteError, from_wire
 from mesh.sdk.calls import Call
 from mesh.sdk.home import CoordinatorRecord, Home, NotSignedIn
-from mesh.sdk.pinning import WrongCertificate, pinned_context
+from mesh.sdk.pinning import WrongCertificate, pinned_context, untrusted, vouched_context
 
 T = TypeVar("T")
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
@@ -36,6 +36,15 @@ class CoordinatorUnreachable(MeshError):
 
     code = "coordinator.unreachable"
     kind = "unreachable"
+
+
+class CoordinatorUntrusted(MeshError):
+    """No authority that this machine trusts vouches for the coordinator's certificate: it has expired, is for another
+    name, or this machine's clock is off. Check both. An authority of your own can be named by `SSL_CERT_FILE`.
+    """
+
+    code = "coordinator.untrusted"
+    kind = "forbidden"
 
 
 class OddAnswer(MeshError):
@@ -71,7 +80,9 @@ def _answer(call: Call[T], response: httpx2.Response) -> T:
         raise OddAnswer(status=response.status_code) from error
 
 
-def _unreachable(url: str, error: Exception) -> CoordinatorUnreachable:
+def _unreachable(url: str, error: Exception) -> MeshError:
+    if untrusted(error):
+        return CoordinatorUntrusted(url=url)
     return CoordinatorUnreachable(
         f"The coordinator at {url} does not answer ({type(error).__name__}). "
         "Check that it runs and that this machine reaches it.",
@@ -79,10 +90,10 @@ def _unreachable(url: str, error: Exception) -> CoordinatorUnreachable:
     )
 
 
-def _verify(record: CoordinatorRecord) -> tuple[str, ssl.SSLContext | bool]:
+def _verify(record: CoordinatorRecord) -> tuple[str, ssl.SSLContext]:
     """The first of its URLs where the pinned coordinator answers, and how to check it there."""
     if record.tls_sha256 is None:
-        return record.url, True
+        return record.url, vouched_context()
     failed: Exception | None = None
     for url in record.urls:
         try:
@@ -114,7 +125,7 @@ class Coordinator:
         return cls(record, session.token)
 
     def do(self, call: Call[T]) -> T:
-        """Send a call. Raises RemoteError with the coordinator's reason, CoordinatorUnreachable, OddAnswer."""
+        """Send a call. Raises RemoteError with the coordinator's reason, CoordinatorUnreachable, and more."""
         try:
             return _answer(call, self._http.request(**_request(call, self._token)))
         except httpx2.RequestError as error:
@@ -147,7 +158,7 @@ class AsyncCoordinator:
         return cls(httpx2.AsyncClient(base_url=url, verify=verify, timeout=timeout_s, trust_env=False), token)
 
     async def do(self, call: Call[T]) -> T:
-        """Send a call. Raises RemoteError with the coordinator's reason, CoordinatorUnreachable, OddAnswer."""
+        """Send a call. Raises RemoteError with the coordinator's reason, CoordinatorUnreachable, and more."""
         try:
             return _answer(call, await self._http.request(**_request(call, self._token)))
         except httpx2.RequestError as error:

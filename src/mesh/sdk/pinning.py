@@ -35,6 +35,20 @@ def pinned_context(url: str, sha256: str, timeout_s: float) -> ssl.SSLContext:
     return context
 
 
+def vouched_context() -> ssl.SSLContext:
+    """A client context that trusts whom this system trusts (or ``SSL_CERT_FILE``), as the devices' links do."""
+    return ssl.create_default_context()
+
+
+def untrusted(error: BaseException | None) -> bool:
+    """Whether what failed at the bottom of an error is that nobody vouches for the certificate."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def first_seen(url: str, timeout_s: float) -> str | None:
     """What to pin of a coordinator of which nothing but a URL is known: the SHA-256 of the certificate that it shows.
 
@@ -44,7 +58,7 @@ def first_seen(url: str, timeout_s: float) -> str | None:
     if not url.startswith("https:"):
         return None
     try:
-        _shown(url, ssl.create_default_context(), timeout_s)
+        _shown(url, vouched_context(), timeout_s)
     except ssl.SSLCertVerificationError:
         return hashlib.sha256(_shown(url, _unchecked(), timeout_s)).hexdigest()
     return None
