@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -357,6 +358,36 @@ def test_an_older_file_keeps_its_rows(tmp_path: Path) -> None:
     with Database.open(path) as database:
         assert database.read_and_wait(known) == {"m"}
         assert database.read_and_wait(lambda store: store.value(text("select member from sessions"))) == "m"
+
+
+def test_files_with_and_without_the_tables_of_codes_end_alike(tmp_path: Path) -> None:
+    """For a while an earlier step made them; files from before and from then must both come to the schema of now."""
+    for name in ("before", "then"):
+        path = tmp_path / name
+        migrate_to(path, "0010")
+        raw = connect(path)
+        if name == "then":
+            raw.execute("create table device_starts (device varchar(26) primary key)")
+            fresh = tmp_path / "fresh"
+            Database.open(fresh).close()
+            with closing(connect(fresh)) as made:
+                wanted = "select sql from sqlite_master where tbl_name = 'pairings' and sql is not null"
+                statements = [row[0] for row in made.execute(wanted)]
+            for statement in statements:
+                raw.execute(statement)
+            raw.execute(_WAITING)
+        raw.close()
+        with Database.open(path) as database:
+            test_migrations_make_exactly_the_schema(database)
+            kept = database.read_and_wait(lambda store: store.value(text("select count(*) from pairings")))
+            assert kept == (1 if name == "then" else 0)
+
+
+_WAITING = """
+insert into pairings
+(id, handle, key, name, machine, secret_hash, commitment, coordinator_nonce, created_ms, expires_ms)
+values ('p', 'KXPT', 'k', 'attic', '', 's', 'c', 'n', 0, 1)
+"""
 
 
 def test_a_newer_file_is_refused_and_unharmed(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from mesh.coordinator.store.connection import connect, driver, engine_for
 from mesh.coordinator.store.errors import StoreNewer
 
-HEAD = "0010"
+HEAD = "0011"
 """The newest migration in ``migrations/versions`` (a test compares)."""
 
 

@@ -57,22 +57,6 @@ device_keys = Table(
 )
 """Which public key speaks for a device, and since when; ``valid_to_ms`` is null for the current one."""
 
-device_starts = Table(
-    "device_starts",
-    METADATA,
-    Column("device", ID, ForeignKey("devices.id"), primary_key=True),
-    Column("installation", WHOLE, primary_key=True, autoincrement=False),
-    Column("word", String(32), primary_key=True),
-    Column("seen_from", String(45)),
-    time_ms("first_ms"),
-    time_ms("seen_ms"),
-    time_ms("refused_ms", nullable=True),
-)
-"""The starts of a device's home that may still speak: one, and several while copies of the home are told apart.
-
-``seen_ms``: when it last connected. ``refused_ms``: an admin kept another copy; the row stays, so that it is told so.
-"""
-
 certificates = Table(
     "certificates",
     METADATA,

@@ -1,54 +1,11 @@
-"""Machines that join by a code which a member confirms; which starts of a copied home there are.
+"""Devices that join by a code which a person confirms: nothing changes in the tables yet.
 
-Touches: files (the database).
+Touches: nothing.
 """
-
-import sqlalchemy as sa
-from alembic import op
 
 revision = "0005"
 down_revision = "0004"
 
-ID = sa.String(26)
-KEY = sa.String(64)
-WHOLE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-
 
 def upgrade() -> None:
-    """Add the tables; no machine waits yet, and starts are known from the next one on."""
-    op.create_table(
-        "pairings",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("handle", sa.String(4), nullable=False),
-        sa.Column("key", KEY, nullable=False),
-        sa.Column("name", sa.String(63), nullable=False),
-        sa.Column("machine", sa.String(80), nullable=False),
-        sa.Column("address", sa.String(45)),
-        sa.Column("secret_hash", KEY, nullable=False),
-        sa.Column("commitment", KEY, nullable=False),
-        sa.Column("coordinator_nonce", KEY, nullable=False),
-        sa.Column("nonce", KEY),
-        sa.Column("wrong", sa.Integer, nullable=False, server_default="0"),
-        sa.Column("outcome", sa.String(32)),
-        sa.Column("token", ID),
-        sa.Column("created_ms", WHOLE, nullable=False),
-        sa.Column("expires_ms", WHOLE, nullable=False),
-        sa.CheckConstraint("outcome in ('confirmed', 'refused', 'closed', 'withdrawn')", name="ck_pairings_outcome"),
-        sa.ForeignKeyConstraint(["token"], ["join_tokens.id"], name="fk_pairings_token_join_tokens"),
-        sa.PrimaryKeyConstraint("id", name="pk_pairings"),
-        sa.UniqueConstraint("secret_hash", name="uq_pairings_secret_hash"),
-    )
-    op.create_index("ix_pairings_handle", "pairings", ["handle"])
-    op.create_index("ix_pairings_token", "pairings", ["token"])
-    op.create_table(
-        "device_starts",
-        sa.Column("device", ID, nullable=False),
-        sa.Column("installation", WHOLE, nullable=False),
-        sa.Column("word", sa.String(32), nullable=False),
-        sa.Column("seen_from", sa.String(45)),
-        sa.Column("first_ms", WHOLE, nullable=False),
-        sa.Column("seen_ms", WHOLE, nullable=False),
-        sa.Column("refused_ms", WHOLE),
-        sa.ForeignKeyConstraint(["device"], ["devices.id"], name="fk_device_starts_device_devices"),
-        sa.PrimaryKeyConstraint("device", "installation", "word", name="pk_device_starts"),
-    )
+    """Change nothing."""
