@@ -141,6 +141,7 @@ async def test_a_stranger_and_a_liar_hear_the_same_refusal() -> None:
             assert await liar.ended() == 1008
         assert len(set(reasons)) == 1
         assert relay.handshakes == {"accepted": 0, "denied": 2}
+        assert relay.pairing.counters.closed == {"unknown_key": 1, "bad_proof": 1}, "the operator sees which was which"
         await until(lambda: relay.door.half_open == 0)
 
 

@@ -200,10 +200,31 @@ def test_a_relay_that_is_away_for_ten_seconds_costs_no_job(world: World) -> None
     assert took_s < AWAY_S + 10.0
 
 
-def test_a_direct_path_that_goes_silent_costs_seconds(world: World) -> None:
+def test_a_direct_path_that_goes_silent_in_mid_work_costs_seconds(world: World, tmp_path: Path) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("\n".join(f"{number}: the ferry leaves at nine and is back before dark" for number in range(600)))
+    eventually(lambda: (world.ping(world.ann) or {}).get("path") == "direct", "ann speaks to bob directly")
+
+    def work() -> tuple[str, float]:
+        started = time.monotonic()
+        ran = world.ann.mesh("run", "embeddings", "--file", str(lines))
+        assert len(ran["embeddings"]) == 600
+        return ran["path"], time.monotonic() - started
+
+    path, undisturbed_s = work()
+    assert path == "direct"
     home = world.internet.public("home-b")
-    for rule in (f"ip daddr {home} drop", f"ip saddr {home} drop"):
-        world.internet.run("home-a", "nft", "insert", "rule", "ip", "home", "through", *rule.split())
+    cut = threading.Event()
+
+    def blackhole() -> None:
+        for rule in (f"ip daddr {home} drop", f"ip saddr {home} drop"):
+            world.internet.run("home-a", "nft", "insert", "rule", "ip", "home", "through", *rule.split())
+        cut.set()
+
+    threading.Timer(undisturbed_s / 3, blackhole).start()
+    path, took_s = work()
+    assert cut.is_set() and path == "relayed"
+    assert took_s < undisturbed_s / 3 + 8.0 + undisturbed_s, "8 s, and the work itself once more"
     path, took_s = world.embed(world.ann)
     assert path == "relayed"
     assert took_s < 8.0

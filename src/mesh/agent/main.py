@@ -54,6 +54,7 @@ from mesh.agent.series import SeriesBook
 from mesh.agent.sessions import Sessions
 from mesh.agent.steering import Steering
 from mesh.agent.store import Store
+from mesh.agent.strangers import Strangers
 from mesh.agent.supervisor import REFUSED
 from mesh.agent.turning import Turning
 from mesh.agent.worker import Worker
@@ -165,8 +166,10 @@ class Agent:
         offering = Offering(engines, store)
         await offering.recall()
 
+        strangers = Strangers(membership.known)
+
         async def open_end(one: Identity) -> Transport:
-            return await (options.open_transport or open_iroh)(one, membership.known, options)
+            return await (options.open_transport or open_iroh)(one, strangers.admits, options)
 
         transport = Ends(await open_end(me))
         stack.push_async_callback(transport.close)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Protocol
 
+import structlog
+
 from mesh.agent import blobs
 from mesh.agent.blobs import Inbox
 from mesh.agent.ends import Ends
@@ -43,6 +45,8 @@ LOOK_S = 1.0
 """How old a path that is written into a job's record may be."""
 STREAMS_MAX = 32
 """Streams of one peer that are read at once; more wait in the transport."""
+
+log = structlog.get_logger()
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
@@ -203,6 +207,7 @@ class PeerConnection:
         with suppress(TransportError):
             await stream.run(raw)
         if isinstance(stream.failure, FrameError | PeerRefused | BadToken):
+            log.info("peer.refused", reason=stream.failure.wire_code)
             await self.close(stream.failure.wire_code)
 
     # --- what streams tell ----------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ class Counters:
         """Frames that went nowhere, by reason: ``no_route`` (absent, or in no network of the sender's), ``full``,
         ``month`` (their network has had its bytes)."""
         self.closed: Counter[str] = Counter()
-        """Connections that the relay ended, by reason."""
+        """Connections that the relay ended or did not begin, by reason."""
         self.limited = 0
         """How often a client was slowed to its byte rate."""
         self.network_bytes: Counter[int] = Counter()

@@ -15,12 +15,14 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import msgspec
+import structlog
 
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey
@@ -38,6 +40,8 @@ from mesh.transport.link import LinkTarget
 
 KEEP_EVERY_S: Final = 60.0
 """How often the age of the list is looked at, and free memory given back (0.2 ms)."""
+log = structlog.get_logger()
+
 COUNT_EVERY_S: Final = 2.0
 """How often networks are held against their month: one may exceed it by what two seconds carry."""
 SAVE_EVERY: Final = 30
@@ -138,13 +142,22 @@ async def _watch_age(relay: Relay, source: AdmissionSource, admitted: AdmittedKe
 
 
 async def _count(relay: Relay, months: Months) -> None:
-    looked = 0
+    looked, told = 0, Counter[str]()
     while True:
         relay.pairing.spend(months.look(relay.pairing.counters.network_bytes))
         if looked % SAVE_EVERY == 0:
             await asyncio.to_thread(months.save)
+            told = _tell_refusals(relay, told)
         looked += 1
         await asyncio.sleep(COUNT_EVERY_S)
+
+
+def _tell_refusals(relay: Relay, told: Counter[str]) -> Counter[str]:
+    """Log how many connections were refused or ended since the last time, by reason: a flood is a line, not a flood."""
+    now = Counter(relay.pairing.counters.closed)
+    if now != told:
+        log.info("relay.refused", **(now - told))
+    return now
 
 
 async def _observe(config: RelayConfig, port: int, seed: bytes, relay: Relay, source: AdmissionSource) -> Observer:

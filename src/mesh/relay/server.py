@@ -157,15 +157,19 @@ class Relay:
         The signature is checked before the admission, and both refusals read alike: who cannot prove a key learns
         nothing about it.
         """
+        refused: str | None
         digest = relayed.challenge_digest(challenge, _derive_key)
         try:
             check_bytes(digest, auth.signature, DeviceKey(auth.key.hex()))
-        except (BadKey, BadToken):
-            admitted = False
+        except BadKey:
+            refused = "bad_key"
+        except BadToken:
+            refused = "bad_proof"
         else:
-            admitted = self.pairing.admits(auth.key)
-        self.handshakes["accepted" if admitted else "denied"] += 1
-        if not admitted:
+            refused = None if self.pairing.admits(auth.key) else "unknown_key"
+        self.handshakes["accepted" if refused is None else "denied"] += 1
+        if refused is not None:
+            self.pairing.counters.closed[refused] += 1
             return False
         self.door.left(link.descriptor)
         self._links[link.conn] = link
