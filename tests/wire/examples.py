@@ -150,6 +150,7 @@ SIGNED: list[tuple[Paper, bytes]] = [
         papers.SignInProof(network=NETWORK, device=ASKER, coordinator=COORDINATOR_KEY, nonce="0" * 64, time_ms=NOW_MS),
         ASKER_SEED,
     ),
+    (papers.LedgerHead(network=NETWORK, number=7, hash="cd" * 32, time_ms=NOW_MS), NETWORK_SEED),
     (
         papers.Observed(network="", key=ASKER_KEY, address="198.51.100.7:40001", time_ms=NOW_MS),
         WORKER_SEED,

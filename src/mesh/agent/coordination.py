@@ -21,6 +21,7 @@ from mesh.ids import PermitId, RequestId
 from mesh.networks.rotation import KeyInUse, NotNext, TooOften
 from mesh.protocol import link
 from mesh.protocol.succession import ChainBroken
+from mesh.sdk.heads import Heads, HistoryChanged, KeptHead
 from mesh.transport.link import REMOVED, Down, Event, LinkClient, LinkDown, Up
 
 PERMIT_S = 10.0
@@ -28,6 +29,9 @@ PERMIT_S = 10.0
 
 REMEMBER_S = 1.0
 """News of a network that comes in a burst is written down once."""
+
+HEADS_S = 30.0
+"""How often the newest ledger head is written down: what is lost with it is half a minute of evidence."""
 
 KEY_REFUSED = frozenset({NotNext.code, KeyInUse.code, TooOften.code, ChainBroken.code, "link.proof_refused"})
 """Codes with which a coordinator refuses a device's next key."""
@@ -62,6 +66,8 @@ class Coordination:
         self.on_drain: Callable[[link.Drain], None] = lambda news: None
         self.turning: Turning
         """Set by the wiring too: it hears what becomes of this device's next key."""
+        self.heads: Heads
+        """Set by the wiring too: the ledger heads that this home keeps."""
         self.welcomed = asyncio.Event()
         """Set once the coordinator has welcomed this device with a State and a certificate, and its peers are known."""
         self.removed: str | None = None
@@ -104,7 +110,8 @@ class Coordination:
         """Keep the link until this device is removed or the program ends."""
         self.parts.membership.on_newer = self._remember.set
         async with asyncio.TaskGroup() as group:
-            helpers = [group.create_task(work) for work in (self._close_permits(), self._keep_membership())]
+            works = (self._close_permits(), self._keep_membership(), self._keep_heads())
+            helpers = [group.create_task(work) for work in works]
             await self._client.run(self._event)
             for helper in helpers:
                 helper.cancel()
@@ -124,6 +131,7 @@ class Coordination:
                 answer.set_result(event)
         elif isinstance(event, link.ReportAck):
             self.parts.outbox.acknowledged(event)
+            self._keep_head(event.head)
         else:
             try:
                 self._news(event)
@@ -135,6 +143,7 @@ class Coordination:
         membership = self.parts.membership
         if isinstance(event, link.StateUpdate):
             membership.adopt_state(event.state, trusted=True)
+            self._keep_head(membership.state.ledger_head if membership.state else None)
             self._remember.set()
         elif isinstance(event, link.CertificateUpdate):
             membership.take_certificate(event.certificate)
@@ -209,6 +218,19 @@ class Coordination:
             if not answer.done():
                 answer.set_exception(LinkDown())
 
+    def _keep_head(self, token: str | None) -> None:
+        """Keep how far the ledger was sealed; a coordinator that shows another past is told of to the owner."""
+        if token is None:
+            return
+        try:
+            head = self.parts.membership.check_head(token)
+            self.heads.take(self.parts.membership.network, KeptHead(head.number, head.hash, head.time_ms, token))
+        except HistoryChanged as error:
+            log.error("ledger.history_changed", number=error.facts["number"])
+            self._tell(str(error))
+        except MeshError as error:
+            log.warning("ledger.head_refused", code=error.wire_code)
+
     def _check_welcomed(self) -> None:
         if self.parts.membership.state is not None and self.parts.membership.certified:
             self.welcomed.set()
@@ -218,6 +240,16 @@ class Coordination:
     async def _close_permits(self) -> None:
         while True:
             await self.parts.worker.close_permit(await self._closing.get())
+
+    async def _keep_heads(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(HEADS_S)
+                if self.heads.dirty:
+                    await asyncio.to_thread(self.heads.write)
+        finally:
+            if self.heads.dirty:
+                self.heads.write()
 
     async def _keep_membership(self) -> None:
         while True:

@@ -62,6 +62,7 @@ from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError, reason_of
 from mesh.ids import DeviceId, DeviceKey
 from mesh.protocol import link
+from mesh.sdk.heads import Heads
 from mesh.sdk.home import Home, HomeRecord, NotJoined
 from mesh.transport.clock import CoordinatorClock
 from mesh.transport.interface import Transport
@@ -197,6 +198,7 @@ class Agent:
         myself.load, myself.on_change = worker.load, steering.follow
         steering.follow()
         coordination.parts = Concerned(membership, store, outbox, worker, requester)
+        coordination.heads = await asyncio.to_thread(Heads, home.ledger_heads)
         coordination.on_notice = options.notice
         coordination.on_drain = steering.steered
         parts = Parts(membership, myself, coordination, sessions, planner, requester, worker, outbox, store)

@@ -17,9 +17,9 @@ from mesh.agent.store import Store
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey
 from mesh.protocol import link, signed
-from mesh.protocol.papers import Certificate, NetworkKey, PeerCertificate, State
+from mesh.protocol.papers import Certificate, LedgerHead, NetworkKey, PeerCertificate, State
 from mesh.protocol.permit import CLOCK_LEEWAY_S
-from mesh.protocol.signed import BadToken
+from mesh.protocol.signed import BadToken, PaperT
 from mesh.protocol.succession import ChainBroken, KeyOf, Succession, follow
 from mesh.protocol.values import Role
 from mesh.sdk.home import DeviceRecord
@@ -186,19 +186,26 @@ class Membership:
             raise PeerRefused("The device has a newer key, and the one it showed is good no more.", reason="former")
         return certificate
 
+    def check_head(self, token: str) -> LedgerHead:
+        """Check a ledger head that this network must have signed. Raises StateMissing, BadToken."""
+        return self._signed(token, LedgerHead, self.clock.now_ms())
+
     def _is_former(self, key: DeviceKey) -> bool:
         return key in self._former and self._former[key][1] + LEEWAY_MS >= self.clock.now_ms()
 
     def _verify(self, token: str, now_ms: int) -> Certificate:
+        return self._signed(token, Certificate, now_ms)
+
+    def _signed(self, token: str, kind: type[PaperT], now_ms: int) -> PaperT:
         if self.state is None:
             raise StateMissing
         for key in _valid(self.state.network_keys, now_ms):
             try:
-                return signed.verify(token, Certificate, key, self.network)
+                return signed.verify(token, kind, key, self.network)
             except BadToken as error:
                 if error.facts.get("reason") != "signature":
                     raise
-        raise BadToken("The network did not sign this certificate.", reason="signature")
+        raise BadToken("The network did not sign this.", reason="signature")
 
     def _revoked(self, key: DeviceKey) -> bool:
         return self.state is not None and key in self.state.revoked

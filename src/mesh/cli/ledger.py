@@ -1,9 +1,14 @@
-"""`mesh ledger`: your credits, every line of them, and the proof that they add up.
+"""`mesh ledger`: your credits, every line of them, all of it as a file, and the proof that it adds up.
 
-Touches: files of the home, sockets (through the client).
+Touches: files of the home and where you export to, sockets (through the client).
 """
 
-from typing import Annotated
+import sys
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
@@ -14,7 +19,7 @@ from mesh.cli.output import Json, Out, table
 from mesh.errors import MeshError
 from mesh.units import credits_text
 
-app = typer.Typer(help="Credits: show, verify.", no_args_is_help=True)
+app = typer.Typer(help="Credits: show, export, verify; give, limit, owed.", no_args_is_help=True)
 
 
 class LedgerWrong(MeshError):
@@ -23,13 +28,20 @@ class LedgerWrong(MeshError):
     code = "ledger.wrong"
 
 
+class BadDate(MeshError):
+    """A date looks like 2026-11-28 or 2026-11-28T14:30; without a time zone it is yours."""
+
+    code = "cli.bad_date"
+    kind = "invalid"
+
+
 @app.command()
 def show(
     limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="How many lines, newest first.")] = 50,
     network: here.Network = None,
     json: Json = False,
 ) -> None:
-    """Your balance and the lines that concern you."""
+    """Your balance and the lines that concern you, each with what it is for."""
     from mesh.sdk import calls
 
     place = here.home()
@@ -45,6 +57,7 @@ def show(
             f"{names.get(one.member, one.member)}, {one.account}" if one.member else one.account,
             credits_text(one.amount),
             credits_text(one.balance),
+            _why(one),
             one.job or "",
         )
         for one in page.lines
@@ -55,20 +68,99 @@ def show(
             f"Your balance: {credits_text(balance.balance)} credits, "
             f"{credits_text(balance.pending)} pending, {credits_text(balance.held)} held."
         )
-        table(("when", "what", "account", "#credits", "#then", "job"), rows, empty="No lines yet.")
+        table(("when", "what", "account", "#credits", "#then", "why", "job"), rows, empty="No lines yet.")
 
     Out(json).result(value, people)
 
 
+def _why(line: Any) -> str:
+    """What a line is for: units by the price of which tariff, or the reason that an admin gave."""
+    if line.reason:
+        return str(line.reason)
+    if line.units is None or not line.price_per:
+        return ""
+    return f"{line.units} units at {line.price_micro}/{line.price_per}, tariff {line.tariff_version}"
+
+
 @app.command()
-def verify(network: here.Network = None, json: Json = False) -> None:
-    """Check the whole ledger: every posting sums to zero, every balance is the sum of its lines."""
+def export(
+    format: Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="csv or jsonl.")] = "jsonl",
+    out: Annotated[Path | None, typer.Option("--out", help="A file; without it, stdout.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="From this date on.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Before this date.")] = None,
+    event: Annotated[list[str] | None, typer.Option("--event", help="Only these, for example job.failed.")] = None,
+    member: Annotated[str | None, typer.Option("--member", help="One person's (for admins).")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Where one device asked or worked.")] = None,
+    network: here.Network = None,
+    json: Json = False,
+) -> None:
+    """Everything that was earned, spent, started, completed and failed, oldest first, as a file."""
+    from mesh.cli.device import device_named
+    from mesh.cli.members import member_named
     from mesh.sdk import calls
 
     place = here.home()
+    filters: dict[str, Any] = {"format": format}
+    filters |= {"event": event} if event else {}
+    filters |= {name: _moment(text) for name, text in (("since_ms", since), ("until_ms", until)) if text is not None}
+    written = 0
     with here.coordinator(place) as client:
-        found = client.do(calls.verify(here.network_of(place, client, network)))
+        meant = here.network_of(place, client, network)
+        if member is not None:
+            filters["member"] = member_named(client, meant, member)
+        if device is not None:
+            filters["device"] = device_named(client, meant, device)
+        pieces = client.pieces(calls.export(meant, filters))
+        first = next(pieces, b"")  # a refusal comes before a file is made
+        with out.open("wb") if out is not None else nullcontext(sys.stdout.buffer) as file:
+            for piece in chain((first,), pieces):
+                written += file.write(piece)
+            file.flush()
+    if out is not None:
+        Out(json).result({"file": str(out), "bytes": written}, f"Written: {out} ({written} bytes).")
+
+
+def _moment(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+        return max(0, int(moment.astimezone(UTC).timestamp() * 1000))
+    except (ValueError, OverflowError, OSError) as error:
+        raise BadDate from error
+
+
+@app.command()
+def verify(network: here.Network = None, json: Json = False) -> None:
+    """Check the whole ledger: every hash, posting and balance, and that its past is the one this device has seen."""
+    from mesh.sdk import calls
+    from mesh.sdk.heads import Heads, HistoryChanged, KeptHead
+
+    place, out = here.home(), Out(json)
+    heads = Heads(place.ledger_heads)
+    if sys.stderr.isatty():
+        out.note("Checking every line; a million takes a minute …")
+    with here.coordinator(place) as client:
+        meant = here.network_of(place, client, network)
+        kept = heads.of(meant)
+        found = client.do(calls.verify(meant, None if kept is None else kept.number))
     if not found.ok:
-        raise LedgerWrong(problems=list(found.problems))
-    people = f"verify: ok ({found.postings} postings, {found.entries} entries, sum {found.total})"
-    Out(json).result(found, people)
+        raise LedgerWrong(_said(found.problems), problems=list(found.problems))
+    if kept is not None and found.at != kept.hash:
+        raise HistoryChanged(number=kept.number, kept=kept.hash, found=found.at)
+    if found.head is not None:
+        head = found.head
+        if heads.take(meant, KeptHead(head.number, head.hash, head.sealed_ms, head.signed)):
+            heads.write()
+    compared = None if kept is None else kept.number
+    people = f"verify: ok ({found.postings} postings, {found.entries} entries, sum {found.total}). "
+    people += f"Sealed up to number {found.sealed}, {found.unsealed} since. "
+    people += "This device had kept no head before." if kept is None else f"The past up to {compared} is as it was."
+    out.result({**msgspec.structs.asdict(found), "compared": compared}, people)
+
+
+def _said(problems: tuple[Any, ...]) -> str:
+    words = "The ledger does not add up. Keep a copy of the coordinator's data folder and tell its operator."
+    for one in problems[:1]:
+        where = f"{one['table']} {one['row']}".strip()
+        words += f" First wrong: {where}: {one['invariant']}"
+        words += f" (number {one['found']})." if one["table"] == "postings" and one["found"] == one["expected"] else "."
+    return words

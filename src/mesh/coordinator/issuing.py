@@ -31,11 +31,12 @@ KEYS_UNTIL_MS = 2**53 - 1
 
 
 class Roots(NamedTuple):
-    """The coordinator's public key, and how its and the network's key followed earlier ones."""
+    """The coordinator's public key, how its and the network's key followed earlier ones, the signed ledger head."""
 
     coordinator: DeviceKey
     network_history: History = History()
     coordinator_history: History = History()
+    ledger_head: str | None = None
 
 
 def certify(device: Device, seed: bytes, *, serial: int, epoch: int, now_ms: int) -> Issued:
@@ -96,6 +97,7 @@ def state(
         revoked=revoked,
         policy_version=POLICY_VERSION,
         relays=tuple(relays),
+        ledger_head=roots.ledger_head,
         successions=roots.network_history.statements[-STATE_SUCCESSIONS_MAX:],
     )
     return signed.sign(paper, seed)

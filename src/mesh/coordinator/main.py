@@ -31,12 +31,14 @@ from mesh.coordinator.relay_child import RelayChild
 from mesh.coordinator.relays import Relays
 from mesh.coordinator.reports import Reports
 from mesh.coordinator.rotating import Rotating
+from mesh.coordinator.sealer import Sealer
 from mesh.coordinator.snapshot import Snapshot
-from mesh.coordinator.store import devices, networks, relays, successions
+from mesh.coordinator.store import devices, networks, relays, sealing, successions
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.successions import History
 from mesh.coordinator.upkeep import Upkeep
+from mesh.ids import NetworkId
 from mesh.protocol.links import secret_hash
 from mesh.protocol.papers import RelayInfo
 
@@ -70,6 +72,7 @@ class Coordinator:
         self.relays = Relays(parts, self.news)
         self.rotating = Rotating(parts, self.news)
         self.desk = Desk(parts, self.live, self.news, self.relays, self.rotating)
+        self.sealer = Sealer(parts)
         self.upkeep = Upkeep(parts, self.news, Reports(parts, self.live))
         conversations = Conversations(parts, self.live, self.news, self.relays, self.admissions, self.rotating)
         self.app = Application(api(self.desk), Links(parts, self.live, conversations))
@@ -88,6 +91,7 @@ class Coordinator:
         for network in rows.networks:
             await asyncio.to_thread(parts.keys.settle, network.id, network.key)
         parts.snapshot.histories.update(rows.histories)
+        parts.snapshot.heads.update(rows.heads)
         parts.snapshot.load(rows.networks, rows.memberships, rows.devices)
         for device, issued in rows.certificates:
             parts.snapshot.put_device(device, issued)
@@ -106,6 +110,7 @@ class _Rows(NamedTuple):
     certificates: list[tuple[devices.Device, devices.Issued]]
     relays: list[relays.Relay]
     histories: dict[str, History]
+    heads: dict[NetworkId, str]
 
 
 def _everything(store: Store, now_ms: int) -> _Rows:
@@ -118,6 +123,7 @@ def _everything(store: Store, now_ms: int) -> _Rows:
         [(device, certificate) for device, certificate in issued if certificate is not None],
         relays.live(store),
         rotation.histories(store),
+        sealing.heads(store),
     )
 
 
@@ -158,7 +164,10 @@ async def serve(config: Config, ready: Callable[[Ready], None]) -> None:
             claim_link = await coordinator.start(child.last() if config.relay else None)
             server = serving.server(coordinator.app, tls.server_context(identity.path) if identity else None)
             async with asyncio.TaskGroup() as group:
-                aside = [group.create_task(coordinator.upkeep.run())]
+                aside = [
+                    group.create_task(coordinator.upkeep.run()),
+                    group.create_task(coordinator.sealer.run()),
+                ]
                 # The relay first: a device that comes is told where it is.
                 relay = await _start_relay(coordinator, child, group, aside) if config.relay else None
                 serving_task = group.create_task(server.serve(sockets=[listening]))

@@ -46,9 +46,9 @@ class Parts:
         return JoinLink(self.site.url, secret, self.keys.public, self.site.tls_sha256, key, self.site.more)
 
     def roots(self, network: NetworkId) -> Roots:
-        """What a network's State says about keys."""
-        histories = self.snapshot.histories
-        return Roots(self.keys.public, histories[network], histories[""])
+        """What a network's State says about keys, and of its ledger."""
+        histories, heads = self.snapshot.histories, self.snapshot.heads
+        return Roots(self.keys.public, histories[network], histories[""], heads.get(network))
 
     def issuer(self, network: NetworkId) -> Issue:
         """What issues certificates of a network in an act."""

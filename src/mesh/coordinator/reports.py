@@ -45,7 +45,8 @@ class Reports:
             refused = await self._facts(seen, report.facts)
         if report.jobs:
             refused += await self._jobs(seen, report)
-        return ReportAck(report.batch, tuple(Reported(index, code) for index, code in sorted(refused)))
+        head = self._parts.snapshot.heads.get(seen.kept.network)
+        return ReportAck(report.batch, tuple(Reported(index, code) for index, code in sorted(refused)), head)
 
     async def _facts(self, seen: Seen, tokens: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
         parts, network = self._parts, seen.kept.network

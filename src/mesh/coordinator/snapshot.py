@@ -67,6 +67,8 @@ class Snapshot:
         self.networks: dict[NetworkId, Network] = {}
         self.histories: dict[str, History] = {"": History()}
         """How the networks' keys, and the coordinator's (under ""), came to be the current ones."""
+        self.heads: dict[NetworkId, str] = {}
+        """The signed heads of the ledgers, as far as they are sealed."""
         self._terms: dict[NetworkId, Terms] = {}
         self._people: dict[NetworkId, dict[MemberId, Membership]] = {}
         self._devices: dict[DeviceId, Seen] = {}

@@ -112,10 +112,14 @@ class Reported(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ReportAck(Message, frozen=True):
-    """A batch of facts is committed; what is not in ``refused`` was taken (or was known already)."""
+    """A batch of facts is committed; what is not in ``refused`` was taken (or was known already).
+
+    ``head``: the signed head of the network's ledger, for the device to keep.
+    """
 
     batch: int
     refused: tuple[Reported, ...] = ()
+    head: str | None = None
 
 
 class StateUpdate(Message, frozen=True):

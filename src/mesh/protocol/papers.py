@@ -86,6 +86,19 @@ class State(Paper, frozen=True, kw_only=True):
     """The newest statements by which the network's key followed earlier ones, oldest first."""
 
 
+class LedgerHead(Paper, frozen=True, kw_only=True):
+    """How far a network's ledger is sealed: the last posting's number, and the hash that covers all up to it.
+
+    Signed by the network key. Who keeps one can tell later whether the ledger still holds what it held then.
+    """
+
+    TYP: ClassVar[str] = "mesh-ledger-head"
+
+    number: int
+    hash: str
+    time_ms: int
+
+
 class Observed(Paper, frozen=True, kw_only=True):
     """An observer says under which ``ip:port`` it saw a device, key proven, on a path that packets took both ways.
 

@@ -374,13 +374,29 @@ class Ledger(Answer, frozen=True):
     cursor: str | None = None
 
 
+class LedgerHead(Answer, frozen=True):
+    """How far a ledger is sealed: the last number, the hash up to it, when, and the network's signature on that."""
+
+    number: int
+    hash: str
+    sealed_ms: int
+    signed: str
+
+
 class Verified(Answer, frozen=True):
-    """What the check of the whole ledger found. ``total`` is the sum of all entries: 0, or something is wrong."""
+    """What the check of the whole ledger found. ``total`` is the sum of all entries: 0, or something is wrong.
+
+    ``sealed``: up to which posting it is chained; ``unsealed``: what came since. ``at``: the hash that is there now
+    under the number that was asked for.
+    """
 
     ok: bool
     total: int = 0
     postings: int = 0
     entries: int = 0
     sealed: int = 0
+    unsealed: int = 0
+    head: LedgerHead | None = None
+    at: str | None = None
     invariants: tuple[str, ...] = ()
     problems: tuple[Any, ...] = ()

@@ -24,7 +24,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     path: str
     answer: type[T]
     body: dict[str, Any] | None = None
-    query: dict[str, str] | None = None
+    query: dict[str, Any] | None = None
 
     @property
     def changes(self) -> bool:
@@ -212,9 +212,15 @@ def ledger(network: NetworkId, limit: int = 50, cursor: str | None = None) -> Ca
     return Call("GET", _network(network, "ledger"), answers.Ledger, query=_page(limit, cursor))
 
 
-def verify(network: NetworkId) -> Call[answers.Verified]:
-    """Check the whole ledger: every posting sums to zero, every balance is the sum of its entries."""
-    return Call("GET", _network(network, "ledger", "verify"), answers.Verified)
+def verify(network: NetworkId, number: int | None = None) -> Call[answers.Verified]:
+    """Check the whole ledger: every hash, every posting, every balance. ``number``: of a head kept here."""
+    query = None if number is None else {"number": str(number)}
+    return Call("GET", _network(network, "ledger", "verify"), answers.Verified, query=query)
+
+
+def export(network: NetworkId, filters: dict[str, Any]) -> Call[bytes]:
+    """The ledger as a file, for ``Coordinator.pieces``: by ``format``, ``since_ms``, ``event`` and other filters."""
+    return Call("GET", _network(network, "ledger", "export"), bytes, query=filters)
 
 
 def settings(network: NetworkId) -> Call[answers.Settings]:

@@ -11,6 +11,7 @@ Touches: sockets, randomness (idempotency keys).
 import asyncio
 import secrets
 import ssl
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -128,6 +129,17 @@ class Coordinator:
         """Send a call. Raises RemoteError with the coordinator's reason, CoordinatorUnreachable, and more."""
         try:
             return _answer(call, self._http.request(**_request(call, self._token)))
+        except httpx2.RequestError as error:
+            raise _unreachable(self._url, error) from error
+
+    def pieces(self, call: Call[bytes]) -> Iterator[bytes]:
+        """Send a call whose answer is long, and give it piece by piece. Raises like ``do``."""
+        try:
+            with self._http.stream(**_request(call, self._token)) as response:
+                if not response.is_success:
+                    response.read()
+                    _answer(call, response)
+                yield from response.iter_bytes()
         except httpx2.RequestError as error:
             raise _unreachable(self._url, error) from error
 

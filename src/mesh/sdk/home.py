@@ -106,6 +106,7 @@ class Home:
         self.batches = path / "batches"
         self.coordinator_data = path / "coordinator"
         self.agent_log = path / "agent.log"
+        self.ledger_heads = path / "ledger-heads.json"
 
     def ensure(self) -> None:
         """Make the folder, readable by its owner alone."""

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from mesh.coordinator.acts.limits import BadAmount
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import audit, decisions, ledger, ledger_reading
+from mesh.coordinator.store import audit, decisions, ledger, ledger_reading, sealing
 from mesh.coordinator.store.audit import Wrong
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.ledger import About, Books
+from mesh.coordinator.store.sealing import Head
 from mesh.credits import transfers
 from mesh.credits.accounts import Account
 from mesh.errors import MeshError
@@ -92,7 +93,10 @@ class AccountLine(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """The proof of a network's ledger. ``sealed``: how many postings are chained and signed (none yet)."""
+    """The proof of a network's ledger. ``sealed``: up to which posting it is chained; ``unsealed``: what came since.
+
+    ``head`` is signed by the network; ``at``: the hash that is there now under the number that was asked for.
+    """
 
     ok: bool
     total: int
@@ -101,6 +105,9 @@ class Verified(NamedTuple):
     invariants: tuple[str, ...]
     wrong: Wrong | None
     sealed: int = 0
+    unsealed: int = 0
+    head: Head | None = None
+    at: str | None = None
 
 
 def show(store: Store, network: NetworkId, member: MemberId | None, *, cursor: str | None, limit: int) -> Page:
@@ -145,13 +152,28 @@ def accounts(store: Store, network: NetworkId) -> tuple[AccountLine, ...]:
     )
 
 
-def verify(store: Store, network: NetworkId) -> Verified:
-    """Derive every balance from the entries again and check each invariant; names the first row that is wrong."""
+def verify(store: Store, network: NetworkId, *, number: int | None = None) -> Verified:
+    """Derive every hash and every balance again and check each invariant; names the first row that is wrong.
+
+    ``number``: of a head that the asker kept, whose hash is to be in the answer.
+    """
+    broken = sealing.first_broken(store, network)
     total, count, posted = audit.totals(store, network)
-    wrong = audit.first_wrong(store, network)
+    if broken is not None:
+        wrong: Wrong | None = Wrong(
+            audit.CHAINED, "postings", broken.posting or broken.why, broken.number, broken.number
+        )
+    else:
+        wrong = audit.first_wrong(store, network)
     if wrong is None and total != 0:
         wrong = Wrong("all entries sum to zero", "entries", "", total, 0)
-    return Verified(wrong is None, total, posted, count, audit.INVARIANTS, wrong)
+    head, at = sealing.head(store, network), None
+    if number is not None:
+        at = sealing.hash_at(store, network, number)
+    sealed = 0 if head is None else head.number
+    return Verified(
+        wrong is None, total, posted, count, audit.INVARIANTS, wrong, sealed, sealing.unsealed(store, network), head, at
+    )
 
 
 def welcome(store: Store, network: NetworkId, member: MemberId, approver: MemberId, moment: Moment) -> int:

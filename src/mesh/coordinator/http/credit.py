@@ -18,7 +18,6 @@ from mesh.coordinator.store import decisions, marks
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.evidence import JobKey
 from mesh.ids import DeviceId, JobId, MemberId, NetworkId
-from mesh.networks.membership import allows
 from mesh.sdk import answers
 
 router = APIRouter()
@@ -121,8 +120,7 @@ async def set_device_credit(network: str, device: str, body: DeviceBody, request
 async def list_owed(network: str, request: Request) -> Response:
     """What is owed by or to the caller; for admins all of it."""
     caller = caller_of(request)
-    assert caller.role is not None
-    whose = None if allows(caller.role, "ledger.read_all") else caller.member
+    whose = None if caller.may("ledger.read_all") else caller.member
     found = await desk_of(request).parts.database.read(owed.listed, NetworkId(network), whose)
     return answer({"owed": [one._asdict() for one in found]})
 

@@ -1,17 +1,37 @@
-"""The ledger: lines, one's balance, and the proof that everything adds up.
+"""The ledger: lines, one's balance, the proof that everything adds up, and all of it as a file.
 
-Touches: database (through the desk).
+Touches: database (through the desk), threads (a proof tells how far it is).
 """
 
-from fastapi import APIRouter, Request, Response
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
 
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import StreamingResponse
+
+from mesh.coordinator import exports
+from mesh.coordinator.acts import exporting
 from mesh.coordinator.acts import ledger as acts
 from mesh.coordinator.http.access import caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
+from mesh.coordinator.store.database import Database
+from mesh.coordinator.store.exporting import Wanted
+from mesh.errors import MeshError
 from mesh.ids import NetworkId
 
 router = APIRouter()
 LIMIT_DEFAULT = 50
+NUMBER_MAX = 2**53
+TOLD_EVERY_S = 0.5
+
+
+class UnknownEvent(MeshError):
+    """There is no such event in the ledger. The message names those that there are."""
+
+    code = "ledger.unknown_event"
+    kind = "invalid"
 
 
 @router.get("/v1/networks/{network}/ledger", dependencies=[needs("ledger.read_own")])
@@ -24,11 +44,65 @@ async def lines(network: str, request: Request, limit: int = LIMIT_DEFAULT, curs
 
 
 @router.get("/v1/networks/{network}/ledger/verify", dependencies=[needs("ledger.read_own")])
-async def verify(network: str, request: Request) -> Response:
-    """Derive every balance anew: whether all is well, and else the first row that is wrong."""
-    proof = await desk_of(request).parts.database.read(acts.verify, NetworkId(network))
+async def verify(
+    network: str, request: Request, number: Annotated[int | None, Query(ge=1, le=NUMBER_MAX)] = None
+) -> StreamingResponse:
+    """Derive every hash and balance anew: whether all is well, up to where it is sealed, else the first wrong row.
+
+    ``number``: of a head that the caller kept, to be told the hash there now. The answer is one JSON object, with white
+    space before it while the proof takes: nobody has to wait in silence. One proof at a time.
+    """
+    app = request.app
+    if not hasattr(app.state, "proving"):
+        app.state.proving = asyncio.Lock()
+    proof = _proof(desk_of(request).parts.database, NetworkId(network), number, app.state.proving)
+    return StreamingResponse(proof, media_type="application/json")
+
+
+async def _proof(
+    database: Database, network: NetworkId, number: int | None, alone: asyncio.Lock
+) -> AsyncIterator[bytes]:
+    async with alone:
+        proving = asyncio.ensure_future(database.read(acts.verify, network, number=number))
+        while True:
+            done, _ = await asyncio.wait([proving], timeout=TOLD_EVERY_S)
+            if done:
+                break
+            yield b" "
+        proof = proving.result()
     wrong = None if proof.wrong is None else proof.wrong._asdict()
-    return answer({**proof._asdict(), "wrong": wrong, "problems": [] if wrong is None else [wrong]})
+    head = None if proof.head is None else proof.head._asdict()
+    shown: dict[str, Any] = {**proof._asdict(), "wrong": wrong, "head": head}
+    yield msgspec.json.encode({**shown, "problems": [] if wrong is None else [wrong]})
+
+
+@router.get("/v1/networks/{network}/ledger/export", dependencies=[needs("ledger.read_own")])
+async def export(
+    network: str,
+    request: Request,
+    format: exports.Format = "jsonl",
+    event: Annotated[list[str] | None, Query(max_length=len(exporting.KINDS))] = None,
+    since_ms: Annotated[int, Query(ge=0, le=NUMBER_MAX)] = 0,
+    until_ms: Annotated[int, Query(ge=0, le=NUMBER_MAX)] = NUMBER_MAX,
+) -> StreamingResponse:
+    """The ledger and its jobs as a file, oldest first: one's own, for admins everybody's or one ``member``'s.
+
+    ``event`` (repeatable), ``device`` and the two moments narrow it down.
+    """
+    caller, asked = caller_of(request), request.query_params
+    unknown = [one for one in event or () if one not in exporting.KINDS]
+    if unknown:
+        raise UnknownEvent(f"There is no event {unknown[0][:40]!r}. There are: {', '.join(exporting.KINDS)}.")
+    member = asked.get("member", "")
+    if not caller.may("ledger.read_all"):
+        if member not in ("", caller.member):
+            caller.need("ledger.read_all")
+        member = caller.member
+    wanted = Wanted(NetworkId(network), member, asked.get("device", ""), since_ms, until_ms)
+    found = exports.read(desk_of(request).parts.database, wanted, frozenset(event or ()))
+    kind = "text/csv; charset=utf-8" if format == "csv" else "application/x-ndjson"
+    named = {"content-disposition": f'attachment; filename="ledger.{format}"'}
+    return StreamingResponse(exports.written(found, format), media_type=kind, headers=named)
 
 
 @router.get("/v1/networks/{network}/balance", dependencies=[needs("ledger.read_own")])

@@ -262,7 +262,8 @@ _CHECKS = (
     ("pending pay is never negative", "accounts", _negative_pending()),
     ("amounts are exact in every reader", "accounts", _out_of_range()),
 )
-INVARIANTS = tuple(name for name, _, _ in _CHECKS)
+CHAINED = "what is sealed is as it was when it was sealed"
+INVARIANTS = (CHAINED, *(name for name, _, _ in _CHECKS))
 _TOTAL = select(func.coalesce(func.sum(entries.c.amount), 0), func.count()).select_from(entries).join(
     postings, postings.c.id == entries.c.posting
 ).where(postings.c.network == _network)  # fmt: skip
@@ -270,7 +271,7 @@ _POSTINGS = select(func.count()).select_from(postings).where(postings.c.network 
 
 
 def first_wrong(store: Store, network: NetworkId) -> Wrong | None:
-    """The first row that contradicts an invariant, or None."""
+    """The first row that contradicts an invariant, or None. The chain is ``sealing``'s."""
     for invariant, table, query in _CHECKS:
         row = store.row(query.limit(1), {"network": network})
         if row is not None:
