@@ -296,25 +296,6 @@ class LedgerLine(Answer, frozen=True):
     sealed_number: int | None = None
 
 
-class CreditTerms(Answer, frozen=True):
-    """A person's own floor and daily limit in micro-credits; None: the network's."""
-
-    floor: int | None = None
-    day_limit: int | None = None
-
-
-class Paid(Answer, frozen=True):
-    """An amount was paid, in micro-credits."""
-
-    amount: int
-
-
-class Cleared(Answer, frozen=True):
-    """So many marks were cleared."""
-
-    marks: int
-
-
 class MadeApiKey(Answer, frozen=True):
     """An API key was made; ``key`` is its secret, shown this once."""
 

@@ -6,8 +6,27 @@ Touches: nothing.
 from typing import Any
 
 from mesh.ids import DeviceId, JobId, MemberId, NetworkId
-from mesh.sdk.answers import Answer, Cleared, CreditTerms, Done, Paid
+from mesh.sdk.answers import Answer, Done
 from mesh.sdk.calls import Call
+
+
+class CreditTerms(Answer, frozen=True):
+    """A person's own floor and daily limit in micro-credits; None: the network's."""
+
+    floor: int | None = None
+    day_limit: int | None = None
+
+
+class Paid(Answer, frozen=True):
+    """An amount was paid, in micro-credits."""
+
+    amount: int
+
+
+class Cleared(Answer, frozen=True):
+    """So many marks were cleared."""
+
+    marks: int
 
 
 class OwedLine(Answer, frozen=True):

@@ -18,7 +18,7 @@ from mesh.coordinator.store import decisions, marks
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.evidence import JobKey
 from mesh.ids import DeviceId, JobId, MemberId, NetworkId
-from mesh.sdk import answers
+from mesh.sdk import answers, credit
 
 router = APIRouter()
 PAGE = 100
@@ -96,9 +96,9 @@ async def set_credit(network: str, member: str, body: TermsBody, request: Reques
         body.day_limit if "day_limit" in named else "unset",
     )
 
-    def act(store: Store, moment: Moment) -> tuple[answers.CreditTerms, bool]:
+    def act(store: Store, moment: Moment) -> tuple[credit.CreditTerms, bool]:
         found = limits.set_terms(store, NetworkId(network), MemberId(member), change, (by, moment))
-        return answers.CreditTerms(found.floor, found.day_limit), True
+        return credit.CreditTerms(found.floor, found.day_limit), True
 
     return (await desk_of(request).act(request, act))[0]
 
@@ -130,8 +130,8 @@ async def settle_owed(network: str, body: OwedBody, request: Request) -> Respons
     """Pay what an attempt is owed, out of what its payer has free."""
     by, key = caller_of(request).member, JobKey(network, body.requester, JobId(body.job))
 
-    def act(store: Store, moment: Moment) -> tuple[answers.Paid, bool]:
-        return answers.Paid(owed.settle_owed(store, key, body.attempt, by, moment)), True
+    def act(store: Store, moment: Moment) -> tuple[credit.Paid, bool]:
+        return credit.Paid(owed.settle_owed(store, key, body.attempt, by, moment)), True
 
     return (await desk_of(request).act(request, act))[0]
 
@@ -149,8 +149,8 @@ async def clear_marks(network: str, body: MarksBody, request: Request) -> Respon
     by, device = caller_of(request).member, DeviceId(body.device)
     other = None if body.other is None else MemberId(body.other)
 
-    def act(store: Store, moment: Moment) -> tuple[answers.Cleared, bool]:
-        return answers.Cleared(limits.clear_marks(store, NetworkId(network), device, other, (by, moment))), True
+    def act(store: Store, moment: Moment) -> tuple[credit.Cleared, bool]:
+        return credit.Cleared(limits.clear_marks(store, NetworkId(network), device, other, (by, moment))), True
 
     return (await desk_of(request).act(request, act))[0]
 
