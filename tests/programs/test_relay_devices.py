@@ -1,6 +1,7 @@
 """Real devices (iroh) that refuse direct paths, through our relay."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -122,3 +123,54 @@ async def test_a_removed_device_reaches_nobody_any_more() -> None:
         with pytest.raises(DialTimeout):
             await a.dial(at(B, url), 1.0)
         assert relay.pairing.counters.frames_forwarded == before
+
+
+@asynccontextmanager
+async def far_away(url: str, each_way_s: float) -> AsyncIterator[str]:
+    """The same relay, as one sees it over a long way: every piece arrives so much later."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while piece := await reader.read(65536):
+                await asyncio.sleep(each_way_s)  # the long way itself
+                writer.write(piece)
+        finally:
+            writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection(host, int(port))
+        with contextlib.suppress(OSError):
+            await asyncio.gather(carry(reader, there_writer), carry(there_reader, writer))
+
+    serving: set[asyncio.Task[None]] = set()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.ensure_future(serve(reader, writer)))
+
+    server = await asyncio.start_server(begin, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+
+@pytest.mark.parametrize("far_first", [True, False])
+async def test_of_several_relays_a_device_is_reached_through_the_nearest(far_first: bool) -> None:
+    async with (
+        a_relay({A: (1,)}) as (_, near),
+        a_relay({A: (1,)}) as (_, other),
+        far_away(other, 0.15) as far,
+    ):
+        urls = [far, near] if far_first else [near, far]
+        device = await IrohTransport.open(bytes(A), Options(urls, "127.0.0.1:0", direct=False))
+        try:
+            await device.wait_relay(LIMIT_S)
+            async with asyncio.timeout(LIMIT_S):
+                while (device.relay() or "").rstrip("/") != near:  # noqa: ASYNC110 - the binding tells nobody
+                    await asyncio.sleep(0.05)
+        finally:
+            await device.close()

@@ -67,6 +67,30 @@ def test_an_invite_is_used_as_often_as_it_says(network: Network) -> None:
     refused(network.stage.player("m6").attempt("device", "join", link, "--name", "m6"), "token.used", 1)
 
 
+def test_a_reusable_key_for_machines_that_come_and_go_tags_them(network: Network) -> None:
+    minted = network.ada.mesh("device", "invite", "--reusable", "--ephemeral", "--tag", "ci", "--tag", "gpu")
+    for name in ("runner-1", "runner-2", "runner-3"):
+        network.stage.player(name).mesh("device", "join", "-", "--name", name, stdin=minted["link"])
+    listed = [one for one in network.ada.mesh("device", "list")["devices"] if one["name"].startswith("runner-")]
+    assert [(one["tags"], one["ephemeral"], one["state"]) for one in listed] == [(["ci", "gpu"], True, "offline")] * 3
+    network.ada.mesh("invite", "revoke", minted["token"])
+    outcome = network.stage.player("runner-4").attempt("device", "join", minted["link"], "--name", "runner-4")
+    refused(outcome, "token.revoked", 1)
+    assert len([one for one in network.ada.mesh("device", "list")["devices"] if "ci" in one["tags"]]) == 3
+
+
+def test_a_network_may_ask_for_an_admins_approval_of_every_device(network: Network) -> None:
+    cleo = network.person("cleo")
+    assert network.ada.mesh("net", "settings", "--approve-devices", "on")["approve_devices"] is True
+    refused(cleo.attempt("net", "settings", "--approve-devices", "off"), "members.not_allowed", 3)
+    link = cleo.mesh("device", "invite")["link"]
+    joined = network.stage.player("cleos").mesh("device", "join", "-", "--name", "cleos", stdin=link)
+    assert joined["state"] == "pending"
+    network.ada.mesh("device", "approve", "cleos")
+    assert network.ada.mesh("net", "settings", "--approve-devices", "off")["approve_devices"] is False
+    refused(network.ada.attempt("net", "settings", "--approve-devices", "maybe"), "usage.invalid", 2)
+
+
 def test_a_revoked_invite_lets_nobody_in(network: Network) -> None:
     minted = network.ada.mesh("members", "invite", "--name", "Eve")
     network.ada.mesh("invite", "revoke", minted["token"])
