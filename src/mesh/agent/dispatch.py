@@ -35,6 +35,8 @@ from mesh.transport.interface import TransportError
 
 LOOK_MAX = 64
 """Jobs at the head of a line that are looked at in one go; the others come after them."""
+KINDS_MAX = 16
+"""Sets of devices for which one look finds that there is no room: then it is likely that there is none at all."""
 LINES_MAX = 64
 """Lines that are kept at a time; one in which nothing waits or runs is forgotten for a new one."""
 
@@ -140,13 +142,16 @@ class Dispatch:
 
     def pump(self, line: Line) -> None:
         """Send what should go now."""
-        now, told_to_wait = self.now(), set()
+        now = self.now()
+        told_to_wait: set[frozenset[DeviceId]] = set()
         for entry in line.waiting[:LOOK_MAX]:
             if entry.not_before_s > now or entry.over.done():
                 continue
-            alike = tuple(target.device for target in entry.left)
+            alike = frozenset([target.device for target in entry.left])
             if alike in told_to_wait:
-                continue
+                continue  # nor will this one
+            if len(told_to_wait) == KINDS_MAX:
+                return
             if not self._next(line, entry, now):
                 told_to_wait.add(alike)
 
@@ -230,6 +235,8 @@ class Dispatch:
             missed = error
         finally:
             self._landed(flight)
+            if flight.taken_back is not None:
+                self.go_on(flight.entry, flight.taken_back)
         if won is not None:
             self._won(line, flight, won)
         elif missed is not None:
@@ -243,12 +250,6 @@ class Dispatch:
         if flight in flight.entry.flights:
             flight.entry.flights.remove(flight)
 
-    def again(self, entry: Entry) -> None:
-        """A job whose attempt was given up waits for another device."""
-        line = self._line(entry.job.spec)
-        line.put(entry)
-        self.pump(line)
-
     def drop(self, flight: Flight, end: End, error: MeshError) -> None:
         """Give an attempt up. A canary goes on: what is wanted of it is its time, not its result."""
         if flight.tried.end is None:
@@ -257,6 +258,14 @@ class Dispatch:
             flight.entry.flights.remove(flight)
         if not flight.dropped and not (flight.canary and end == "outrun"):
             flight.dropped = True
+            flight.task.cancel()
+
+    def take_back(self, flight: Flight, end: End, error: MeshError) -> None:
+        """Give an attempt up for another one: its job goes on as soon as this one has been cancelled, not before."""
+        if flight.tried.end is None:
+            flight.tried.ended(end, error, self._membership.clock.now_ms())
+        if not flight.dropped:
+            flight.dropped, flight.taken_back = True, error
             flight.task.cancel()
 
     def _won(self, line: Line, flight: Flight, won: Won) -> None:
@@ -295,7 +304,7 @@ class Dispatch:
 
     def _missed(self, line: Line, flight: Flight, missed: Missed) -> None:
         """An attempt gave no result: the job goes on elsewhere, or ends."""
-        entry, job, error = flight.entry, flight.job, missed.error
+        entry, error = flight.entry, missed.error
         if isinstance(error, TransportError):
             self.lost(flight.target.device)
         if flight.canary:
@@ -310,8 +319,13 @@ class Dispatch:
         if missed.end == "failed" and error.wire_code.startswith("input."):
             entry.over.set_exception(error)  # what is wrong with the input is wrong on every device
             return
-        if entry.flights:
-            return  # another device has it, too
+        self.go_on(entry, error)
+
+    def go_on(self, entry: Entry, error: MeshError) -> None:
+        """An attempt has ended without a result: unless another device has the job too, it waits for one, or ends."""
+        if entry.flights or entry.over.done():
+            return
+        job = entry.job
         wait_s = wait_before_next(job.ends, others_open=bool(entry.left), draw=_draw())
         if wait_s is None or job.spent:
             self._give_up(entry, error)
@@ -319,7 +333,7 @@ class Dispatch:
             entry.over.set_result(wait_s)
         else:
             entry.not_before_s = self.now() + wait_s
-            line.put(entry)
+            self._line(job.spec).put(entry)
 
     @staticmethod
     def _give_up(entry: Entry, error: MeshError) -> None:

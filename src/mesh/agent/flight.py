@@ -59,6 +59,7 @@ class Flight:
         self.began_s = 0.0
         self.task: asyncio.Task[None]
         self.dropped = False
+        self.taken_back: MeshError | None = None
         self.late = False
         self._told = told
 

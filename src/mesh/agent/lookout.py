@@ -20,7 +20,6 @@ from mesh.agent.stream import PeerSilent
 from mesh.errors import MeshError
 from mesh.ids import DeviceId
 from mesh.jobs import hedging
-from mesh.jobs.attempts import End
 from mesh.jobs.benching import bench, looked_in_vain, missed
 from mesh.jobs.deadlines import ACCEPT_HEDGE_S, silence
 from mesh.jobs.dispatch import Candidate
@@ -123,7 +122,7 @@ class Lookout:
             if flight.started:
                 self._copy(line, flight)
             else:
-                self._take_back(flight, "unstarted", PeerSilent())
+                self._dispatch.take_back(flight, "unstarted", PeerSilent())
 
     def _late(self, line: Line, flight: Flight, now: float) -> None:
         """It answers, and does nothing: a hung engine, or one that is very slow."""
@@ -139,14 +138,7 @@ class Lookout:
             if other.job.copyable:
                 self._copy(line, other)
             elif other.late and self._elsewhere(other, now):
-                self._take_back(other, "lost", NoSign())
-
-    def _take_back(self, flight: Flight, end: End, error: MeshError) -> None:
-        """A job returns to the line; if another device has it too, that one goes on alone."""
-        entry = flight.entry
-        self._dispatch.drop(flight, end, error)
-        if not entry.flights and not entry.over.done():
-            self._dispatch.again(entry)
+                self._dispatch.take_back(other, "lost", NoSign())
 
     def _elsewhere(self, flight: Flight, now: float) -> list[tuple[Target, Candidate]]:
         """The other devices of a job's plan that could take it, each as it is known now."""
@@ -220,7 +212,7 @@ class Lookout:
         if signs is None and now - flight.began_s <= DIAL_HEDGE_S:
             return
         self._dispatch.canary_failed(flight)
-        self._dispatch.drop(flight, "lost", NoSign())
+        self._dispatch.take_back(flight, "outrun", NoSign())
 
     def _ping_benched(self, now: float) -> None:
         for device, seen in self._dispatch.knowledge.devices.items():
