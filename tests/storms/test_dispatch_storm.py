@@ -70,7 +70,7 @@ async def story(seed):
     return storm.world
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in (2, 3, 4, 5))])
 def test_each_job_ends_once_with_one_result_and_one_charge(seed):
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         world = runner.run(story(seed))
