@@ -9,8 +9,6 @@ Touches: the event loop, randomness (draws among near ties), the exchanges (thro
 
 import asyncio
 import random
-from bisect import insort
-from collections import deque
 from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import Any, Literal
@@ -18,19 +16,18 @@ from typing import Any, Literal
 from mesh.agent.asked import Job, Outrun, Plan, Target, Tried, Won
 from mesh.agent.attempt import Cancelled
 from mesh.agent.exchange import Exchanges, Missed
-from mesh.agent.flight import Entry, Flight, Outcome, load_of
+from mesh.agent.flight import Entry, Flight, Outcome
+from mesh.agent.hearing import AttentiveClock, Hearing
 from mesh.agent.knowledge import Knowledge
+from mesh.agent.line import Line
 from mesh.agent.membership import Membership
 from mesh.errors import MeshError
 from mesh.ids import DeviceId
-from mesh.jobs import deadlines, dispatch, hedging
+from mesh.jobs import deadlines, dispatch
 from mesh.jobs.attempts import End, wait_before_next
-from mesh.jobs.benching import bench, looked_in_vain
+from mesh.jobs.benching import bench
 from mesh.jobs.dispatch import Candidate
-from mesh.jobs.facts import RTT_UNKNOWN_S
-from mesh.protocol import frames
-from mesh.protocol.frames import AnyFrame
-from mesh.protocol.values import Choice, JobSpec, Load
+from mesh.protocol.values import Choice, JobSpec
 from mesh.transport.interface import TransportError
 
 LOOK_MAX = 64
@@ -43,31 +40,6 @@ LINES_MAX = 64
 Reason = Literal["first", "finish", "retry", "backup", "canary"]
 
 
-class Line:
-    """The jobs of one (workload, model) that wait, and those under way."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Entry] = []
-        self.entries: set[Entry] = set()
-        self.burst = 0
-        """The most jobs that were under way at once since the line was last empty: more than one is a bag."""
-        self.copied: deque[bool] = deque(maxlen=hedging.LAST)
-        """Of the last jobs, whether each had a copy made."""
-
-    def put(self, entry: Entry) -> None:
-        """Have a job wait, behind those that came before it."""
-        insort(self.waiting, entry, key=lambda one: one.seat)
-
-    def flights(self) -> list[Flight]:
-        """All attempts under way."""
-        return [flight for entry in self.entries for flight in entry.flights]
-
-    def may_copy(self) -> bool:
-        """Whether the budget has room for a copy."""
-        now = sum(entry.copied for entry in self.entries)
-        return hedging.may_copy(sum(self.copied) + now, len(self.copied))
-
-
 class Dispatch:
     """All lines of this device."""
 
@@ -77,11 +49,11 @@ class Dispatch:
         self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
         """Set by the wiring, as ``awake`` is: called when there is something to watch."""
         self.awake: Callable[[], None] = lambda: None
-        self.missed_s = 0.0
-        """Seconds in which this device's loop did not run: nobody was silent for that long."""
+        self.clock = AttentiveClock()
+        self.hearing = Hearing(self.knowledge, self.clock)
         self._membership = membership
         self._exchanges = exchanges
-        exchanges.on_beat = self._beat
+        exchanges.on_beat = self.hearing.beat
         self._seats = count()
         self._flying: set[asyncio.Task[None]] = set()
 
@@ -92,7 +64,7 @@ class Dispatch:
 
     def now(self) -> float:
         """Seconds by the attentive clock."""
-        return asyncio.get_running_loop().time() - self.missed_s
+        return self.clock.now()
 
     async def do(self, job: Job, plan: Plan) -> Outcome:
         """Have a job done by a device of its plan. Raises what ends the job."""
@@ -213,7 +185,7 @@ class Dispatch:
         job.tried.append(tried)
         job.choices.append(choice)
         device, model = self.knowledge.device(target.device), self.knowledge.model(target, job.spec)
-        flight = Flight(entry, tried, choice, (device, model), self._told)
+        flight = Flight(entry, tried, choice, (device, model), self.hearing.told)
         flight.began_s = now
         for flights in (entry.flights, device.flights, model.flights):
             flights.append(flight) if isinstance(flights, list) else flights.add(flight)
@@ -269,46 +241,24 @@ class Dispatch:
             flight.task.cancel()
 
     def _won(self, line: Line, flight: Flight, won: Won) -> None:
-        self._learn(flight)
+        self.hearing.learn(flight)
         entry = flight.entry
         if entry.over.done() or flight.tried.end is not None:
             return
         now = self.now()
         for elder in entry.flights:
-            if elder.signs is not None and not elder.canary and self.overdue(elder, now):
+            if elder.signs is not None and not elder.canary and self.hearing.overdue(elder, now):
                 elder.model.slow = bench("slow", now, elder.model.slow)
         line.copied.append(entry.copied)
         entry.over.set_result(won)
-
-    def overdue(self, flight: Flight, now: float) -> bool:
-        """Whether an attempt is older than 95 % of such attempts there get."""
-        assert flight.signs is not None
-        p95_s = deadlines.p95_s(flight.model.shown, flight.job.units)
-        age_s = now - flight.signs.submitted_s
-        return age_s > deadlines.ACCEPT_HEDGE_S and hedging.overdue(
-            age_s, waited_s=flight.choice.wait_s, p95_s=p95_s, rtt_s=flight.signs.rtt_s
-        )
-
-    def _learn(self, flight: Flight) -> None:
-        """A result came: how long the work took there, beside the other jobs of this device, and the answer."""
-        model, signs, now = flight.model, flight.signs, self.now()
-        model.misses, flight.device.silent = 0, None
-        model.slow = model.canary = None
-        if signs is None or signs.started_s is None:
-            return
-        busy_since_s = max(signs.started_s, model.done_s)
-        limit_s = flight.deadline_s()
-        model.shown.worked(flight.job.units, min(max(0.0, now - busy_since_s), limit_s))
-        model.shown.answered(flight.job.units, min(now - signs.started_s, limit_s))
-        model.done_s = now
 
     def _missed(self, line: Line, flight: Flight, missed: Missed) -> None:
         """An attempt gave no result: the job goes on elsewhere, or ends."""
         entry, error = flight.entry, missed.error
         if isinstance(error, TransportError):
-            self.lost(flight.target.device)
+            self.hearing.lost(flight.target.device)
         if flight.canary:
-            self.canary_failed(flight)
+            self.hearing.canary_failed(flight)
         if entry.over.done() or flight.dropped:
             return
         entry.last = error
@@ -346,50 +296,6 @@ class Dispatch:
             entry.over.set_result(0.0)
         else:
             entry.over.set_exception(job.failure(error))
-
-    # --- what is heard ------------------------------------------------------------------------------------------------
-
-    def _told(self, flight: Flight, frame: AnyFrame | None) -> None:
-        now = self.now()
-        device = flight.device
-        if frame is None:
-            rtt_s = RTT_UNKNOWN_S if device.rtt_s is None else device.rtt_s
-            flight.signs = deadlines.Signs(now, rtt_s, 2 * device.carry_s(len(flight.job.raw)), life_s=now)
-            return
-        load = load_of(frame)
-        if load is not None:
-            device.see(load, now)
-        device.heard_s, device.silent = now, None
-        device.counted(flight.key)
-        if flight.signs is None:
-            return
-        if isinstance(frame, frames.Accept):
-            flight.signs = flight.signs._replace(accepted_s=now, wait_s=frame.wait_s, life_s=now)
-        elif isinstance(frame, frames.Started):
-            flight.signs = flight.signs._replace(accepted_s=now, started_s=now, life_s=now)
-        elif isinstance(frame, frames.Progress | frames.Chunk):
-            flight.signs = flight.signs._replace(accepted_s=flight.signs.accepted_s or now, life_s=now)
-
-    def _beat(self, device: DeviceId, load: Load) -> None:
-        seen = self.knowledge.devices.get(device)
-        if seen is not None:
-            seen.see(load, self.now())
-            seen.silent = None
-
-    def lost(self, device: DeviceId) -> None:
-        """A device is gone: nothing goes there until it answers."""
-        seen = self.knowledge.device(device)
-        seen.silent = bench("silent", self.now(), seen.silent)
-        seen.forget()
-        self.awake()
-
-    def canary_failed(self, flight: Flight) -> None:
-        """Its device stays benched, and is tried again after twice the time."""
-        model = flight.model
-        if model.canary is flight:
-            model.canary = None
-            if model.slow is not None:
-                model.slow = looked_in_vain(model.slow, self.now())
 
 
 def _owes(flight: Flight, now: float) -> bool:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from mesh.agent.asked import Target
-from mesh.agent.dispatch import Dispatch, Line, Reason
+from mesh.agent.dispatch import Dispatch, Reason
 from mesh.agent.exchange import Exchanges
 from mesh.agent.flight import Entry, Flight
 from mesh.agent.knowledge import DeviceSeen
+from mesh.agent.line import Line
 from mesh.agent.sessions import Sessions
 from mesh.agent.stream import PeerSilent
 from mesh.errors import MeshError
@@ -56,7 +57,7 @@ class Lookout:
         """Set by the wiring."""
         self._due: asyncio.TimerHandle | None = None
         self._pinging: dict[DeviceId, asyncio.Task[None]] = {}
-        dispatch.awake = self.awake
+        dispatch.awake = dispatch.hearing.awake = self.awake
 
     def awake(self) -> None:
         """There is something to watch."""
@@ -75,7 +76,7 @@ class Lookout:
         self._due = None
         late_s = asyncio.get_running_loop().time() - due_s
         if late_s > LATE_S:
-            self._dispatch.missed_s += late_s
+            self._dispatch.clock.missed_s += late_s
         now = self._dispatch.now()
         for line in list(self._dispatch.lines.values()):
             for flight in line.flights():
@@ -161,7 +162,7 @@ class Lookout:
         age_s = now - flight.signs.submitted_s
         if age_s <= ACCEPT_HEDGE_S or not line.may_copy():
             return
-        overdue = self._dispatch.overdue(flight, now)
+        overdue = self._dispatch.hearing.overdue(flight, now)
         if not overdue and line.burst <= 1:
             return
         idle = [one for one in self._elsewhere(flight, now) if one[1].in_flight == 0 and one[1].wait_s <= 0]
@@ -211,7 +212,7 @@ class Lookout:
             return
         if signs is None and now - flight.began_s <= DIAL_HEDGE_S:
             return
-        self._dispatch.canary_failed(flight)
+        self._dispatch.hearing.canary_failed(flight)
         self._dispatch.take_back(flight, "outrun", NoSign())
 
     def _ping_benched(self, now: float) -> None:
