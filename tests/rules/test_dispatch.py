@@ -99,6 +99,23 @@ def test_a_job_that_was_told_busy_waits_longer_and_at_last_as_long_as_it_takes(c
     assert now is None or later is None or later > now
 
 
+def test_a_job_that_would_be_done_too_late_is_told_when_to_ask_again():
+    two = [device("a"), device("b")]
+    assert dispatch.late_by(two, 10, 6.5) is None  # five each
+    assert dispatch.late_by(two, 20, 10.0) == pytest.approx(1.8, abs=0.1)  # 1.25 * 9 s of waiting, and its own second
+    assert dispatch.late_by(two, 100, 10.0) == pytest.approx(41, abs=2)
+    assert dispatch.late_by(two, 1, 0.1) is None, "the device itself knows better"
+    assert dispatch.late_by([device("a", open=False)], 50, 0.1) is None
+
+
+@given(CANDIDATES, st.integers(1, 300), st.floats(0, 1000))
+def test_who_is_turned_away_is_told_a_time_and_who_has_longer_never_is_worse_off(candidates, place, left_s):
+    after_s = dispatch.late_by(candidates, place, left_s)
+    assert after_s is None or after_s >= dispatch.SOON_S
+    longer = dispatch.late_by(candidates, place, left_s + 1)
+    assert after_s is not None or longer is None
+
+
 def test_nobody_else_means_no_wait_limit():
     assert wait_limit_s(device("a"), [device("a"), device("b", open=False)], 0) is None
 

@@ -128,7 +128,7 @@ class Device:
         await asyncio.sleep(RTT_S)
         await self.moving.wait()
         wait_s = self.taken * self.service_s
-        if draw.random() < 0.01:
+        if draw.random() < self.world.declines:
             watch.heard(frames.Decline(*about, {"code": TooMuch.code, "kind": "too_many"}, 0.5, self.load()))
             raise Missed("declined", TooMuch(retry_after_s=0.5))
         if tried.wait_limit_s is not None and wait_s > tried.wait_limit_s:
@@ -166,6 +166,8 @@ class World:
         self.attempts = Counter()
         self.ends, self.reasons = Counter(), Counter()
         self.numbered = 0
+        self.declines = 0.01
+        self.hints, self.took = 0, []
         self.bugs = []
         self.on_beat = None
         clock = SimpleNamespace(now_ms=lambda: int(asyncio.get_running_loop().time() * 1000))
@@ -276,16 +278,19 @@ class World:
 
     async def ask(self, **changes):
         """Ask for a job, and note how it ended."""
+        began = asyncio.get_running_loop().time()
         ask = Ask(EMBEDDINGS, payload_of(["boats in the dark"]))._replace(**changes)
         try:
             result = await self.requester.run(ask)
         except MeshError as error:
             self.ends[error.wire_code] += 1
+            self.hints += error.facts.get("retry_after_s", 0) > 0
             return None
         except asyncio.CancelledError:
             self.ends["cancelled"] += 1
             return None
         self.ends["done"] += 1
+        self.took.append(asyncio.get_running_loop().time() - began)
         self.reasons.update(choice.reason for choice in result.explanation.choices)
         return result
 

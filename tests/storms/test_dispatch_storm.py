@@ -18,23 +18,23 @@ class Storm:
     def step(self):
         draw, world = self.world.draw, self.world
         act, device = draw.random(), draw.choice(self.world.devices)
-        if act < 0.55:
+        if act < 0.35:
             changes = {"sensitivity": draw.choice(("private", "private", "public", "sensitive"))}
             changes["limit_s"] = draw.choice((2.0, 600.0, 600.0))
-            for _ in range(draw.choice((1, 1, 1, 8))):
+            for _ in range(draw.choice((1, 1, 1, 4))):
                 self.jobs.append(asyncio.ensure_future(world.ask(**changes)))
-        elif act < 0.60:
+        elif act < 0.38:
             if self.jobs:
                 draw.choice(self.jobs).cancel()
-        elif act < 0.63:
+        elif act < 0.42:
             device.freeze()
-        elif act < 0.75:
+        elif act < 0.60:
             device.thaw()
-        elif act < 0.77:
+        elif act < 0.63:
             device.working.clear()
-        elif act < 0.85:
+        elif act < 0.78:
             device.working.set()
-        elif act < 0.88:
+        elif act < 0.82:
             device.die()
         elif act < 0.97:
             device.up.set()
@@ -85,3 +85,28 @@ def test_each_job_ends_once_with_one_result_and_one_charge(seed):
     assert paid == world.ends["done"] > world.numbered / 2
     assert {"first", "finish", "backup", "canary", "retry"} <= set(world.reasons)
     assert not any(world.under_way.values()), "something still runs"
+
+
+async def flood(rate_per_s, seconds, limit_s):
+    """Jobs come at a steady rate, whatever becomes of them; two devices with one slot each, 0.3 s a job."""
+    world = World(7, (0.3, 0.3))
+    world.declines = 0.0
+    loop, jobs = asyncio.get_running_loop(), []
+    for number in range(int(rate_per_s * seconds)):
+        await asyncio.sleep(max(0.0, number / rate_per_s - (loop.time() - 1000.0)))
+        jobs.append(asyncio.ensure_future(world.ask(limit_s=limit_s)))
+        assert sum(len(line.waiting) for line in world.requester.dispatch.lines.values()) < 4 * limit_s / 0.3
+    await asyncio.gather(*jobs)
+    await world.requester.stop()
+    return world
+
+
+def test_at_ten_times_the_load_devices_do_useful_work_alone_and_the_rest_is_told_when_to_ask_again():
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        world = runner.run(flood(rate_per_s=66.0, seconds=30.0, limit_s=10.0))
+    able = 30.0 / 0.3 * 2
+    assert world.ends["done"] > 0.9 * able
+    assert world.ends["job.all_busy"] == world.numbered - world.ends["done"]
+    assert world.hints == world.ends["job.all_busy"], "every refusal says when to ask again"
+    assert max(world.took) < 10.0
+    assert len(world.claims) <= 1.05 * world.ends["done"], "work was done in vain"

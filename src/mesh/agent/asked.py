@@ -3,6 +3,7 @@
 Touches: nothing.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -194,6 +195,8 @@ class Job:
         """Why each attempt went where it went."""
         self.seat: int | None = None
         """Its place in the line, once it has one."""
+        self.by_s = math.inf
+        """When it must be done, by the loop's clock."""
         self.alone = False
         """It is asked for by itself, not under a series: what a series knew of its devices was out of date."""
         self._forgiven = 0

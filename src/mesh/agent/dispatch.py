@@ -8,12 +8,13 @@ Touches: the event loop, randomness (draws among near ties), the exchanges (thro
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import Any, Literal
 
-from mesh.agent.asked import Job, Outrun, Plan, Target, Tried, Won
+from mesh.agent.asked import AllBusy, Job, Outrun, Plan, Target, Tried, Won
 from mesh.agent.attempt import Cancelled
 from mesh.agent.exchange import Exchanges, Missed
 from mesh.agent.flight import Entry, Flight, Outcome
@@ -75,6 +76,7 @@ class Dispatch:
         line = self._line(job.spec)
         line.entries.add(entry)
         line.put(entry)
+        self._refuse_late(line, entry, line.waiting.index(entry) + 1)
         line.burst = max(line.burst, len(line.entries))
         self.pump(line)
         self.awake()
@@ -110,6 +112,30 @@ class Dispatch:
         else:
             self.pump(line)
 
+    def _refuse_late(self, line: Line, entry: Entry, place: int) -> bool:
+        """Turn a job away that would be done too late if it waited for its turn: now, not when its time is up."""
+        job, plan, now = entry.job, entry.plan, self.now()
+        if place <= 1 or math.isinf(job.by_s):
+            return False
+        views = [self.view(job, plan, target, now) for target in entry.left if plan.covers(job, target)]
+        after_s = dispatch.late_by(views, place, job.by_s - asyncio.get_running_loop().time())
+        if after_s is None:
+            return False
+        line.waiting.remove(entry)
+        entry.over.set_exception(AllBusy(job=job.id, waiting=len(line.waiting), retry_after_s=round(after_s, 3)))
+        return True
+
+    def _expired(self, line: Line, entry: Entry, views: list[Candidate]) -> bool:
+        """Turn a job away that has waited until no device could be done with it in time."""
+        left_s = entry.job.by_s - asyncio.get_running_loop().time()
+        able = [view for view in views if view.open]
+        if not able or min(view.service_s for view in able) <= left_s:
+            return False
+        line.waiting.remove(entry)
+        after_s = max(dispatch.SOON_S, dispatch.bag_finish(able, len(line.waiting)))
+        entry.over.set_exception(AllBusy(job=entry.job.id, waiting=len(line.waiting), retry_after_s=round(after_s, 3)))
+        return True
+
     # --- what goes where ----------------------------------------------------------------------------------------------
 
     def pump(self, line: Line) -> None:
@@ -121,10 +147,12 @@ class Dispatch:
                 continue
             alike = frozenset([target.device for target in entry.left])
             if alike in told_to_wait:
+                entry.waited = True
                 continue  # nor will this one
             if len(told_to_wait) == KINDS_MAX:
                 return
             if not self._next(line, entry, now):
+                entry.waited = True
                 told_to_wait.add(alike)
 
     def _next(self, line: Line, entry: Entry, now: float) -> bool:
@@ -136,6 +164,8 @@ class Dispatch:
             line.waiting.remove(entry)
             return True
         views = [self.view(job, plan, target, now) for target in covered]
+        if entry.waited and self._expired(line, entry, views):
+            return True
         in_order = plan.permit is not None and plan.series is None
         chosen = dispatch.choose(views, remaining=len(line.waiting), draw=_draw(), in_order=in_order)
         if chosen is None:

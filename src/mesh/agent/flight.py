@@ -32,6 +32,7 @@ class Entry:
         self.not_before_s = 0.0
         self.busy_answers = 0
         self.copied = False
+        self.waited = False
         self.last: MeshError | None = None
         self.seat = 0
         """Its place in the line: who was there first goes first, also with another plan."""

@@ -85,6 +85,7 @@ class Requester:
         again = ask.again
         numbered = again.numbered if again else await self._numbers.job(self._membership.clock.now_ms())
         job = Job(numbered, ask, units, on_progress)
+        job.by_s = asyncio.get_running_loop().time() + ask.limit_s
         task = asyncio.current_task()
         assert task is not None
         self._running[job.id] = task

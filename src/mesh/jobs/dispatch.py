@@ -30,6 +30,10 @@ WAIT_GROWTH = 1.3
 without a wait limit, 4.0 with a fixed number of tries, 1.16 so."""
 BUSY_MAX = 5
 """After so many it takes whatever wait there is: a job has 64 attempts in all."""
+WAIT_MARGIN = 1.25
+"""A wait is an estimate: at ten times the load this margin keeps all work useful, as at the worker."""
+SOON_S = 0.1
+"""The least time after which asking again makes sense."""
 _ROUNDS = 24
 
 
@@ -108,6 +112,22 @@ def choose(candidates: Sequence[Candidate], *, remaining: int, draw: float, in_o
     best_s = min(one.finish_s for one in fit)
     near = [one for one in fit if one.finish_s <= best_s * (1 + NEAR_TIE) + NEAR_S]
     return near[min(int(draw * len(near)), len(near) - 1)]
+
+
+def late_by(candidates: Sequence[Candidate], place: int, left_s: float) -> float | None:
+    """Whether a job that is ``place``-th in its line would be done too late, with ``left_s`` seconds left for it.
+
+    None: it can be done in time, or nothing is known. Otherwise the seconds after which it is worth to ask again.
+    """
+    able = [one for one in candidates if one.open]
+    if not able or place <= 1:
+        return None
+    until_s, service_s = bag_finish(able, place), min(one.service_s for one in able)
+    wait_s = max(0.0, until_s - service_s)
+    over_s = WAIT_MARGIN * wait_s + service_s - left_s
+    if over_s <= 0:
+        return None
+    return max(SOON_S, wait_s + service_s - left_s, over_s / WAIT_MARGIN)
 
 
 def wait_limit_s(chosen: Candidate, candidates: Sequence[Candidate], busy_answers: int) -> float | None:
