@@ -36,7 +36,7 @@ UV = "uv>=0.13.9,<0.14"  # reads the revision of uv.lock that this tree has
 WEB = ROOT / "web"
 BUILT = ROOT / "src" / "mesh" / "pages" / "built"
 NODE_MIN = (20, 19)  # the bundler's own lower bound
-EXTRAS = ("server", "agent", "embeddings", "ocr")
+EXTRAS = ("server", "agent", "embeddings", "ocr", "chat")
 
 
 def say(text: str) -> None:
@@ -45,11 +45,11 @@ def say(text: str) -> None:
 
 
 def wanted(with_tools: bool) -> str:
-    """What the environment must match: lock, project file, interpreter, place, and whether developer tools are in."""
+    """What the environment must match: lock, project, interpreter, place, extras, whether developer tools are in."""
     digest = hashlib.sha256()
     for name in ("uv.lock", "pyproject.toml"):
         digest.update((ROOT / name).read_bytes())
-    digest.update(f"{sys.version}|{ROOT}".encode())
+    digest.update(f"{sys.version}|{ROOT}|{EXTRAS}".encode())
     return f"{digest.hexdigest()} {'tools' if with_tools else 'run'}"
 
 

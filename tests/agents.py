@@ -6,7 +6,7 @@ Everything but the wire between devices and the model itself is what runs in pro
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ from mesh.sdk.home import CoordinatorRecord, Home, HomeRecord, SessionRecord
 from mesh.transport.local import LocalTransport
 from mesh.transport.memory import Switchboard
 from mesh.workloads.catalogue import UnknownModel
-from mesh.workloads.contract import ANY_TURN, Payload, Turn
+from mesh.workloads.contract import ANY_TURN, NOBODY, Listener, Outlet, Payload, Turn
 from mesh.workloads.embeddings import payload_of, texts_of
+from mesh.workloads.frames import WINDOW_BYTES
 from mesh.workloads.known import workload_named
 from waiting import until as until
 
@@ -52,6 +53,10 @@ class HeldEngines:
         self.others_share = 1.0
         self.failure: MeshError | None = None
         self.service_s = 0.001
+        self.words: asyncio.Queue[bytes | MeshError | None] = asyncio.Queue()
+        """What is said in answer to a chat, None at its end; an error breaks it."""
+        self.said = 0
+        """Bytes of chats that have left."""
         self._offer = ModelOffer("embeddings", MODEL, 0.0, digest="made-up")
 
     async def run(
@@ -62,13 +67,15 @@ class HeldEngines:
         *,
         limit_s: float,
         turn: Turn = ANY_TURN,
-        advance: Callable[[float], None] | None = None,
+        listener: Listener = NOBODY,
     ) -> Payload:
-        EMBEDDINGS.check(payload)
+        workload_named(workload).check(payload)
         self.started.put_nowait(payload)
         self.turns.append(turn)
         try:
             await self.gate.wait()
+            if workload == "chat":
+                return await self._talk(model, listener.outlet)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -78,19 +85,43 @@ class HeldEngines:
         manifest = {"model": model, "dim": WIDTH, "count": count, "tokens": count}
         return Payload(manifest, (b"\0\0\x80\x3f\0\0\0\0\0\0\0\0\0\0\0\0" * count,))
 
+    async def _talk(self, model: str, outlet: Outlet | None) -> Payload:
+        """Say what the test puts into ``words``, as far as there is room for it."""
+        assert outlet is not None
+        room, taken, text = WINDOW_BYTES, asyncio.Event(), b""
+
+        def took(count: int) -> None:
+            nonlocal room
+            room += count
+            taken.set()
+
+        outlet.on_taken = took
+        while (word := await self.words.get()) is not None:
+            if isinstance(word, MeshError):
+                raise word
+            while room <= 0:
+                taken.clear()
+                await taken.wait()
+            room -= len(word)
+            self.said += len(word)
+            text += word
+            outlet.put(word)
+        manifest = {"model": model, "text": text.decode(), "finish": "stop"}
+        return Payload({**manifest, "prompt_tokens": 5, "tokens": 7, "left_out": 0})
+
     def expected_s(self, workload: str, model: str, units: int) -> float | None:
         return self.service_s
 
     async def prepare(self, workload: str, model: str, say: Any = None) -> None:
-        if workload != EMBEDDINGS.name:
+        if workload not in (EMBEDDINGS.name, "chat"):
             raise UnknownModel(model=model)
 
     async def measure(self, workload: str, model: str) -> ModelOffer:
         self._offer = msgspec.structs.replace(self._offer, units_per_s=27_000.0, warm=True)
-        return self._offer
+        return self.offer(workload, model)
 
     def offer(self, workload: str, model: str) -> ModelOffer:
-        return self._offer
+        return msgspec.structs.replace(self._offer, workload=workload, model=model)
 
     def recall(self, offer: ModelOffer) -> None:
         self._offer = offer

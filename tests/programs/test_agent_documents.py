@@ -44,7 +44,7 @@ class Readers(HeldEngines):
     def offer(self, workload, model):
         return self._reading if workload == "ocr" else super().offer(workload, model)
 
-    async def run(self, workload, model, payload, *, limit_s, turn=None, advance=None):
+    async def run(self, workload, model, payload, *, limit_s, turn=None, listener=None):
         OCR.check(payload)
         self.turns.append(turn)
         size = page_size(payload.blobs[0])

@@ -16,7 +16,7 @@ from mesh.agent.engines import Engines
 from mesh.errors import MeshError
 from mesh.units import MIB
 from mesh.workloads.catalogue import BUILTIN, EMBEDDINGS_DEFAULT, Catalogue, ModelFile, Source
-from mesh.workloads.contract import BadInput, Payload, Turn
+from mesh.workloads.contract import BadInput, Listener, Payload, Turn
 from mesh.workloads.embeddings import Embeddings, payload_of, vectors_of
 from mesh.workloads.files import ModelFiles
 from mesh.workloads.process import (
@@ -80,7 +80,12 @@ async def a_running_large_job(pool: Engines, **limits: object) -> "asyncio.Task[
     """Start a job of some ten seconds and wait until it got somewhere."""
     started = asyncio.Event()
     job = asyncio.ensure_future(
-        pool.run("embeddings", MODEL, LARGE, **{"limit_s": PLENTY_S, "advance": lambda _: started.set(), **limits})
+        pool.run(
+            "embeddings",
+            MODEL,
+            LARGE,
+            **{"limit_s": PLENTY_S, "listener": Listener(advance=lambda _: started.set()), **limits},
+        )
     )
     await asyncio.wait_for(started.wait(), PLENTY_S)
     return job

@@ -1,9 +1,9 @@
 """What a requester says about a job when it is over: exactly one answer per attempt, and the job's record.
 
 The attempt that was used gets ``Used`` and every other that was submitted ``Superseded``; of a job without a result
-each gets ``Failed`` with its code. A permit under which nothing was used is closed by ``NoMore``, so that its hold does
-not wait for the permit's end; the paid ``Used`` of a one-job permit ends its share by itself. A series is closed by the
-book that keeps it.
+each gets ``Failed`` with its code. A stream that its own caller cut short was used as far as it came. A permit under
+which nothing was used is closed by ``NoMore``, so that its hold does not wait for the permit's end; the paid ``Used``
+of a one-job permit ends its share by itself. A series is closed by the book that keeps it.
 
 Touches: nothing.
 """
@@ -35,24 +35,28 @@ class Signer:
         submit = receipt.Submit(**about, input_digest=input_digest, maximum=tried.maximum, time_ms=time_ms)
         return self._sign(submit, tried)
 
-    def used(self, job: Job, won: Won) -> str:
+    def used(self, job: Job, tried: Tried, units: int, claim: str | None) -> str:
         """The answer that pays."""
-        return self._sign(receipt.Used(**self._about(job, won.tried), units=job.units, claim=won.claim), won.tried)
+        return self._sign(receipt.Used(**self._about(job, tried), units=units, claim=claim), tried)
 
-    def others(self, job: Job, won: Won | None) -> list[str]:
+    def count(self, job: Job, tried: Tried, units: int) -> str:
+        """So much of an attempt's stream has come."""
+        return self._sign(receipt.Count(**self._about(job, tried), units=units), tried)
+
+    def others(self, job: Job, used: Tried | None) -> list[str]:
         """The answers to all other attempts, then the closing of permits under which nothing was used."""
-        used_permit = None if won is None or won.tried.plan.permit is None else won.tried.plan.permit.permit
+        used_permit = None if used is None or used.plan.permit is None else used.plan.permit.permit
         alone = [plan.permit for plan in job.plans if plan.permit is not None and plan.series is None]
         answers: dict[PermitId, int] = {permit.permit: 0 for permit in alone}
         tokens = []
         for tried in job.tried:
-            if not tried.submitted or tried.plan.permit is None or (won is not None and tried is won.tried):
+            if not tried.submitted or tried.plan.permit is None or tried is used:
                 continue
             if tried.plan.series is None:
                 answers[tried.plan.permit.permit] += 1
             about = self._about(job, tried)
-            if won is not None:
-                tokens.append(self._sign(receipt.Superseded(**about, used_attempt=won.tried.number), tried))
+            if used is not None:
+                tokens.append(self._sign(receipt.Superseded(**about, used_attempt=used.number), tried))
             else:
                 tokens.append(self._sign(receipt.Failed(**about, reason=tried.code or "job.failed"), tried))
         for permit, count in answers.items():

@@ -5,7 +5,7 @@ Touches: nothing.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -18,11 +18,14 @@ from mesh.protocol import link
 from mesh.protocol.permit import Permit
 from mesh.protocol.values import Choice, Explanation, JobSpec, PathKind, Routing, Sensitivity
 from mesh.transport.interface import Address
-from mesh.workloads.contract import Payload, Workload
+from mesh.workloads.contract import Outlet, Payload, Workload
 
 if TYPE_CHECKING:
+    from mesh.agent.receiving import Receiving
     from mesh.agent.series import Series
 
+CANCELLED = "job.cancelled"
+"""The code of an attempt that its own requester ended."""
 LIMIT_S = 600.0
 """A job's time limit where nobody names one."""
 
@@ -67,6 +70,34 @@ class WrongResult(MeshError):
     code = "job.wrong_result"
 
 
+class StreamBroken(MeshError):
+    """The stream ended in the middle: what came is good, but not all. The facts say how far it got; try again."""
+
+    code = "stream.broken"
+
+
+class Begun(NamedTuple):
+    """The first bytes of a streamed result are here: of which job, from where; it costs ``estimate`` at the most."""
+
+    job: JobId
+    attempt: int
+    device: DeviceId
+    path: PathKind
+    estimate: int
+    model: str
+
+
+class Reader(Outlet):
+    """Where a job's result goes as it is made. Once anything went there, the job is not tried anywhere else."""
+
+    def __init__(self, put: Callable[[bytes], None], begin: Callable[[Begun], None]) -> None:
+        """``begin`` is called before the first bytes are put."""
+        super().__init__(put)
+        self.begin = begin
+        self.begun: int | None = None
+        """The attempt whose bytes go there, once there are any."""
+
+
 class Again(NamedTuple):
     """A job whose id its caller keeps, over crashes too: asked again it goes on as the same job, paid once at most.
 
@@ -88,6 +119,8 @@ class Ask(NamedTuple):
     max_cost: int | None = None
     limit_s: float = LIMIT_S
     again: "Again | None" = None
+    reader: Reader | None = None
+    """Gets the result as it is made, where the workload streams."""
 
     def spec(self, units: int) -> JobSpec:
         """What the coordinator learns of it."""
@@ -158,12 +191,21 @@ class Tried:
         """The key of this device that signs all about it, once it was submitted."""
         self.maximum = 0
         self.wait_limit_s: float | None = None
+        self.receiving: Receiving | None = None
+        """Its stream, where its workload streams."""
+        self.unheard = False
+        """Its stream is not for the caller: it only finds out whether a device works again."""
         self.end: End | None = None
         self.code = ""
 
     def ended(self, end: End, error: MeshError, now_ms: int) -> None:
         """Note how it ended without a result."""
         self.end, self.code, self.finished_ms = end, error.wire_code, now_ms
+
+    @property
+    def received(self) -> int:
+        """Units that came of its stream."""
+        return 0 if self.receiving is None else self.receiving.units
 
     def report(self) -> link.AttemptReport:
         """The line of the job's record."""
@@ -210,7 +252,7 @@ class Job:
     @property
     def copyable(self) -> bool:
         """Whether a second device may get it while a first one has it."""
-        return self.spec.sensitivity != "sensitive"
+        return self.spec.sensitivity != "sensitive" and not self.handed_over
 
     @property
     def ends(self) -> list[End]:
@@ -228,6 +270,26 @@ class Job:
         unreached = [tried.target.device for tried in late if tried.end == "unreached"]
         others = [tried.target.device for tried in self.tried if tried.end is not None and tried.end not in gone]
         return tuple(dict.fromkeys([*others, *unreached, *(device for device in lost if lost.count(device) > 1)]))
+
+    @property
+    def handed_over(self) -> bool:
+        """Whether its caller has a part of the result already: then it is tried nowhere else."""
+        return self.ask.reader is not None and self.ask.reader.begun is not None
+
+    def reads(self, tried: Tried) -> bool:
+        """Whether the caller reads this attempt's stream."""
+        return self.ask.reader is not None and self.ask.reader.begun == tried.number
+
+    def broken(self, tried: Tried, cause: MeshError) -> StreamBroken:
+        """What the caller is told when the attempt has ended whose stream it was reading."""
+        assert tried.receiving is not None
+        got: dict[str, Any] = {"bytes": tried.receiving.bytes, "units": tried.receiving.units}
+        return StreamBroken(job=self.id, device=tried.target.device, cause=cause.wire_code, **got)
+
+    @property
+    def cut(self) -> Tried | None:
+        """The attempt whose stream the caller cut short after some of it had come: so far it was used."""
+        return next((one for one in self.tried if one.code == CANCELLED and one.received), None)
 
     def forgive(self) -> bool:
         """Nowhere else is left: give devices that were only out of reach another chance, where there are such.
@@ -280,6 +342,7 @@ class Won(NamedTuple):
     claim: str
     units: int
     """What is paid for: the least of what the worker claims and what is counted here."""
+    counted: int
     payload: Payload
 
 

@@ -7,6 +7,7 @@ import asyncio
 from typing import Protocol
 
 from mesh.agent.checks import Checked
+from mesh.agent.delivering import Delivery
 from mesh.agent.queueing import Bid
 from mesh.agent.sessions import PeerConnection
 from mesh.agent.stream import SessionStream
@@ -56,8 +57,13 @@ class Attempt:
         self.payload = frame.payload
         self.size = len(frame.payload) if frame.payload is not None else frame.payload_size
         self.task: asyncio.Task[None] | None = None
-        self.cancelled = False
+        self.cancelled: MeshError | None = None
+        """Why it is to end, once it is."""
         self.started = False
+        self.started_ms = 0
+        self.delivery: Delivery | None = None
+        """Its stream, once it is worked on."""
+        self._told = ("", -1)
         self.bid: Bid
         """What it asked of the queue; set when it was admitted."""
 
@@ -65,3 +71,15 @@ class Attempt:
     def key(self) -> AttemptKey:
         """What names this attempt."""
         return (self.asker.device, self.frame.job, self.frame.attempt)
+
+    def advance(self, fraction: float) -> None:
+        """Tell the requester how much of it is done."""
+        self.stream.send(frames.Progress(self.frame.job, self.frame.attempt, "running", fraction))
+
+    def getting_ready(self, stage: str, done: int, total: int) -> None:
+        """Tell the requester how far the model is from being ready: every hundredth of a stage."""
+        fraction = done / total if total else 0.0
+        now = (stage, int(fraction * 100))
+        if now != self._told:
+            self._told = now
+            self.stream.send(frames.Progress(self.frame.job, self.frame.attempt, stage, fraction))

@@ -18,7 +18,22 @@ import structlog
 from mesh.errors import MeshError
 from mesh.sdk import control
 
-Say = Callable[[control.Answer], None]
+
+class Say:
+    """Says lines to a client before the last one."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    def __call__(self, answer: control.Answer) -> None:
+        """Put a line on its way, without waiting for the client."""
+        self._writer.write(control.encode(answer))
+
+    async def taken(self) -> None:
+        """Wait until the client has taken most of what was said. Raises OSError when it has gone."""
+        await self._writer.drain()
+
+
 Handler = Callable[[control.AnyRequest, Say], Awaitable[control.Answer]]
 
 REQUEST_S = 10.0
@@ -86,7 +101,7 @@ class _Clients:
         self, request: control.AnyRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> control.Answer | None:
         """Do what is asked, unless the client goes first."""
-        work = asyncio.ensure_future(self._handler(request, lambda answer: writer.write(control.encode(answer))))
+        work = asyncio.ensure_future(self._handler(request, Say(writer)))
         gone = asyncio.ensure_future(reader.read(1))
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)

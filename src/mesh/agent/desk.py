@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from mesh import __version__
 from mesh.agent import documents
-from mesh.agent.asked import Ask
+from mesh.agent.asked import Ask, Result
 from mesh.agent.batch_desk import BatchDesk
+from mesh.agent.control import Say
 from mesh.agent.coordination import Coordination
 from mesh.agent.gateway.keys import KeyBook
 from mesh.agent.membership import Membership, Peer
@@ -22,6 +23,7 @@ from mesh.agent.reach import Reach
 from mesh.agent.requester import Requester
 from mesh.agent.sessions import Sessions
 from mesh.agent.store import Store
+from mesh.agent.streaming import streamed
 from mesh.agent.worker import Worker
 from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError
@@ -152,21 +154,20 @@ class Desk:
             request.max_cost,
             request.limit_s,
         )
-        result = await self._parts.requester.run(
-            ask, lambda job, stage, fraction: say(control.Progress(job, stage, fraction))
-        )
-        return control.Ran(
-            job=result.job,
-            device=result.device,
-            path=result.path,
-            charge=result.charge,
-            units=result.units,
-            model=result.model,
-            manifest=result.payload.manifest,
-            blobs=result.payload.blobs,
-            attempts=tuple(control.AttemptLine(one.device, one.attempt, one.path, one.code) for one in result.attempts),
-            explanation=result.explanation,
-        )
+
+        def progress(job: JobId, stage: str, fraction: float) -> None:
+            say(control.Progress(job, stage, fraction))
+
+        if not request.stream:
+            return _ran(await self._parts.requester.run(ask, progress))
+        async with streamed(lambda ask: self._parts.requester.run(ask, progress), ask) as answer:
+            begun = await answer.begun()
+            say(control.Begun(begun.job, begun.device, begun.path, begun.estimate, begun.model))
+            async for text in answer.texts():
+                say(control.Said(text))
+                if isinstance(say, Say):  # a client that reads slowly slows its engine
+                    await say.taken()
+            return _ran(answer.result)
 
     async def _ping(self, request: control.PingDevice, say: Callable[[control.Answer], None]) -> control.Ok:
         found = self._parts.membership.find(request.device)
@@ -214,3 +215,18 @@ class Desk:
         if not self._parts.requester.cancel(job):
             raise UnknownJob(job=job)
         return control.Ok()
+
+
+def _ran(result: Result) -> control.Ran:
+    return control.Ran(
+        job=result.job,
+        device=result.device,
+        path=result.path,
+        charge=result.charge,
+        units=result.units,
+        model=result.model,
+        manifest=result.payload.manifest,
+        blobs=result.payload.blobs,
+        attempts=tuple(control.AttemptLine(one.device, one.attempt, one.path, one.code) for one in result.attempts),
+        explanation=result.explanation,
+    )

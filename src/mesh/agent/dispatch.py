@@ -52,6 +52,7 @@ class Dispatch:
         self.awake: Callable[[], None] = lambda: None
         self.clock = AttentiveClock()
         self.hearing = Hearing(self.knowledge, self.clock)
+        self.hearing.on_read = self._only
         self._membership = membership
         self._exchanges = exchanges
         exchanges.on_beat = self.hearing.beat
@@ -211,6 +212,7 @@ class Dispatch:
         job, now = entry.job, self.now()
         tried = Tried(choice.attempt, target, entry.plan, self._membership.clock.now_ms())
         chosen = next(view for view in views if view.device == target.device)
+        tried.unheard = choice.reason == "canary"
         tried.wait_limit_s = dispatch.wait_limit_s(chosen, views, entry.busy_answers)
         job.tried.append(tried)
         job.choices.append(choice)
@@ -270,6 +272,11 @@ class Dispatch:
             flight.dropped, flight.taken_back = True, error
             flight.task.cancel()
 
+    def _only(self, flight: Flight) -> None:
+        """Its stream goes to the caller now: no other attempt's can."""
+        for other in [one for one in flight.entry.flights if one is not flight]:
+            self.drop(other, "outrun", Outrun())
+
     def _won(self, line: Line, flight: Flight, won: Won) -> None:
         self.hearing.learn(flight)
         entry = flight.entry
@@ -292,6 +299,9 @@ class Dispatch:
         if entry.over.done() or flight.dropped:
             return
         entry.last = error
+        if entry.job.reads(flight.tried):
+            entry.over.set_exception(entry.job.broken(flight.tried, error))
+            return
         if missed.end == "busy":
             entry.busy_answers += 1
         elif flight.target in entry.left:

@@ -21,10 +21,10 @@ from mesh.errors import MeshError
 from mesh.protocol.values import Isolation, ModelOffer
 from mesh.units import MINUTE
 from mesh.workloads.catalogue import BUILTIN, Catalogue
-from mesh.workloads.contract import ANY_TURN, Model, Payload, Turn
+from mesh.workloads.contract import ANY_TURN, NOBODY, Listener, Model, Payload, Turn
 from mesh.workloads.files import ModelFiles
 from mesh.workloads.known import MODULES, workload_named
-from mesh.workloads.process import Advance, EngineNotLoaded, EngineProcess, engine_process
+from mesh.workloads.process import EngineNotLoaded, EngineProcess, engine_process
 from mesh.workloads.speed import Sample, Speed, speed_from
 
 LANES_MAX = 8
@@ -100,7 +100,7 @@ class Engines:
         *,
         limit_s: float,
         turn: Turn = ANY_TURN,
-        advance: Advance | None = None,
+        listener: Listener = NOBODY,
     ) -> Payload:
         """Do a job and return its result.
 
@@ -117,8 +117,10 @@ class Engines:
             slot.retired = True
             self._slots.pop((workload, model, slot.group))
         try:
-            process = await self._ready(slot, None)
-            done = await process.run(payload, limit_s=limit_s, turn=turn, advance=advance)
+            process = await self._ready(slot, listener.ready)
+            if not known.workload.streams:
+                listener = listener._replace(outlet=None)
+            done = await process.run(payload, limit_s=limit_s, turn=turn, listener=listener)
         finally:
             slot.left(self._clock())
         known.learn(known.workload.count(payload, done.payload), done.work_s, self._lanes)

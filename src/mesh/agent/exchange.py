@@ -16,6 +16,7 @@ import structlog
 from mesh.agent.answers import Signer
 from mesh.agent.asked import Job, Tried, Won, WrongResult
 from mesh.agent.membership import Membership, PeerRefused
+from mesh.agent.receiving import Streams
 from mesh.agent.sessions import PeerConnection, Sessions
 from mesh.agent.stream import SessionStream
 from mesh.errors import MeshError, from_wire
@@ -89,6 +90,7 @@ class Exchanges:
         self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
         """Set by the wiring."""
         self._waiting: dict[Key, _Waiting] = {}
+        self._streams = Streams(signer)
         self._beats: dict[SessionStream, list[asyncio.Future[None]]] = {}
         self.on_beat: Callable[[DeviceId, Load], None] = lambda device, load: None
         """Told what each beat of a worker says of its load."""
@@ -105,7 +107,8 @@ class Exchanges:
             won = await self._exchange(job, tried, watch, peer, stream)
         except Missed as missed:
             tried.ended(missed.end, missed.error, self._membership.clock.now_ms())
-            if tried.submitted and tried.plan.series is not None and missed.end in ("busy", "declined", "failed"):
+            spent = not tried.submitted or tried.received > 0
+            if not spent and tried.plan.series is not None and missed.end in ("busy", "declined", "failed"):
                 tried.plan.series.given_back(tried)
             raise
         tried.finished_ms = self._membership.clock.now_ms()
@@ -128,6 +131,8 @@ class Exchanges:
         """Submit, wait for the last word, take the result and check it."""
         key = (job.id, tried.number)
         waiting = self._waiting[key] = _Waiting(job, watch)
+        if job.ask.workload.streams:
+            tried.receiving = self._streams.open(job, tried, stream)
         try:
             self._submit(job, tried, peer, stream)
             last = await waiting.last
@@ -148,6 +153,7 @@ class Exchanges:
             raise Missed("failed", error) from error
         finally:
             del self._waiting[key]
+            self._streams.close(key)
             peer.blobs.forget(key)
 
     def _submit(self, job: Job, tried: Tried, peer: PeerConnection, stream: SessionStream) -> None:
@@ -198,9 +204,12 @@ class Exchanges:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise WrongResult(reason="form") from error
             job.ask.workload.check_result(job.ask.payload, result)
+            if tried.receiving is not None:
+                tried.receiving.check(result)
         except MeshError as error:
             raise Missed("failed", error) from error
-        return Won(tried, peer.key, done.claim, min(job.units, claim.units), result)
+        counted = job.ask.workload.count(job.ask.payload, result)
+        return Won(tried, peer.key, done.claim, min(counted, claim.units), counted, result)
 
     # --- what peers say -----------------------------------------------------------------------------------------------
 
@@ -219,12 +228,23 @@ class Exchanges:
         if waiting is None:
             return  # late news of an attempt that was given up
         waiting.begun = waiting.begun or isinstance(frame, frames.Started)
+        if isinstance(frame, frames.Chunk):
+            self._chunk(waiting, stream, frame)
         waiting.watch.heard(frame)
         if isinstance(frame, frames.Done | frames.Fault | frames.Busy | frames.Decline):
             if not waiting.last.done():
                 waiting.last.set_result(frame)
         elif isinstance(frame, frames.Progress) and waiting.job.on_progress is not None:
             waiting.job.on_progress(frame.job, frame.stage, frame.fraction)
+
+    def _chunk(self, waiting: _Waiting, stream: SessionStream, chunk: frames.Chunk) -> None:
+        """A part of a stream; one that is out of order ends the attempt."""
+        try:
+            self._streams.chunk(chunk)
+        except MeshError as error:
+            if not waiting.last.done():
+                waiting.last.set_exception(Missed("failed", error))
+            stream.send(frames.Cancel(chunk.job, chunk.attempt))
 
     def ended(self, peer: PeerConnection, keys: list[Key], error: MeshError) -> None:
         """A session is gone: its attempts are lost."""

@@ -37,6 +37,8 @@ class Hearing:
         self.clock = clock
         self.awake: Callable[[], None] = lambda: None
         """Called when there is something to watch."""
+        self.on_read: Callable[[Flight], None] = lambda flight: None
+        """Called when bytes of a stream have come that its caller reads."""
 
     def overdue(self, flight: Flight, now: float) -> bool:
         """Whether an attempt is older than 95 % of such attempts there get."""
@@ -81,6 +83,8 @@ class Hearing:
             flight.signs = flight.signs._replace(accepted_s=now, started_s=now, life_s=now)
         elif isinstance(frame, frames.Progress | frames.Chunk):
             flight.signs = flight.signs._replace(accepted_s=flight.signs.accepted_s or now, life_s=now)
+            if isinstance(frame, frames.Chunk) and flight.job.reads(flight.tried):
+                self.on_read(flight)
 
     def beat(self, device: DeviceId, load: Load) -> None:
         """A worker's beat: it is there."""

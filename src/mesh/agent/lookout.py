@@ -98,6 +98,8 @@ class Lookout:
         if flight.canary:
             self._check_canary(flight, now)
             return
+        if flight.job.reads(flight.tried):
+            return  # it goes on there or nowhere; the session's own beats tell whether anybody is there
         if flight.signs is None:
             if now - flight.began_s > DIAL_HEDGE_S:
                 self._copy(line, flight)
@@ -134,7 +136,7 @@ class Lookout:
             if missed(flight.model.misses, beat_missing=beat_missing):
                 flight.model.slow = bench("slow", now, flight.model.slow)
         for other in list(flight.model.flights):
-            if other.canary:
+            if other.canary or other.job.reads(other.tried):
                 continue
             if other.job.copyable:
                 self._copy(line, other)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mesh.protocol.values import Isolation, ModelOffer
-from mesh.workloads.contract import ANY_TURN, Payload, Turn
+from mesh.workloads.contract import ANY_TURN, NOBODY, Listener, Payload, Turn
 
 Say = Callable[[str, int, int], None]
 """Progress of getting a model ready: stage, done, total bytes."""
@@ -24,7 +24,7 @@ class Pool(Protocol):
         *,
         limit_s: float,
         turn: Turn = ANY_TURN,
-        advance: Callable[[float], None] | None = None,
+        listener: Listener = NOBODY,
     ) -> Payload:
         """Do a job; cancelling drops it."""
         ...  # fmt: skip

@@ -141,7 +141,7 @@ class Requester:
             device=target.device,
             path=won.tried.path or "direct",
             charge=min(rate.cost(won.units), target.cap),
-            units=job.units,
+            units=won.counted,
             model=job.spec.model,
             payload=won.payload,
             attempts=tuple(tried.report() for tried in job.tried),
@@ -151,10 +151,13 @@ class Requester:
     async def _answer(self, job: Job, won: Won | None, code: str) -> None:
         """Write the answers durably, then let them go: to the worker, and through the outbox."""
         await asyncio.sleep(ANSWER_AFTER_S)
-        paid = won is not None and won.tried.plan.permit is not None
-        used = self._signer.used(job, won) if won is not None and paid else None
-        tokens = ([] if used is None else [used]) + self._signer.others(job, won)
-        number = won.tried.number if won is not None else None
+        chosen = job.cut if won is None else won.tried
+        used = None
+        if chosen is not None and chosen.plan.permit is not None:
+            units, claim = (chosen.received, None) if won is None else (won.counted, won.claim)
+            used = self._signer.used(job, chosen, units, claim)
+        tokens = ([] if used is None else [used]) + self._signer.others(job, chosen)
+        number = None if chosen is None else chosen.number
         now_ms = self._membership.clock.now_ms()
         try:
             await self._outbox.add_answers(job.id, number, outgoing(tokens, record(job, won, code)), now_ms)

@@ -8,7 +8,7 @@ Touches: the transport (through its argument), the clock.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mesh.agent.asked import Plan
@@ -71,6 +71,8 @@ class SessionStream:
         """Set once the peer is admitted, or the stream has ended before that."""
         self.failure: MeshError | None = None
         """Why it ended, once it has."""
+        self.beat: Callable[[], frames.Beat] = frames.Beat
+        """Of an asker's side: what it says every second."""
         self.permits: dict[PermitId, Shown] = {}
         """Of a worker's side: the series under which jobs come on this stream."""
         self._told: set[PermitId] = set()
@@ -204,7 +206,7 @@ class SessionStream:
         if loop.time() - self._heard_s >= frames.SUSPECT_AFTER_S:
             self.fail(PeerSilent())
             return
-        self.send(frames.Beat())
+        self.send(self.beat())
         self._timer = loop.call_later(frames.BEAT_S, self._beat)
 
 

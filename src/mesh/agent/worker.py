@@ -7,9 +7,7 @@ Touches: the agent's store, engines and sessions (through its arguments).
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -17,6 +15,8 @@ import structlog
 
 from mesh.agent.attempt import Attempt, AttemptKey, Cancelled, Doorkeeper, Repeated, WrongInput
 from mesh.agent.checks import LEEWAY_MS, Shown, check_submit
+from mesh.agent.claims import Claims
+from mesh.agent.delivering import Delivery, StreamStalled
 from mesh.agent.fair_queue import Queued
 from mesh.agent.identity import Keychain
 from mesh.agent.membership import Membership
@@ -25,20 +25,17 @@ from mesh.agent.pool import Pool
 from mesh.agent.queueing import Bid, Work
 from mesh.agent.sessions import PeerConnection
 from mesh.agent.shares import Shares
-from mesh.agent.store import Store, StoreBroken, Taken
+from mesh.agent.store import Store, StoreBroken
 from mesh.agent.stream import SessionStream
 from mesh.errors import MeshError
 from mesh.ids import JobId, PermitId
 from mesh.protocol import frames, receipt, signed
 from mesh.protocol.frames import AnyFrame
-from mesh.protocol.papers import Certificate
 from mesh.protocol.session import Key
 from mesh.protocol.values import JobSpec, Load, Usage
-from mesh.workloads.contract import Payload, Turn
+from mesh.workloads.contract import Listener, Payload, Turn, Workload
 from mesh.workloads.known import workload_named
 
-CLAIMS_MAX = 4096
-"""Claimed attempts whose acknowledgment may still come."""
 SWEEP_MS = 60_000
 """How often attempts that can no longer be repeated are forgotten."""
 SERVICE_UNKNOWN_S = 0.05
@@ -59,9 +56,7 @@ class Worker:
         doorkeeper: Doorkeeper,
     ) -> None:  # fmt: skip
         self._membership = membership
-        self._keys = keys
         self._store = store
-        self._outbox = outbox
         self._engines = engines
         self._doorkeeper = doorkeeper
         self.work: Work[Attempt] = Work(membership.member, membership.clock.boot_s)
@@ -70,7 +65,7 @@ class Worker:
         self._seen: dict[AttemptKey, int] = {}
         self._swept_ms = 0
         self._shares = Shares(store, membership.me)
-        self._claims: OrderedDict[AttemptKey, asyncio.Future[int]] = OrderedDict()
+        self.claims = Claims(membership, keys, store, outbox)
 
     async def recall(self) -> None:
         """Take up what must survive a restart: attempts taken, shares begun, tombstones."""
@@ -102,8 +97,9 @@ class Worker:
             assert peer.certificate is not None
             self._cancel(self._attempts.get((peer.certificate.device, frame.job, frame.attempt)))
         elif isinstance(frame, frames.Acknowledged):
-            self._acknowledged(peer, frame)
+            self.claims.acknowledged(peer, frame, self.spawn)
         elif isinstance(frame, frames.Beat):
+            self._beat(peer, frame)
             stream.send(frames.Beat(load=self.load()))
 
     def ended(self, peer: PeerConnection, keys: list[Key], error: MeshError) -> None:
@@ -119,11 +115,23 @@ class Worker:
 
     async def close_permit(self, permit: PermitId) -> None:
         """Take nothing more under a permit, for good, and say how many claims were made under it."""
-        claims = await self._shares.close(permit, self._membership.clock.now_ms())
-        facts = receipt.NoMore(
-            network=self._membership.network, permit=permit, device=self._membership.me, side="worker", facts=claims
-        )
-        await self._outbox.add_facts([signed.sign(facts, self._keys.seed())])
+        await self.claims.no_more(permit, await self._shares.close(permit, self._membership.clock.now_ms()))
+
+    def _beat(self, peer: PeerConnection, beat: frames.Beat) -> None:
+        """What the requester says of its streams: how much was taken, and signed, of how much."""
+        assert peer.certificate is not None
+        device = peer.certificate.device
+        for taken in beat.taken:
+            attempt = self._attempts.get((device, taken.job, taken.attempt))
+            if attempt is not None and attempt.delivery is not None:
+                attempt.delivery.taken(taken.bytes)
+        for token in beat.counts:
+            about = signed.peek(token, receipt.Count)
+            attempt = self._attempts.get((device, about.job, about.attempt))
+            if attempt is not None and attempt.delivery is not None:
+                count = signed.verify(token, receipt.Count, peer.key, self._membership.network)
+                if (count.permit, count.worker) == (attempt.checked.submit.permit, self._membership.me):
+                    attempt.delivery.counted(count.units, token)
 
     # --- a Submit -----------------------------------------------------------------------------------------------------
 
@@ -192,10 +200,6 @@ class Worker:
         if permit is not None:
             self._shares.take(permit, submit.maximum, attempt.checked.until_ms)
 
-    def _taken(self, attempt: Attempt) -> Taken:
-        submit = attempt.checked.submit
-        return Taken(*attempt.key, submit.permit, submit.maximum, attempt.checked.until_ms)
-
     async def _fetch(self, attempt: Attempt) -> None:
         """Wait for a long payload; only then does the job take a place in the queue."""
         try:
@@ -204,8 +208,8 @@ class Worker:
             attempt.task = None
             self._queue(attempt)
         except asyncio.CancelledError:
-            self._fault(attempt, Cancelled())
-            if not attempt.cancelled:
+            self._fault(attempt, attempt.cancelled or Cancelled())
+            if attempt.cancelled is None:
                 raise
         except MeshError as error:
             self._fault(attempt, error)
@@ -249,8 +253,8 @@ class Worker:
         try:
             await self._do(attempt)
         except asyncio.CancelledError:
-            self._fault(attempt, Cancelled())
-            if not attempt.cancelled:
+            self._fault(attempt, attempt.cancelled or Cancelled())
+            if attempt.cancelled is None:
                 raise  # this device is stopping
         except MeshError as error:
             self._fault(attempt, error)
@@ -259,7 +263,7 @@ class Worker:
 
     async def _do(self, attempt: Attempt) -> None:
         frame, spec = attempt.frame, attempt.frame.spec
-        started_ms = self._membership.clock.now_ms()
+        attempt.started_ms = self._membership.clock.now_ms()
         raw = attempt.payload
         assert raw is not None
         if receipt.keyed_digest(frame.secret, raw) != attempt.checked.submit.input_digest:
@@ -269,23 +273,44 @@ class Worker:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise WrongInput("The input is not a payload of this protocol.") from error
         del raw
+        workload = workload_named(spec.workload)
         attempt.started = True
         attempt.stream.send(frames.Started(frame.job, frame.attempt, self.load()))
         alone = spec.sensitivity == "sensitive" or workload_named(spec.workload).apart
         group = attempt.asker.device if alone else ""
         turn = Turn(group, first=attempt.asker.owner == self._membership.member)
+        delivery = self._delivery(attempt, workload, payload)
         result = await self._engines.run(
-            spec.workload, spec.model, payload, limit_s=self._limit_s(attempt), turn=turn, advance=_advance(attempt)
+            *(spec.workload, spec.model, payload),
+            limit_s=self._limit_s(attempt),
+            turn=turn,
+            listener=Listener(None if delivery is None else delivery.outlet, attempt.advance, attempt.getting_ready),
         )
-        units = workload_named(spec.workload).count(payload, result)
+        if delivery is not None:
+            await delivery.drained()
+        units = workload.count(payload, result)
         content = _encode(result)
-        claim = self._claim(attempt, units, content, started_ms)
-        if attempt.checked.permit is not None:
-            self._claims[attempt.key] = kept = self._store.claim(self._taken(attempt), claim.encode())
-            kept.add_done_callback(self._claim_kept)
-            while len(self._claims) > CLAIMS_MAX:
-                self._claims.popitem(last=False)
+        claim = self.claims.make(attempt, units, "done", receipt.keyed_digest(frame.secret, content))
         await self._deliver(attempt, Usage(units), claim, content)
+
+    def _delivery(self, attempt: Attempt, workload: Workload, payload: Payload) -> Delivery | None:
+        """Where the stream of an attempt goes, if its workload streams."""
+        if not workload.streams:
+            return None
+        frame = attempt.frame
+
+        def send(number: int, content: bytes) -> None:
+            attempt.stream.send(frames.Chunk(frame.job, frame.attempt, number, content))
+
+        attempt.delivery = Delivery(
+            workload,
+            payload,
+            frame.secret,
+            send,
+            stalled=lambda: self._cancel(attempt, StreamStalled()),
+            now=None if attempt.checked.permit is None else self._membership.clock.boot_s,
+        )
+        return attempt.delivery
 
     def _limit_s(self, attempt: Attempt) -> float:
         """Seconds that the engine may work on it: the job's own limit, and never beyond the permit's end."""
@@ -294,26 +319,6 @@ class Worker:
             return limit_s
         left_s = (permit.finish_by_ms + LEEWAY_MS - self._membership.clock.now_ms()) / 1000
         return max(0.0, min(limit_s, left_s))
-
-    def _claim(self, attempt: Attempt, units: int, content: bytes, started_ms: int) -> str:
-        submit = attempt.checked.submit
-        return signed.sign(
-            receipt.Claim(
-                network=self._membership.network,
-                permit=submit.permit,
-                requester=submit.requester,
-                worker=submit.worker,
-                job=submit.job,
-                attempt=submit.attempt,
-                units=units,
-                outcome="done",
-                output_digest=receipt.keyed_digest(attempt.frame.secret, content),
-                started_ms=started_ms,
-                finished_ms=self._membership.clock.now_ms(),
-                submit=attempt.frame.signed,
-            ),
-            self._keys.seed(attempt.peer.own),
-        )
 
     async def _deliver(self, attempt: Attempt, usage: Usage, claim: str, content: bytes) -> None:
         frame = attempt.frame
@@ -326,23 +331,38 @@ class Worker:
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
-    def _cancel(self, attempt: Attempt | None) -> None:
+    def _cancel(self, attempt: Attempt | None, reason: MeshError | None = None) -> None:
         if attempt is None:
             return
-        attempt.cancelled = True
+        attempt.cancelled = reason or Cancelled()
         if attempt.task is not None:
             attempt.task.cancel()
         elif self.work.queue.remove(attempt):
-            self._fault(attempt, Cancelled())
+            self._fault(attempt, attempt.cancelled)
 
     def _fault(self, attempt: Attempt, error: MeshError) -> None:
-        """An attempt ended without a result: nothing was delivered, nothing is claimed, its share is free again."""
+        """An attempt ended without a result. Where nothing was delivered, nothing is claimed, and its share is free
+        again; what has left of a stream is claimed as broken.
+        """
         if self._attempts.get(attempt.key) is not attempt:
             return  # its result has left already
+        claim = self._claim_broken(attempt)
         self._forget(attempt)
-        self._give_back(attempt)
+        if claim is None:
+            self._give_back(attempt)
         frame = attempt.frame
-        attempt.stream.send(frames.Fault(frame.job, frame.attempt, _told(error), load=self.load()))
+        attempt.stream.send(frames.Fault(frame.job, frame.attempt, _told(error), claim, self.load()))
+
+    def _claim_broken(self, attempt: Attempt) -> str | None:
+        """The receipt of a stream that was cut, if anything of it has left for pay."""
+        delivery = attempt.delivery
+        if delivery is None or attempt.checked.permit is None or delivery.units == 0:
+            return None
+        try:
+            return self.claims.make(attempt, delivery.units, "broken", delivery.digest)
+        except StoreBroken as error:
+            log.error("worker.claim_not_kept", problem=error.code)
+            return None
 
     def _give_back(self, attempt: Attempt) -> None:
         permit = attempt.checked.permit
@@ -357,41 +377,11 @@ class Worker:
         stream.send(frames.Decline(frame.job, frame.attempt, _told(error), hint, self.load()))
 
     def _forget(self, attempt: Attempt) -> None:
+        if attempt.delivery is not None:
+            attempt.delivery.close()
         if self._attempts.pop(attempt.key, None) is not None:
             self.work.release(attempt.bid)
             attempt.peer.blobs.forget((attempt.frame.job, attempt.frame.attempt))
-
-    def _acknowledged(self, peer: PeerConnection, frame: frames.Acknowledged) -> None:
-        """Keep the requester's Used: it pays this worker even if the requester is never heard again."""
-        assert peer.certificate is not None
-        key = (peer.certificate.device, frame.job, frame.attempt)
-        if frame.used is None or key not in self._claims:
-            return
-        used = self._verified_used(peer.certificate, frame.used)
-        if (used.requester, used.job, used.attempt) == key and used.worker == self._membership.me:
-            self.spawn(self._pay_in(self._claims.pop(key), frame.used))
-
-    async def _pay_in(self, kept: "asyncio.Future[int]", used: str) -> None:
-        with suppress(StoreBroken):  # which was logged; the claim comes from the journal at the next start
-            await self._outbox.outdo(await kept, used)
-
-    def _claim_kept(self, kept: "asyncio.Future[int]") -> None:
-        error = None if kept.cancelled() else kept.exception()
-        if error is not None:
-            log.error("worker.claim_not_kept", problem=type(error).__name__)
-        self._outbox.wake()
-
-    def _verified_used(self, asker: Certificate, token: str) -> receipt.Used:
-        """By the key that the requester showed, or another that speaks for it: it may come over another connection."""
-        for key in self._membership.keys_of(asker.device):
-            with suppress(signed.BadToken):
-                return signed.verify(token, receipt.Used, key, self._membership.network)
-        return signed.verify(token, receipt.Used, asker.key, self._membership.network)
-
-
-def _advance(attempt: Attempt) -> Callable[[float], None]:
-    frame = attempt.frame
-    return lambda fraction: attempt.stream.send(frames.Progress(frame.job, frame.attempt, "running", fraction))
 
 
 def _told(error: MeshError) -> dict[str, Any]:

@@ -25,6 +25,8 @@ FRAME_BYTES_MAX = 384 * 1024
 """An inline payload and the permit, Submit and claim around it."""
 BLOB_BYTES_MAX = 256 * 1024 * 1024
 """The most that one job may send or return; engines set lower limits of their own."""
+CHUNK_BYTES_MAX = 64 * 1024
+"""The most that one Chunk carries: other jobs' frames wait behind it."""
 BEAT_S = 1.0
 SUSPECT_AFTER_S = 3.0
 """A peer silent for this long while something is in flight is suspect: three beats."""
@@ -121,7 +123,7 @@ class Progress(Frame, frozen=True):
 
 
 class Chunk(Frame, frozen=True):
-    """A piece of a streamed result, numbered from 0 without gaps."""
+    """The next bytes of a streamed result, numbered from 0 without gaps. ``Done`` brings the whole result again."""
 
     job: JobId
     attempt: int
@@ -166,11 +168,23 @@ class Cancel(Frame, frozen=True):
     attempt: int
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """How much of a stream its reader has taken, in bytes from its start: as much more may be under way."""
+
+    job: JobId
+    attempt: int
+    bytes: int
+
+
 class Beat(Frame, frozen=True):
-    """Every second while anything is in flight. A requester adds signed Counts of its streams."""
+    """Every second while anything is in flight, and whenever half a window of a stream was taken.
+
+    A requester adds signed Counts of its streams (only the second's beat does), and what its readers have taken.
+    """
 
     load: Load | None = None
     counts: tuple[str, ...] = ()
+    taken: tuple[Taken, ...] = ()
 
 
 FromAsker = Hello | Blob | Submit | Acknowledged | Cancel | Beat

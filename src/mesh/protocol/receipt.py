@@ -38,7 +38,7 @@ class Submit(Fact, frozen=True, kw_only=True):
 
 
 class Count(Fact, frozen=True, kw_only=True):
-    """The requester has received this many units of a stream so far."""
+    """The requester has received this many units of a stream so far, those of the input included."""
 
     TYP: ClassVar[str] = "mesh-count"
 

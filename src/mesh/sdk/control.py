@@ -1,8 +1,8 @@
 """What the command line and the agent of the same home say to each other, and the client's end of it.
 
 One JSON object per line over a Unix socket in MESH_HOME (home 0700, socket 0600, the peer's user checked by the
-agent). A request is answered by any number of ``Ping``, ``Progress`` or ``PageRead`` lines and exactly one last
-line: the answer, or ``Refusal``. One connection carries one request; closing it cancels what was asked.
+agent). A request is answered by any number of ``Ping``, ``Progress``, ``PageRead``, ``Begun`` or ``Said`` lines and
+one last line: the answer, or ``Refusal``. One connection carries one request; closing it cancels what was asked.
 
 Touches: the agent's Unix socket.
 """
@@ -63,7 +63,11 @@ class GetStatus(Request, frozen=True):
 
 
 class Run(Request, frozen=True):
-    """Run a job: ``manifest`` and ``blobs`` are the workload's payload. ``Progress`` lines may come before ``Ran``."""
+    """Run a job: ``manifest`` and ``blobs`` are the workload's payload. ``Progress`` lines may come before ``Ran``.
+
+    ``stream``: ``Begun`` and ``Said`` lines come before it too. After the first ``Said`` the job is not tried again: a
+    ``Refusal`` with ``stream.broken`` then says how far it got.
+    """
 
     workload: str
     manifest: dict[str, Any]
@@ -74,6 +78,7 @@ class Run(Request, frozen=True):
     routing: Routing = Routing()
     max_cost: int | None = None
     limit_s: float = 600.0
+    stream: bool = False
 
 
 class PingDevice(Request, frozen=True):
@@ -178,6 +183,22 @@ class Progress(Answer, frozen=True):
     fraction: float
 
 
+class Begun(Answer, frozen=True):
+    """The first of a streamed result is here: where it is made, and the most that it can cost (micro-credits)."""
+
+    job: JobId
+    device: DeviceId
+    path: PathKind
+    estimate: int
+    model: str
+
+
+class Said(Answer, frozen=True):
+    """The next text of a streamed result. ``Ran`` brings the whole."""
+
+    text: str
+
+
 class Ran(Answer, frozen=True):
     """A job's result. ``charge`` in micro-credits; ``units`` as the requester counted them."""
 
@@ -276,6 +297,8 @@ AnyAnswer = (
     | Refusal
     | Status
     | Progress
+    | Begun
+    | Said
     | Ran
     | Ping
     | Peers
@@ -370,5 +393,6 @@ def _until_last(lines: Any) -> Iterator[AnyAnswer]:
         if isinstance(answer, Refusal):
             raise from_wire(answer.error)
         yield answer
-        if not isinstance(answer, Progress | Ping | PageRead) and not (isinstance(answer, Batch) and not answer.last):
+        more = isinstance(answer, Progress | Ping | PageRead | Begun | Said)
+        if not more and not (isinstance(answer, Batch) and not answer.last):
             return

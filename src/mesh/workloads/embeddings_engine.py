@@ -13,7 +13,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from mesh.workloads.contract import Model, Payload, Piece, Stop
+from mesh.workloads.contract import Model, Payload, Piece, Say, Stop
 from mesh.workloads.embeddings import TextTooLong, may_cut, texts_of
 
 BATCH_PIECES_MAX = 16
@@ -56,7 +56,7 @@ class OnnxEmbeddings:
                 raise TextTooLong(index=index, tokens=len(ids), limit=self._tokens_max)
             yield Piece(np.array(ids, dtype=np.int64), len(ids))
 
-    def work(self, lane: int, pieces: Sequence[Piece], stop: Stop) -> list[NDArray[np.float32]]:
+    def work(self, lane: int, pieces: Sequence[Piece], stop: Stop, say: Say) -> list[NDArray[np.float32]]:
         """Embed token ids: one vector [dim] float32 of unit length per piece. A stop ends it at the next operator."""
         longest = max(piece.size for piece in pieces)
         ids = np.zeros((len(pieces), longest), dtype=np.int64)

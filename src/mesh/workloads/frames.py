@@ -20,6 +20,10 @@ FRAME_BYTES_MAX = 64 * MIB
 
 LENGTH_BYTES = 4
 
+WINDOW_BYTES = 16 * 1024
+"""What of a stream may be under way from an engine, untaken, before it pauses: some thousand tokens of text. One saying
+more may leave while there is room for a byte."""
+
 
 class BadFrame(MeshError):
     """An engine's process said something that is not a frame. It was stopped; the next job starts a new one."""
@@ -35,12 +39,16 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
 
 
 class Run(msgspec.Struct, frozen=True, tag="run"):
-    """Do a job. Jobs share batches only with jobs of the same ``group``; ``first`` ones go before all others."""
+    """Do a job. Jobs share batches only with jobs of the same ``group``; ``first`` ones go before all others.
+
+    ``streams``: the bytes of its result are wanted as they are made, as ``Said``.
+    """
 
     job: int
     payload: Payload
     group: str = ""
     first: bool = False
+    streams: bool = False
 
 
 class Limit(msgspec.Struct, frozen=True, tag="limit"):
@@ -53,6 +61,13 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     """Forget a job. ``Dropped`` comes once no lane works on it any more."""
 
     job: int
+
+
+class Taken(msgspec.Struct, frozen=True, tag="taken"):
+    """So many bytes more of a job's stream were taken: as many may follow."""
+
+    job: int
+    bytes: int
 
 
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
@@ -76,6 +91,13 @@ class Advanced(msgspec.Struct, frozen=True, tag="advanced"):
     fraction: float
 
 
+class Said(msgspec.Struct, frozen=True, tag="said"):
+    """The next bytes of a job's stream."""
+
+    job: int
+    content: bytes
+
+
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
     """A job's result. ``work_s``: seconds it would have taken alone, going by its share of the batches it was in."""
 
@@ -97,8 +119,8 @@ class Dropped(msgspec.Struct, frozen=True, tag="dropped"):
     job: int
 
 
-Command = Load | Run | Limit | Cancel
-News = Loaded | Broken | Advanced | Finished | Refused | Dropped
+Command = Load | Run | Limit | Cancel | Taken
+News = Loaded | Broken | Advanced | Said | Finished | Refused | Dropped
 
 _encoder = msgspec.msgpack.Encoder()
 _commands: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)

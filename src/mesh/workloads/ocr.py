@@ -16,7 +16,7 @@ import msgspec
 from mesh.protocol.values import Unit
 from mesh.units import KIB, MIB
 from mesh.workloads.catalogue import OCR_DEFAULT
-from mesh.workloads.contract import BadInput, Engine, Model, Payload
+from mesh.workloads.contract import BadInput, Engine, Model, Payload, Unstreamed
 from mesh.workloads.pages import page_size
 from mesh.workloads.pictures import Size
 
@@ -98,12 +98,11 @@ class Read(msgspec.Struct, frozen=True):
     pages: tuple[Page, ...]
 
 
-class Ocr:
+class Ocr(Unstreamed):
     """The pure part of the workload."""
 
     name = "ocr"
     unit: Unit = "page"
-    streams = False
     deterministic = False  # versions of the reader differ by a letter in a hundred
     default_model = OCR_DEFAULT
     apart = True

@@ -14,7 +14,7 @@ from typing import Any
 import tesserocr
 from PIL import Image
 
-from mesh.workloads.contract import BadInput, Model, Payload, Piece, Stop
+from mesh.workloads.contract import BadInput, Model, Payload, Piece, Say, Stop
 from mesh.workloads.ocr import LINE_WORDS_MAX, PAGE_LINES_MAX, Line, Page, Word
 from mesh.workloads.pages import DPI, page_size
 
@@ -58,7 +58,7 @@ class Tesseract:
         for page in payload.blobs:
             yield Piece(page, 1)
 
-    def work(self, lane: int, pieces: Sequence[Piece], stop: Stop) -> list[Page]:
+    def work(self, lane: int, pieces: Sequence[Piece], stop: Stop, say: Say) -> list[Page]:
         """Read one page. It cannot be stopped half-way: a page ends within a second or two, or with its process."""
         return [self._read(lane, piece.content) for piece in pieces]
 

@@ -16,7 +16,7 @@ import msgspec
 
 from mesh.protocol.values import Unit
 from mesh.units import MIB
-from mesh.workloads.contract import BadInput, Engine, Model, Payload
+from mesh.workloads.contract import BadInput, Engine, Model, Payload, Unstreamed
 from mesh.workloads.pictures import PNG_MARK, Size, kind_of
 
 SIDE_MAX = 2048
@@ -101,12 +101,11 @@ class Drawn(msgspec.Struct, frozen=True):
     pages: tuple[DrawnPage, ...] = ()
 
 
-class Pages:
+class Pages(Unstreamed):
     """Drawing pages: the requester's own preparation, never offered to others."""
 
     name = "pages"
     unit: Unit = "page"
-    streams = False
     deterministic = True
     default_model = "pages"
     apart = True

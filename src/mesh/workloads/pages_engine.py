@@ -15,7 +15,7 @@ import pypdfium2
 from PIL import Image, ImageChops, ImageFilter, ImageOps, ImageStat
 
 from mesh.errors import MeshError
-from mesh.workloads.contract import Model, Payload, Piece, Stop
+from mesh.workloads.contract import Model, Payload, Piece, Say, Stop
 from mesh.workloads.pages import DOCUMENT_PAGES_MAX, DPI, SIDE_MAX, BadPage, Drawn, DrawnPage, PdfLocked, TooManyPages
 from mesh.workloads.pages import page_size as checked_size
 from mesh.workloads.pictures import PIXELS_MAX, Unreadable, kind_of, size_of
@@ -86,7 +86,7 @@ class Drawing:
         for place in range(first, min(total, first + payload.manifest["count"])):
             yield Piece(_Task(content, pdf, place, total), 1)
 
-    def work(self, lane: int, pieces: Sequence[Piece], stop: Stop) -> list[Any]:
+    def work(self, lane: int, pieces: Sequence[Piece], stop: Stop, say: Say) -> list[Any]:
         """Draw a page: its PNG, or the error that it met."""
         return [piece.content if isinstance(piece.content, int) else _drawn(piece.content) for piece in pieces]
 

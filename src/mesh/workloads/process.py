@@ -14,16 +14,17 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import psutil
 
 from mesh.errors import MeshError, from_wire
 from mesh.units import MIB
-from mesh.workloads.contract import ANY_TURN, Model, Payload, Turn
+from mesh.workloads.contract import ANY_TURN, NOBODY, Listener, Model, Payload, Turn
 from mesh.workloads.frames import (
     LENGTH_BYTES,
+    WINDOW_BYTES,
     Advanced,
     BadFrame,
     Broken,
@@ -35,6 +36,8 @@ from mesh.workloads.frames import (
     News,
     Refused,
     Run,
+    Said,
+    Taken,
     frame,
     length_of,
     read_news,
@@ -53,9 +56,6 @@ SHARED_GRACE_S = 5.0
 
 STDERR_BYTES = 4096
 PIPE_BYTES = MIB
-
-Advance = Callable[[float], None]
-"""Progress of a job: the fraction 0..1 that is done."""
 
 
 class EngineCrashed(MeshError):
@@ -93,7 +93,7 @@ class Done(NamedTuple):
 
 class _Pending(NamedTuple):
     answer: asyncio.Future[Done]
-    advance: Advance | None
+    listener: Listener
 
 
 class EngineProcess:
@@ -121,7 +121,12 @@ class EngineProcess:
         return self._end is None
 
     async def run(
-        self, payload: Payload, *, limit_s: float, turn: Turn = ANY_TURN, advance: Advance | None = None
+        self,
+        payload: Payload,
+        *,
+        limit_s: float,
+        turn: Turn = ANY_TURN,
+        listener: Listener = NOBODY,
     ) -> Done:
         """Do one job.
 
@@ -132,10 +137,12 @@ class EngineProcess:
             raise self._why()
         job = next(self._numbers)
         command = frame(
-            Run(job, payload, turn.group, turn.first)
+            Run(job, payload, turn.group, turn.first, listener.outlet is not None)
         )  # before the job is known here: what cannot be said never began
         answer: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
-        self._pending[job] = _Pending(answer, advance)
+        self._pending[job] = _Pending(answer, listener)
+        if listener.outlet is not None:
+            listener.outlet.on_taken = _Taking(self, job)
         try:
             async with asyncio.timeout(limit_s) as limit:
                 await self._send(command)
@@ -216,6 +223,11 @@ class EngineProcess:
         loop = asyncio.get_running_loop()
         self._leaving[job] = loop.call_later(SHARED_GRACE_S - CANCEL_GRACE_S, self._stop, None)
 
+    def taken(self, job: int, count: int) -> None:
+        """So many bytes of a job's stream were taken: the engine may say as many more."""
+        if self.alive and job in self._pending:
+            self._stdin.write(frame(Taken(job, count)))
+
     def limit_others(self, lanes: int) -> None:
         """So many lanes work on jobs that are not the owner's."""
         if self.alive:
@@ -224,8 +236,13 @@ class EngineProcess:
     def _learn(self, news: News) -> None:
         if isinstance(news, Advanced):
             pending = self._pending.get(news.job)
-            if pending is not None and pending.advance is not None:
-                pending.advance(news.fraction)
+            if pending is not None and pending.listener.advance is not None:
+                pending.listener.advance(news.fraction)
+            return
+        if isinstance(news, Said):
+            pending = self._pending.get(news.job)
+            if pending is not None and pending.listener.outlet is not None:
+                pending.listener.outlet.put(news.content)
             return
         if isinstance(news, Loaded | Broken):
             raise BadFrame
@@ -262,6 +279,19 @@ class EngineProcess:
         """Keep the pipe empty. What is said during a job may quote it, so it is kept nowhere."""
         while await self._stderr.read(STDERR_BYTES):
             pass
+
+
+class _Taking:
+    """Tells the process what was taken of a stream, half a window at a time."""
+
+    def __init__(self, process: EngineProcess, job: int) -> None:
+        self._process, self._job, self._untold = process, job, 0
+
+    def __call__(self, count: int) -> None:
+        self._untold += count
+        if self._untold * 2 >= WINDOW_BYTES:
+            self._process.taken(self._job, self._untold)
+            self._untold = 0
 
 
 def child_environment(scratch: str) -> dict[str, str]:

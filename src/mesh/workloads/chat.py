@@ -1,0 +1,250 @@
+"""Chat: messages in, text out, word for word as it is made. The part that requester, worker and child share.
+
+A job's manifest holds either ``messages`` (role and content each, the last one not by the assistant) or ``prompt``
+(text that is simply continued), and how to go on: ``max_tokens``, ``temperature``, ``top_p``, ``seed``, ``stop``
+(texts), ``json`` (true: any JSON object; an object: the JSON schema to keep to) and ``trim``: messages over the model's
+window are an error, unless this allows the oldest ones but the system's to be left out. No blobs.
+
+The result's manifest: ``model``, ``text``, ``finish`` (``stop`` or ``length``), ``prompt_tokens``, ``tokens``, and
+``left_out``: how many messages were. The stream is the text in UTF-8; no character is cut.
+
+Touches: nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from mesh.protocol.values import Unit
+from mesh.units import KIB, MIB
+from mesh.workloads.catalogue import CHAT_DEFAULT
+from mesh.workloads.contract import BadInput, Engine, Model, Payload
+from mesh.workloads.process import EngineNotLoaded
+
+MESSAGES_MAX = 1000
+INPUT_BYTES_MAX = MIB
+"""UTF-8 bytes of all messages: twice a window of 128 thousand tokens."""
+TOKENS_DEFAULT = 512
+TOKENS_MAX = 32_768
+STOPS_MAX = 16
+STOP_BYTES_MAX = 256
+SCHEMA_BYTES_MAX = 16 * KIB
+SCHEMA_DEPTH_MAX = 16
+BYTES_PER_TOKEN = 6
+"""What is set aside for each token that may come: English text has 4.3 bytes to a token. Longer tokens are not paid."""
+BYTES_PER_TOKEN_MAX = 512
+"""No vocabulary has tokens nearly as long: bounds what a result may hold."""
+ROLES = ("system", "user", "assistant")
+_FIELDS = frozenset(
+    ("messages", "prompt", "max_tokens", "temperature", "top_p", "seed", "stop", "json", "trim"),
+)
+
+
+class NothingSaid(BadInput):
+    """There is nothing to answer: no message, or an empty one. Send at least one message with text."""
+
+    code = "chat.empty"
+
+
+class ChatTooLong(BadInput):
+    """The messages are longer than this model's window. Shorten them, leave old ones out, or use another model."""
+
+    code = "chat.too_long"
+    kind = "too_large"
+
+
+class ChatInputTooLarge(BadInput):
+    """A chat may hold up to 1,000 messages and 1 MiB of text. Shorten it."""
+
+    code = "chat.too_large"
+    kind = "too_large"
+
+
+class BadSetting(BadInput):
+    """A setting of this chat cannot be used. The message names it and what it may be."""
+
+    code = "chat.bad_setting"
+
+
+class BadChatResult(BadInput):
+    """The worker's answer is not one to this chat. It was not accepted; the job may be tried on another device."""
+
+    code = "chat.result_invalid"
+    kind = "failed"
+
+
+def payload_of(messages: Sequence[tuple[str, str]], **settings: Any) -> Payload:
+    """Make the payload for messages (role, content) and settings; those that are None are left out. Unchecked."""
+    listed = [{"role": role, "content": content} for role, content in messages]
+    return Payload({"messages": listed, **{name: value for name, value in settings.items() if value is not None}})
+
+
+def prompt_payload(prompt: str, **settings: Any) -> Payload:
+    """Make the payload for a text that is to be continued. Unchecked."""
+    return Payload({"prompt": prompt, **{name: value for name, value in settings.items() if value is not None}})
+
+
+class Chat:
+    """The pure part of the workload."""
+
+    name = "chat"
+    unit: Unit = "byte"
+    streams = True
+    deterministic = False
+    default_model = CHAT_DEFAULT
+    apart = False
+    assumed_s = 1 / 120
+    """On each core, as where others use it too: 60 tokens a second on two, at 4.3 bytes to a token."""
+
+    def check(self, payload: Payload) -> None:
+        """Refuse what is no chat, or breaks a limit above. Raises BadInput."""
+        manifest = payload.manifest
+        unknown = set(manifest) - _FIELDS
+        if payload.blobs or unknown or ("messages" in manifest) == ("prompt" in manifest):
+            raise BadInput("A chat takes `messages` or a `prompt`, and settings of its own; nothing else.")
+        total = 0
+        for text in _texts(manifest):
+            try:
+                total += len(text.encode())
+            except UnicodeEncodeError:
+                raise BadInput("A message is not valid Unicode. Correct its encoding and send it again.") from None
+        if total > INPUT_BYTES_MAX:
+            raise ChatInputTooLarge(bytes=total, limit=INPUT_BYTES_MAX)
+        _check_settings(manifest)
+
+    def count(self, payload: Payload, result: Payload | None) -> int:
+        """UTF-8 bytes of the messages and of the answer; before there is one, of the longest that may come."""
+        if result is None:
+            return self.count_input(payload) + tokens_max(payload) * BYTES_PER_TOKEN
+        return self.count_input(payload) + len(result.manifest["text"].encode())
+
+    def count_streamed(self, payload: Payload, streamed: bytes) -> int:
+        """Its bytes."""
+        return len(streamed)
+
+    def count_input(self, payload: Payload) -> int:
+        """UTF-8 bytes of all messages."""
+        return sum(len(text.encode()) for text in _texts(payload.manifest))
+
+    def as_streamed(self, result: Payload) -> bytes:
+        """The text."""
+        text: str = result.manifest["text"]
+        return text.encode()
+
+    def check_result(self, payload: Payload, result: Payload) -> None:
+        """Refuse what is no answer, or one longer than was asked for."""
+        manifest = result.manifest
+        text, tokens = manifest.get("text"), manifest.get("tokens")
+        counts = [tokens, manifest.get("prompt_tokens"), manifest.get("left_out")]
+        if not isinstance(text, str) or manifest.get("finish") not in ("stop", "length") or result.blobs:
+            raise BadChatResult
+        if any(type(count) is not int or count < 0 for count in counts) or not isinstance(manifest.get("model"), str):
+            raise BadChatResult
+        most = tokens_max(payload)
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            raise BadChatResult from None
+        assert tokens is not None
+        if tokens > most or size > most * BYTES_PER_TOKEN_MAX:
+            raise BadChatResult(limit=most)
+
+    def rehearsal(self, pieces: int) -> Payload:
+        """A short question; a larger one is to be answered at length."""
+        question = "Write a long story about a harbour, a storm, and the people on the ships that came home."
+        return payload_of([("user", question)], max_tokens=8 if pieces == 1 else 48, temperature=0.0, seed=1)
+
+    def from_line(self, fields: dict[str, Any]) -> Payload:
+        """``{"message": "..."}``, or a whole manifest (``messages`` and settings). Raises BadInput."""
+        rest = {name: value for name, value in fields.items() if name != "message"}
+        if "message" in fields:
+            rest["messages"] = [{"role": "user", "content": fields["message"]}]
+        payload = Payload(rest)
+        self.check(payload)
+        return payload
+
+    def to_line(self, result: Payload) -> dict[str, Any]:
+        """The answer: ``{"text": "...", "finish": "..."}``."""
+        return {"text": result.manifest["text"], "finish": result.manifest["finish"]}
+
+    def load(self, model: Model) -> Engine:
+        """Load the engine. Raises EngineNotLoaded."""
+        raise EngineNotLoaded("This version of Mesh has no engine for chat yet.")
+
+
+def tokens_max(payload: Payload) -> int:
+    """The most tokens that the answer may have."""
+    return int(payload.manifest.get("max_tokens", TOKENS_DEFAULT))
+
+
+def _texts(manifest: dict[str, Any]) -> list[str]:
+    """The texts of a chat's input. Raises BadInput."""
+    if "prompt" in manifest:
+        prompt = manifest["prompt"]
+        if not isinstance(prompt, str):
+            raise BadInput("The prompt must be text.")
+        if not prompt:
+            raise NothingSaid
+        return [prompt]
+    messages = manifest["messages"]
+    if not isinstance(messages, list):
+        raise BadInput("The messages must be a list.")
+    if len(messages) > MESSAGES_MAX:
+        raise ChatInputTooLarge(messages=len(messages), limit=MESSAGES_MAX)
+    texts = []
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or set(message) != {"role", "content"}:
+            raise BadInput(f"Message {index} must have a role and a content, and nothing else.", index=index)
+        if message["role"] not in ROLES:
+            raise BadInput(f"Message {index} has no role of {', '.join(ROLES)}.", index=index)
+        if not isinstance(message["content"], str):
+            raise BadInput(f"The content of message {index} is not text.", index=index)
+        texts.append(message["content"])
+    if not messages or messages[-1]["role"] == "assistant" or not texts[-1].strip():
+        raise NothingSaid
+    return texts
+
+
+def _check_settings(manifest: dict[str, Any]) -> None:
+    _number(manifest, "max_tokens", 1, TOKENS_MAX, whole=True)
+    _number(manifest, "temperature", 0, 2)
+    _number(manifest, "top_p", 0, 1)
+    _number(manifest, "seed", 0, 2**32 - 2, whole=True)
+    if not isinstance(manifest.get("trim", False), bool):
+        raise BadSetting("`trim` is true or false.")
+    stop = manifest.get("stop", [])
+    fits = isinstance(stop, list) and len(stop) <= STOPS_MAX and all(isinstance(one, str) and one for one in stop)
+    if not fits or any(len(one.encode(errors="replace")) > STOP_BYTES_MAX for one in stop):
+        raise BadSetting(f"`stop` is a list of up to {STOPS_MAX} texts of up to {STOP_BYTES_MAX} bytes.")
+    schema = manifest.get("json", False)
+    if not isinstance(schema, bool | dict):
+        raise BadSetting("`json` is true, or a JSON schema.")
+    if isinstance(schema, dict):
+        _check_schema(schema)
+
+
+def _number(manifest: dict[str, Any], name: str, least: float, most: float, *, whole: bool = False) -> None:
+    if name not in manifest:
+        return
+    value = manifest[name]
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not least <= value <= most:
+        kind = "a whole number" if whole else "a number"
+        raise BadSetting(f"`{name}` is {kind} from {least} to {most}.")
+
+
+def _check_schema(schema: dict[str, Any]) -> None:
+    depth = 0
+    level: list[dict[str, Any] | list[Any]] = [schema]
+    while level:
+        depth += 1
+        if depth > SCHEMA_DEPTH_MAX:
+            raise BadSetting(f"The JSON schema is nested more than {SCHEMA_DEPTH_MAX} deep.")
+        inner = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+    try:
+        size = len(msgspec.json.encode(schema))
+    except (TypeError, ValueError, msgspec.MsgspecError):
+        raise BadSetting("The JSON schema holds something that is not JSON.") from None
+    if size > SCHEMA_BYTES_MAX:
+        raise BadSetting(f"The JSON schema may have up to {SCHEMA_BYTES_MAX} bytes.", bytes=size)
