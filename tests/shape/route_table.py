@@ -19,10 +19,13 @@ PAGE = ROOT / "docs" / "http.md"
 HEAD = """# The coordinator's HTTP API
 
 JSON both ways. `Authorization: Bearer mesh_…` carries a session (from `/v1/claim`, or read-only from
-`/v1/sessions/device`). Every act takes an `Idempotency-Key`: the same key again does nothing twice and gets the first
-answer, for a day. Every refusal is `{"error": {"code", "kind", "message", "facts"}}` (see [errors](errors.md)). Bodies
-are at most 256 KiB: payloads of jobs never come here. Devices speak over the WebSocket `/v1/link`; [wire](wire.md) has
-its messages.
+`/v1/sessions/device`); the dashboard's pages carry it in a cookie that scripts cannot read, and act only from their own
+origin with the header `x-mesh-page`. Every act takes an `Idempotency-Key`: the same key again does nothing twice and
+gets the first answer, for a day. Every refusal is `{"error": {"code", "kind", "message", "facts"}}` (see
+[errors](errors.md)). Bodies are at most 256 KiB: payloads of jobs never come here. Devices speak over the WebSocket
+`/v1/link`; [wire](wire.md) has its messages. The WebSocket `/v1/networks/{network}/events` (a page's cookie and origin;
+`devices.read`) says `{"now_ms", "look": ["devices" | "jobs" | "people" | "settings"]}`: what to look at again, and at
+least every 4 seconds that it lives.
 
 *Who* is a permission in the network of the path, with the roles that have it; `operator` is the person who claimed the
 installation. This table is made from the source by `tests/shape/route_table.py`.

@@ -3,11 +3,18 @@
 from shape.route_table import PAGE, access_of, page, routes
 
 OPEN = {
+    "/",  # the pages' files say nothing of anybody
+    "/n/{rest:path}",
+    "/assets/{name}",
+    "/theme.js",
+    "/mark.svg",
     "/healthz",
     "/v1/about",
     "/join",
     "/v1/claim",
     "/v1/join",
+    "/v1/links/look",  # like claiming: who holds the secret may know what it is for
+    "/v1/page/sign-in",
     "/v1/pairings",  # a machine without a link asks; a member's yes is the permission
     "/v1/pairings/{pairing}/state",
     "/v1/pairings/{pairing}/withdraw",

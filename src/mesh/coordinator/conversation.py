@@ -121,6 +121,7 @@ class Conversations:
             return
         network, own = asker.kept.network, asker.kept.owner == worker.kept.owner
         ids = (network, said.job, asker.kept.owner, asker.kept.id, worker.kept.id)
+        self._live.changed(network, "jobs")
         self._live.running.told(Running(*ids, own, self._parts.now_ms(), said))
 
     async def answer(self, fresh: Link, message: link.FromDevice) -> None:

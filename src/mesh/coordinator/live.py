@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
 from mesh.coordinator.running import RunningJobs
+from mesh.coordinator.topics import Topic
 from mesh.ids import DeviceId, NetworkId
 from mesh.protocol import link
 from mesh.protocol.link import Message
@@ -69,6 +70,8 @@ class LiveLinks:
     def __init__(self) -> None:
         self.running = RunningJobs()
         self._by_device: dict[DeviceId, Link] = {}
+        self.changed: Callable[[NetworkId, Topic], None] = lambda network, topic: None
+        """Told that something about a network is new to people who look at it; set by the wiring."""
 
     def add(self, fresh: Link) -> Link | None:
         """A device connected; returns the link that this one replaces."""

@@ -25,6 +25,7 @@ from mesh.coordinator.http.desk import Desk
 from mesh.coordinator.keys import Keys
 from mesh.coordinator.links import Links
 from mesh.coordinator.live import LiveLinks
+from mesh.coordinator.looking import Looking
 from mesh.coordinator.news import News
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.relay_child import RelayChild
@@ -38,6 +39,7 @@ from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.successions import History
 from mesh.coordinator.upkeep import Upkeep
+from mesh.coordinator.watch import Watch
 from mesh.ids import NetworkId
 from mesh.protocol.links import secret_hash
 from mesh.protocol.papers import RelayInfo
@@ -67,15 +69,17 @@ class Coordinator:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.live = LiveLinks()
+        self.watch = Watch(parts)
+        self.live.changed = self.watch.touch
         self.admissions = RelayAdmissions(parts.snapshot)
         self.news = News(parts, self.live, self.admissions)
         self.relays = Relays(parts, self.news)
         self.rotating = Rotating(parts, self.news)
-        self.desk = Desk(parts, self.live, self.news, self.relays, self.rotating)
+        self.desk = Desk(parts, self.live, self.news, self.relays, self.rotating, self.watch)
         self.sealer = Sealer(parts)
         self.upkeep = Upkeep(parts, self.news, Reports(parts, self.live))
         conversations = Conversations(parts, self.live, self.news, self.relays, self.admissions, self.rotating)
-        self.app = Application(api(self.desk), Links(parts, self.live, conversations))
+        self.app = Application(api(self.desk), Links(parts, self.live, conversations), Looking(parts, self.watch))
 
     async def start(self, relay: RelayInfo | None = None) -> str | None:
         """Fill the snapshot from the store; returns the claim link, None once the installation is claimed.
@@ -167,6 +171,7 @@ async def serve(config: Config, ready: Callable[[Ready], None]) -> None:
                 aside = [
                     group.create_task(coordinator.upkeep.run()),
                     group.create_task(coordinator.sealer.run()),
+                    group.create_task(coordinator.watch.run()),
                 ]
                 # The relay first: a device that comes is told where it is.
                 relay = await _start_relay(coordinator, child, group, aside) if config.relay else None

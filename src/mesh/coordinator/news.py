@@ -40,16 +40,19 @@ class News:
         self._parts.snapshot.put_network(network)
         if membership is not None:
             self._parts.snapshot.put_role(membership)
+        self._live.changed(network.id, "settings")
         await self._new_state(network)
 
     def person_joined(self, membership: Membership) -> None:
         """A person came into a network."""
         self._parts.snapshot.put_role(membership)
+        self._live.changed(membership.network, "people")
 
     def role_changed(self, membership: Membership) -> None:
         """A person has another role: devices that hold their certificates learn it."""
         snapshot = self._parts.snapshot
         snapshot.put_role(membership)
+        self._live.changed(membership.network, "people")
         for seen in snapshot.devices(membership.network):
             if seen.kept.owner == membership.member and seen.certificate is not None:
                 self._tell_certificate(seen, seen.certificate)
@@ -59,6 +62,7 @@ class News:
         for device in gone.devices:
             await self.device_removed(device, gone.network)
         self._parts.snapshot.drop_role(gone.network.id, gone.member)
+        self._live.changed(gone.network.id, "people")
         if not gone.devices:
             await self.network_changed(gone.network)
 
@@ -70,6 +74,7 @@ class News:
             device = device._replace(key_number=before.kept.key_number, former=before.kept.former)
         snapshot.put_network(joined.network)
         seen = snapshot.put_device(device, joined.certificate)
+        self._live.changed(device.network, "devices")
         if joined.certificate is None:
             return
         self._admissions.device_changed(seen.kept)
@@ -105,6 +110,7 @@ class News:
     async def _no_more(self, device: Device, network: Network) -> None:
         """Relays drop a device's key, all other devices get the new State and forget it."""
         self._parts.snapshot.put_network(network)
+        self._live.changed(network.id, "devices")
         self._admissions.device_changed(device)
         await self._new_state(network)
         for link in self._members(network.id):

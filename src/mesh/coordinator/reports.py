@@ -45,6 +45,7 @@ class Reports:
             refused = await self._facts(seen, report.facts)
         if report.jobs:
             refused += await self._jobs(seen, report)
+        self._live.changed(seen.kept.network, "jobs")
         head = self._parts.snapshot.heads.get(seen.kept.network)
         return ReportAck(report.batch, tuple(Reported(index, code) for index, code in sorted(refused)), head)
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from fastapi import Depends, Request
 from fastapi.params import Depends as Dependency
 
+from mesh.coordinator.http import cookie
 from mesh.coordinator.http.desk import desk_of, token_hash
 from mesh.coordinator.store import api_keys, people
 from mesh.coordinator.store.connection import Store
@@ -149,11 +150,16 @@ def caller_of(request: Request) -> Caller:
 
 
 def bearer(request: Request) -> str:
-    """The token that a request carries. Raises NotSignedIn."""
+    """The token that a request carries, in its header or a page's cookie. Raises NotSignedIn, NotFromPage."""
     header = request.headers.get("authorization", "")
-    if not header.startswith(_SCHEME):
+    if header.startswith(_SCHEME):
+        return header[len(_SCHEME) :].strip()
+    token = cookie.token_in(request.headers.raw)
+    if token is None:
         raise NotSignedIn
-    return header[len(_SCHEME) :].strip()
+    if request.method not in READING:
+        cookie.check_act(request.headers.raw)
+    return token
 
 
 def _dependency(access: Access) -> Dependency:

@@ -22,12 +22,16 @@ from mesh.coordinator.http import (
     ledger,
     members,
     networks,
+    pages,
     pairing,
+    picture,
     sessions,
     tokens,
 )
+from mesh.coordinator.http.app_errors import NoSuchAddress
 from mesh.coordinator.http.desk import Desk, answer
 from mesh.coordinator.links import Links
+from mesh.coordinator.looking import Looking, network_of
 from mesh.errors import KINDS, MeshError
 from mesh.protocol.link import LINK_PATH
 
@@ -51,7 +55,9 @@ NOUNS = (
     ledger,
     members,
     networks,
+    pages,
     pairing,
+    picture,
     sessions,
     tokens,
 )
@@ -66,13 +72,6 @@ class BadRequest(MeshError):
 
     code = "request.invalid"
     kind = "invalid"
-
-
-class NoSuchAddress(MeshError):
-    """There is nothing at this address, or it does not take this method. Check the client's version."""
-
-    code = "request.no_such_address"
-    kind = "not_found"
 
 
 class BodyTooLarge(MeshError):
@@ -105,17 +104,21 @@ def api(desk: Desk) -> FastAPI:
 
 
 class Application:
-    """HTTP to the API, WebSockets to the links, nothing else. What is called decides, as it was called."""
+    """HTTP to the API, WebSockets to the links and to who looks on. What is called decides, as it was called."""
 
-    def __init__(self, http: ASGI, links: Links) -> None:
+    def __init__(self, http: ASGI, links: Links, looking: Looking) -> None:
         self._http = http
         self.links = links
+        self._looking = looking
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Serve one request or connection."""
         if scope["type"] == "websocket":
+            network = network_of(scope["path"])
             if scope["path"] == LINK_PATH:
                 await self.links(scope, receive, send)
+            elif network is not None:
+                await self._looking(network, scope, receive, send)
             else:
                 await receive()
                 await send({"type": "websocket.close", "code": 1008})
@@ -140,7 +143,8 @@ def _limited(receive: Callable[[], Awaitable[dict[str, Any]]]) -> Callable[[], A
 def _with_headers(send: Callable[[dict[str, Any]], Awaitable[None]]) -> Callable[[dict[str, Any]], Awaitable[None]]:
     async def sending(event: dict[str, Any]) -> None:
         if event["type"] == "http.response.start":
-            event["headers"] = [*event.get("headers", []), *_HEADERS]
+            own = {name for name, _ in event.get("headers", [])}  # pages bring a policy of their own
+            event["headers"] = [*event.get("headers", []), *(one for one in _HEADERS if one[0] not in own)]
         await send(event)
 
     return sending

@@ -22,6 +22,7 @@ from mesh.coordinator.parts import Parts
 from mesh.coordinator.relays import Relays
 from mesh.coordinator.rotating import Rotating
 from mesh.coordinator.store.connection import Store
+from mesh.coordinator.watch import Watch
 from mesh.errors import MeshError
 
 KEY_LENGTH_MAX = 128
@@ -46,6 +47,7 @@ class Desk:
     news: News
     relays: Relays
     rotating: Rotating
+    watch: Watch
 
     def new_token(self, prefix: str = TOKEN_PREFIX) -> tuple[str, str]:
         """A token of a session (or what ``prefix`` says), and the hash that is kept of it."""

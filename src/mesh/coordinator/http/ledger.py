@@ -105,6 +105,15 @@ async def export(
     return StreamingResponse(exports.written(found, format), media_type=kind, headers=named)
 
 
+@router.get("/v1/networks/{network}/balances", dependencies=[needs("ledger.read_own")])
+async def balances(network: str, request: Request) -> Response:
+    """Every account with its amount: they sum to zero. A guest sees their own."""
+    caller = caller_of(request)
+    found = await desk_of(request).parts.database.read(acts.accounts, NetworkId(network))
+    shown = [one._asdict() for one in found if caller.role != "guest" or one.member == caller.member]
+    return answer({"accounts": shown})
+
+
 @router.get("/v1/networks/{network}/balance", dependencies=[needs("ledger.read_own")])
 async def balance(network: str, request: Request) -> Response:
     """One's credits."""

@@ -100,6 +100,21 @@ _LIST = Prepared(
     .order_by(jobs.c.created_ms.desc(), jobs.c.job.desc())
     .limit(bindparam("most"))
 )
+_SINCE = Prepared(
+    select(
+        jobs.c.job,
+        jobs.c.requester,
+        jobs.c.member,
+        jobs.c.workload,
+        jobs.c.units,
+        jobs.c.units_used,
+        jobs.c.report,
+    )
+    .where(jobs.c.network == bindparam("network"))
+    .where(jobs.c.created_ms >= bindparam("since_ms"))
+    .order_by(jobs.c.created_ms.desc())
+    .limit(bindparam("most"))
+)
 _ONE = Prepared(_JOBS.where(jobs.c.job == bindparam("job")).order_by(jobs.c.created_ms.desc()))
 _DENIED = (
     select(evidence.c.job)
@@ -177,6 +192,11 @@ def listed(
     """Jobs newest first, of one member or of all (None), from before (created_ms, job)."""
     facts = {"network": network, "member": member or "", "before_ms": before[0], "before_job": before[1], "most": most}
     return store.rows(_LIST, facts)
+
+
+def since(store: Store, network: NetworkId, *, since_ms: int, most: int) -> Sequence[Any]:
+    """What was reported of jobs that were recorded since then, newest first."""
+    return store.rows(_SINCE, {"network": network, "since_ms": since_ms, "most": most})
 
 
 def found(store: Store, network: NetworkId, job: JobId) -> Sequence[Any]:

@@ -1,0 +1,160 @@
+"""The dashboard's files, signing a browser in and out, and what its pages need beside the nouns' own routes.
+
+Touches: files in the package (reads), database and clock (through the desk).
+"""
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from mesh.coordinator.acts import sessions as acts
+from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.http import claim
+from mesh.coordinator.http.access import NotSignedIn, bearer, caller_of, public, signed_in
+from mesh.coordinator.http.app_errors import NoSuchAddress
+from mesh.coordinator.http.claim import ClaimBody
+from mesh.coordinator.http.cookie import check_act, set_cookie
+from mesh.coordinator.http.desk import answer, desk_of, token_hash
+from mesh.coordinator.store import people, tokens
+from mesh.coordinator.store.connection import Store
+from mesh.networks.tokens import JoinToken, TokenUnknown, redeem
+from mesh.pages.files import Files, PagesMissing, respond
+from mesh.protocol.links import secret_hash
+from mesh.sdk.answers import Claimed, Done
+
+router = APIRouter()
+FILES = Files("dashboard.html")
+SHELL = "the page's files alone: all that is in it comes by other routes"
+QR_TEXT_MAX = 512
+"""A join link has some 250 characters; longer codes are hard to scan."""
+_JOIN_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Mesh</title>
+<h1>This is a link into a Mesh network</h1>
+<p>Nothing has happened yet: opening this page uses up nothing. Copy the whole address and give it to Mesh:</p>
+<ul><li>to sign in as a person: <code>mesh auth claim - --name NAME</code>, then paste it</li>
+<li>to let a machine join: <code>mesh device join - --name NAME</code>, then paste it</li></ul>
+<p>Whoever holds this address can use it. Pass it on only to the person it is meant for.</p>
+</html>
+"""
+
+
+class SecretBody(BaseModel):
+    """A link's secret."""
+
+    secret: str = Field(min_length=1, max_length=128)
+
+
+class TextBody(BaseModel):
+    """What a code is to say."""
+
+    text: str = Field(min_length=1, max_length=QR_TEXT_MAX)
+
+
+@router.get("/", dependencies=[public(SHELL)])
+@router.get("/n/{rest:path}", dependencies=[public(SHELL)])
+async def dashboard(request: Request) -> Response:
+    """The dashboard."""
+    return _file(request, None)
+
+
+@router.get("/join", dependencies=[public("a page of words; the secret is in the fragment and stays in the browser")])
+async def join_page(request: Request) -> Response:
+    """What to do with a link; changes nothing, however often previews fetch it."""
+    try:
+        return _file(request, None)
+    except PagesMissing:
+        return Response(_JOIN_PAGE, media_type="text/html")
+
+
+@router.get("/assets/{name}", dependencies=[public(SHELL)])
+@router.get("/theme.js", dependencies=[public(SHELL)])
+@router.get("/mark.svg", dependencies=[public(SHELL)])
+async def file(request: Request) -> Response:
+    """A file that the dashboard loads."""
+    return _file(request, request.url.path)
+
+
+@router.post("/v1/page/sign-in", dependencies=[public("the secret of the link is the permission")])
+async def sign_in(body: ClaimBody, request: Request) -> Response:
+    """Use a link as `POST /v1/claim` does, and keep the session in a cookie that scripts cannot read."""
+    check_act(request.headers.raw)
+    signed = await claim.claim(body, request)
+    claimed = msgspec.json.decode(signed.body, type=Claimed)
+    response = answer(msgspec.structs.replace(claimed, token=""))
+    response.headers["set-cookie"] = set_cookie(claimed.token, secure=_secure(request))
+    return response
+
+
+@router.post("/v1/page/sign-out", dependencies=[signed_in()])
+async def sign_out(request: Request) -> Response:
+    """End this browser's session."""
+    desk, caller, current = desk_of(request), caller_of(request), token_hash(bearer(request))
+
+    def act(store: Store, moment: Moment) -> tuple[Done, None]:
+        for one in people.sessions_of(store, caller.member, now_ms=moment.now_ms):
+            if one.token_hash == current:
+                acts.end(store, caller.member, one.id, moment)
+        return Done(), None
+
+    response, _ = await desk.act(request, act)
+    response.headers["set-cookie"] = set_cookie("", secure=_secure(request))
+    return response
+
+
+@router.get("/v1/me", dependencies=[signed_in()])
+async def me(request: Request) -> Response:
+    """Who is signed in, and in which networks they are."""
+    desk, caller = desk_of(request), caller_of(request)
+    if caller.key is not None:
+        raise NotSignedIn
+    snapshot = desk.parts.snapshot
+    rows = [(network, snapshot.role(network.id, caller.member)) for network in snapshot.networks.values()]
+    networks = [{"network": one.id, "name": one.name, "role": role} for one, role in rows if role is not None]
+    return answer(
+        {"member": caller.member, "name": caller.name, "operator": caller.operator, "networks": networks,
+         "url": desk.parts.site.url}
+    )  # fmt: skip
+
+
+@router.post("/v1/links/look", dependencies=[public("the secret of the link is the permission")])
+async def look(body: SecretBody, request: Request) -> Response:
+    """What a link is for, who made it, and into which network it leads. Uses nothing up."""
+    parts = desk_of(request).parts
+    token, maker = await parts.database.read(_looked_up, secret_hash(body.secret))
+    if token is None:
+        raise TokenUnknown
+    redeem(token, purpose=token.purpose, now_ms=parts.now_ms())
+    network = None if token.network is None else parts.snapshot.networks.get(token.network)
+    return answer(
+        {"purpose": token.purpose, "role": token.role, "name": token.name, "expires_ms": token.expires_ms,
+         "network": None if network is None else network.name, "maker": maker, "approved": token.approved}
+    )  # fmt: skip
+
+
+@router.post("/v1/qr", dependencies=[signed_in()])
+async def qr(body: TextBody) -> Response:
+    """A text as a QR code: its rows of dark (1) and light (0). Nothing is kept of it."""
+    import segno
+
+    code = segno.make(body.text, error="l", micro=False)
+    return answer({"rows": ["".join("1" if dark else "0" for dark in row) for row in code.matrix]})
+
+
+def _looked_up(store: Store, hashed: str) -> tuple[JoinToken | None, str | None]:
+    token = tokens.by_secret(store, hashed)
+    maker = None if token is None or token.maker is None else people.member_name(store, token.maker)
+    return token, maker
+
+
+def _secure(request: Request) -> bool:
+    return desk_of(request).parts.site.url.startswith("https:")
+
+
+def _file(request: Request, path: str | None) -> Response:
+    found = FILES.entry() if path is None else FILES.find(path)
+    if found is None:
+        raise NoSuchAddress
+    status, headers, body = respond(found, path or "/", request.headers.raw)
+    response = Response(body, status)
+    response.raw_headers = headers
+    return response
