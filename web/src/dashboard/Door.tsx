@@ -1,0 +1,130 @@
+/** The page behind a link: who invites, into what, as what, and what that means; then one button. */
+import { useQuery } from '@tanstack/react-query';
+import { type FormEvent, useState } from 'react';
+import { Button, Command, Failure, Field, INPUT } from '../parts/controls';
+import { Mark } from '../parts/marks';
+import { moment } from '../parts/words';
+import { ApiError, post } from './api';
+
+type Look = {
+  purpose: string;
+  role: string;
+  name: string;
+  expires_ms: number;
+  network: string | null;
+  maker: string | null;
+  approved: boolean;
+};
+
+const ROLES: Record<string, string> = {
+  admin: 'As an admin you invite and remove people, set the rules, and see all job records and the whole ledger.',
+  member: 'As a member you add your own devices, run what the rules allow, and see your own usage and the network’s devices.',
+  guest: 'As a guest you run what the rules allow guests: public data, unless an admin decided otherwise.',
+};
+
+/** The secret never leaves this browser but to the coordinator that the link names: it stays in the fragment. */
+const SECRET = location.hash.match(/^#v1\.([\w-]+)\./)?.[1] ?? '';
+
+export function Door() {
+  const look = useQuery({ queryKey: ['look'], queryFn: () => post<Look>('/v1/links/look', { secret: SECRET }), enabled: !!SECRET, retry: false });
+  return (
+    <main className="mx-auto max-w-[400px] px-4 pt-16 pb-16">
+      <Mark />
+      {!SECRET && <Heading text="This link is not whole." below="Copy all of it, up to its last letter, and open it again." />}
+      {look.error instanceof ApiError && <Used error={look.error} />}
+      {look.data && (look.data.purpose === 'device' || look.data.purpose === 'relay') && <ForMachine look={look.data} />}
+      {look.data && !['device', 'relay'].includes(look.data.purpose) && <ForPerson look={look.data} />}
+    </main>
+  );
+}
+
+function Heading({ text, below }: { text: string; below?: string }) {
+  return (
+    <>
+      <h1 className="mt-5 mb-3 text-27 font-450 tracking-[-0.012em]">{text}</h1>
+      {below && <p className="mb-4 text-ink-2">{below}</p>}
+    </>
+  );
+}
+
+function Used({ error }: { error: ApiError }) {
+  return (
+    <>
+      <Heading text="This link does not work any more." />
+      <Failure message={error.message} code={error.refused.code} />
+    </>
+  );
+}
+
+function ForMachine({ look }: { look: Look }) {
+  return (
+    <>
+      <Heading
+        text={`This link lets a machine into ${look.network ?? 'a network'}.`}
+        below={`Made by ${look.maker ?? 'somebody'}, good until ${moment(look.expires_ms)}. On that machine, with Mesh installed:`}
+      />
+      <Command text={`mesh device join '${location.href}' --name NAME`} />
+      <p className="mt-3 text-13 text-ink-2">Then: mesh up. Opening this page has used nothing up.</p>
+    </>
+  );
+}
+
+function ForPerson({ look }: { look: Look }) {
+  const signIn = look.purpose === 'signin' || look.purpose === 'sign_in' || look.purpose === 'person';
+  const [name, setName] = useState(look.name);
+  const [error, setError] = useState<ApiError | null>(null);
+  const [busy, setBusy] = useState(false);
+  const claim = look.purpose === 'claim';
+
+  async function enter(event: FormEvent) {
+    event.preventDefault();
+    setBusy(true);
+    setError(null);
+    try {
+      await post('/v1/page/sign-in', { secret: SECRET, name, label: browser() });
+      location.replace('/');
+    } catch (refused) {
+      setBusy(false);
+      setError(refused as ApiError);
+    }
+  }
+
+  const title = claim ? 'Nobody owns this installation yet.' : signIn ? 'Sign in here?' : `${look.maker ?? 'Somebody'} invites you to ${look.network}.`;
+  return (
+    <form onSubmit={enter}>
+      <Heading
+        text={title}
+        below={claim ? 'Whoever follows this link first owns it: you make its networks and invite people.' : signIn ? undefined : ROLES[look.role]}
+      />
+      {!signIn && (
+        <Field label="What others call you">
+          <input required maxLength={63} autoComplete="name" value={name} onChange={(event) => setName(event.target.value)} className={INPUT} />
+        </Field>
+      )}
+      {!claim && !signIn && (
+        <div className="my-4 border-l-2 border-line pl-3 text-13 text-ink-2">
+          <p>
+            <b className="text-ink">The network sees</b> that your jobs ran, where, how long and for how much.
+          </p>
+          <p>
+            <b className="text-ink">It does not see</b> what is in them: the coordinator and the relay hold no key that opens your data. The
+            device that does the work sees it, and so can its owner.
+          </p>
+        </div>
+      )}
+      {error && <Failure message={error.message} code={error.refused.code} />}
+      <Button look="primary" type="submit" className="mt-4" busy={busy && (claim ? 'Claiming…' : signIn ? 'Signing in…' : 'Joining…')}>
+        {claim ? 'Claim it' : signIn ? 'Sign in' : `Join ${look.network}`}
+      </Button>
+      <p className="mt-3 text-12 text-ink-3">This link works until {moment(look.expires_ms)}.</p>
+    </form>
+  );
+}
+
+/** How this place is called in one's own list of where one is signed in. */
+function browser(): string {
+  const agent = navigator.userAgent;
+  const name = /Firefox/.test(agent) ? 'Firefox' : /Edg\//.test(agent) ? 'Edge' : /Chrome\//.test(agent) ? 'Chrome' : /Safari\//.test(agent) ? 'Safari' : 'A browser';
+  const on = /Android/.test(agent) ? 'Android' : /iPhone|iPad/.test(agent) ? 'iOS' : /Mac/.test(agent) ? 'macOS' : /Win/.test(agent) ? 'Windows' : 'Linux';
+  return `${name} on ${on}`;
+}

@@ -1,0 +1,220 @@
+/** Settings: what a network is set to, its keys, and where one is signed in. */
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { type ReactNode, useState } from 'react';
+import { Ask } from '../parts/Ask';
+import { Button, Failure, Segment } from '../parts/controls';
+import { Theme } from '../parts/Theme';
+import { moment } from '../parts/words';
+import { TERM_WORDS, TERMS, type Term } from '../pictures/through';
+import { ApiError, drop, get, post, put, type Settings } from './api';
+import { useMe, useNetwork } from './data';
+import { Sentence, Waiting } from './Frame';
+
+type Session = { session: string; label: string | null; created_ms: number; expires_ms: number; current: boolean };
+
+export function SettingsPage() {
+  const network = useNetwork();
+  const me = useMe();
+  const admin = me.data?.networks.find((one) => one.network === network)?.role === 'admin';
+  const settings = useQuery({ queryKey: ['settings', network], queryFn: () => get<Settings>(`/v1/networks/${network}/settings`) });
+  if (!settings.data) {
+    return (
+      <>
+        <Sentence>
+          <span className="text-ink-3">Settings</span>
+        </Sentence>
+        <Waiting error={settings.error} what="The settings" />
+      </>
+    );
+  }
+  const friends = settings.data.credit_line === 'friends';
+  return (
+    <>
+      <Sentence below={admin ? undefined : 'You can look; an admin changes them.'}>
+        {friends ? 'This network runs on the friends line: going below zero is fine.' : 'This network runs on the strict line: nobody goes below zero.'}
+      </Sentence>
+      <div className="max-w-[760px]">
+        <Credit line={settings.data.credit_line} admin={admin} />
+        <Weights key={JSON.stringify(settings.data.weights)} weights={settings.data.weights} admin={admin} />
+        {admin && <Keys />}
+        <Places />
+        <Part title="How it looks here">
+          <Theme />
+        </Part>
+      </div>
+    </>
+  );
+}
+
+function Part({ title, about, children }: { title: string; about?: string; children: ReactNode }) {
+  return (
+    <section className="border-t border-line py-6">
+      <h2 className="text-15 font-600">{title}</h2>
+      {about && <p className="mt-1 max-w-[62em] text-13 text-ink-2">{about}</p>}
+      <div className="mt-3">{children}</div>
+    </section>
+  );
+}
+
+function useChange() {
+  const network = useNetwork();
+  const queries = useQueryClient();
+  const [error, setError] = useState<ApiError | null>(null);
+  const [busy, setBusy] = useState(false);
+  async function change(body: object) {
+    setBusy(true);
+    setError(null);
+    try {
+      await put(`/v1/networks/${network}/settings`, body);
+      await queries.invalidateQueries({ queryKey: ['settings'] });
+    } catch (refused) {
+      setError(refused as ApiError);
+    }
+    setBusy(false);
+  }
+  const failure = error && (
+    <div className="mt-3">
+      <Failure message={error.message} code={error.refused.code} />
+    </div>
+  );
+  return { change, failure, busy };
+}
+
+function Credit({ line, admin }: { line: string; admin: boolean }) {
+  const { change, failure } = useChange();
+  return (
+    <Part
+      title="Credits"
+      about="Friends: balances are shown and may go below zero. Strict: nobody goes below zero, and each approved person starts with a welcome allowance."
+    >
+      <Segment
+        name="Credit line"
+        value={line}
+        onChange={(next) => void change({ credit_line: next })}
+        options={[
+          { value: 'friends', label: 'Friends', off: !admin },
+          { value: 'strict', label: 'Strict', off: !admin },
+        ]}
+      />
+      {failure}
+    </Part>
+  );
+}
+
+/** Six sliders that always sum to one: what one gains, the others give in their proportions. */
+export function shifted(weights: Record<Term, number>, term: Term, value: number): Record<Term, number> {
+  const next = Math.min(1, Math.max(0, value));
+  const others = TERMS.filter((one) => one !== term);
+  const sum = others.reduce((all, one) => all + weights[one], 0);
+  const left = 1 - next;
+  const found = { ...weights, [term]: next };
+  for (const one of others) found[one] = sum > 0 ? (weights[one] / sum) * left : left / others.length;
+  return found;
+}
+
+function Weights({ weights, admin }: { weights: Record<string, number>; admin: boolean }) {
+  const { change, failure, busy } = useChange();
+  const [draft, setDraft] = useState(weights as Record<Term, number>);
+  const same = TERMS.every((term) => Math.abs(draft[term] - (weights[term] ?? 0)) < 0.0005);
+  function save() {
+    const rounded = Object.fromEntries(TERMS.map((term) => [term, Math.round(draft[term] * 1000) / 1000])) as Record<Term, number>;
+    const rest = 1 - TERMS.reduce((sum, term) => sum + rounded[term], 0);
+    rounded.seconds = Math.round((rounded.seconds + rest) * 1000) / 1000;
+    void change({ weights: rounded });
+  }
+  return (
+    <Part title="Weights" about="What decides between devices that may all do a job. The six always sum to one.">
+      <div className="grid grid-cols-[110px_minmax(0,1fr)_56px] items-center gap-x-4 gap-y-2 text-13">
+        {TERMS.map((term) => (
+          <label key={term} className="contents">
+            <span>{TERM_WORDS[term]}</span>
+            <input
+              type="range"
+              min="0"
+              max="1"
+              step="0.005"
+              disabled={!admin}
+              value={draft[term]}
+              onChange={(event) => setDraft(shifted(draft, term, Number(event.target.value)))}
+              className="h-[24px] w-full accent-ink"
+            />
+            <span className="text-right">{draft[term].toFixed(3)}</span>
+          </label>
+        ))}
+      </div>
+      {admin && !same && (
+        <div className="mt-3 flex gap-2">
+          <Button look="primary" busy={busy && 'Saving…'} onClick={save}>
+            Save weights
+          </Button>
+          <Button look="quiet" onClick={() => setDraft(weights as Record<Term, number>)}>
+            Discard
+          </Button>
+        </div>
+      )}
+      {failure}
+    </Part>
+  );
+}
+
+function Keys() {
+  const network = useNetwork();
+  const [asking, setAsking] = useState(false);
+  const [done, setDone] = useState('');
+  return (
+    <Part title="Keys" about="The network’s key signs who is in. Replace it if you fear that somebody has it; everything keeps running through it.">
+      <Button onClick={() => setAsking(true)}>Replace the network’s key…</Button>
+      {done && (
+        <p role="status" className="mt-2 text-13">
+          {done}
+        </p>
+      )}
+      {asking && (
+        <Ask
+          title="Replace the network’s key?"
+          yes="Replace it"
+          no="Keep it"
+          doing="Replacing…"
+          close={() => setAsking(false)}
+          onYes={async () => {
+            const turned = await post<{ old_until_ms: number }>(`/v1/networks/${network}/rotate-key`);
+            setDone(`Replaced. The old key is good until ${moment(turned.old_until_ms)}, so that devices which are away can follow.`);
+          }}
+        >
+          Old and new are both good for a day. Devices follow by themselves. It cannot be taken back, only replaced again.
+        </Ask>
+      )}
+    </Part>
+  );
+}
+
+function Places() {
+  const queries = useQueryClient();
+  const sessions = useQuery({ queryKey: ['sessions'], queryFn: async () => (await get<{ sessions: Session[] }>('/v1/sessions')).sessions });
+  async function end(session: string) {
+    await drop(`/v1/sessions/${session}`);
+    await queries.invalidateQueries({ queryKey: ['sessions'] });
+  }
+  return (
+    <Part title="Where you are signed in" about="End what you do not know.">
+      {!!sessions.error && <Waiting error={sessions.error} what="The list" />}
+      <ul>
+        {sessions.data?.map((one) => (
+          <li key={one.session} className="flex items-center gap-4 border-b border-line py-2 text-13">
+            <span className="flex-1">
+              {one.label || 'A place without a name'} {one.current && <b>· here</b>}
+              <span className="block text-12 text-ink-3">
+                since {moment(one.created_ms)}, until {moment(one.expires_ms)}
+              </span>
+            </span>
+            {!one.current && (
+              <Button small look="quiet" onClick={() => void end(one.session)}>
+                Sign out there
+              </Button>
+            )}
+          </li>
+        ))}
+      </ul>
+    </Part>
+  );
+}
