@@ -73,6 +73,11 @@ async def a_page(browser: Browser, size: Any = DESKTOP, theme: Any = "light") ->
     context = await browser.new_context(viewport=size, color_scheme=theme, reduced_motion="reduce")
     context.set_default_timeout(WAIT_MS)
     try:
-        yield Looked(await context.new_page())
+        page = await context.new_page()
+        yield Looked(page)
+    except BaseException:
+        if SHOTS:
+            await page.screenshot(path=Path(SHOTS) / f"failed-{size['width']}.png", full_page=True)
+        raise
     finally:
         await context.close()

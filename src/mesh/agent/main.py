@@ -256,7 +256,8 @@ class Agent:
     def _page(self, home: Home, desk: Desk) -> Page:
         """The page of this agent: served from when somebody opens it."""
         membership = self.parts.membership
-        page = Page(home, desk.answer)
+        coordinator = self.record.coordinator
+        page = Page(home, desk.answer, "" if coordinator is None else coordinator.url)
         page.network_name = lambda: "" if membership.state is None else membership.state.name
         return page
 

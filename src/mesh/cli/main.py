@@ -34,6 +34,7 @@ from mesh.cli import (
     service,
     ui,
     up,
+    web,
 )
 from mesh.cli.output import INTERRUPTED, exit_code, show_error
 from mesh.errors import MeshError
@@ -77,6 +78,7 @@ relay.add_to(app)
 running.add_to(app)
 doctor.add_to(app)
 ui.add_to(app)
+web.add_to(app)
 app.add_typer(auth.app, name="auth")
 credit.add_to_net(net.app)
 app.add_typer(api_key.app, name="api-key")

@@ -5,7 +5,7 @@ import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { Button, Failure } from '../parts/controls';
 import { Ask } from '../parts/Ask';
 import { Glyph, STATE_WORDS } from '../parts/marks';
-import { bytes, moment, percent, span, speed, system } from '../parts/words';
+import { bytes, many, moment, percent, span, speed, system } from '../parts/words';
 import { ApiError, type Device, drop, post } from './api';
 import { useMe, useNames, useNetwork, usePicture } from './data';
 import { Approve, stateOf } from './Devices';
@@ -115,7 +115,7 @@ function About({ device, close }: { device: Device; close: () => void }) {
               <Fact name="Battery" value={`${percent(condition.battery)}${condition.plugged_in ? ', on the charger' : ''}`} />
             )}
             {condition.thermal_headroom !== undefined && <Fact name="Heat" value={`${percent(condition.thermal_headroom)} to its limit`} />}
-            <Fact name="Queue" value={`${condition.load?.depth ?? 0} jobs, ${span(condition.load?.work_s ?? 0)} of work`} />
+            <Fact name="Queue" value={`${many(condition.load?.depth ?? 0, 'job')}, ${span(condition.load?.work_s ?? 0)} of work`} />
           </dl>
         </Part>
       )}

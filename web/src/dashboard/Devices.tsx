@@ -170,13 +170,12 @@ function Live({ data, at, seconds, narrow, moving, working }: LiveProps) {
     return (id: string) => known.get(id) ?? '';
   }, [members.data]);
   const all = useMemo(() => ordered(data.devices, me, person), [data.devices, me, person]);
-  const { shown, rest } = folded(all, data.stitches, open);
+  const { shown, rest } = useMemo(() => folded(all, data.stitches, open), [all, data.stitches, open]);
   const many = data.devices.length > 20;
   const window = narrow ? Math.min(seconds, 30) * (seconds > 60 ? 15 : 1) : seconds;
   const drawn = useMemo(
     () => facts(data, shown, window, (one) => (many || narrow ? '' : person(one.owner)), live.state === 'stopped' ? data.now_ms : null),
-    // eslint-disable-next-line -- `shown` is a new list each time and follows from these
-    [data, window, many, narrow, person, live.state, open, me],
+    [data, shown, window, many, narrow, person, live.state],
   );
   const devices = new Map(shown.map((one) => [one.device, one]));
   const paths = useMemo(() => lastPaths(data.stitches), [data.stitches]);
@@ -188,7 +187,7 @@ function Live({ data, at, seconds, narrow, moving, working }: LiveProps) {
         facts={drawn}
         at={at}
         moving={moving}
-        row={narrow ? 52 : many ? 22 : 42}
+        row={narrow ? 60 : many ? 24 : 42}
         group={many || narrow ? 0 : 26}
         tight={narrow}
         hrefOf={(stitch) => (told(stitch.key)?.job ? `/n/${network}/jobs/${stitch.job}` : undefined)}
@@ -220,7 +219,7 @@ function Live({ data, at, seconds, narrow, moving, working }: LiveProps) {
           <Fold open={open.away} count={rest.away.length} word="away" toggle={() => setOpen({ ...open, away: !open.away })} />
         </p>
       )}
-      {!narrow && <Legend />}
+      {!narrow && data.devices.length > 1 && <Legend />}
     </>
   );
 }
@@ -257,17 +256,17 @@ function Names({ narrow, many, rows, groups, relay, devices, working, data, me }
           return (
             <li
               key={row.id}
-              style={{ top: narrow ? row.y - 28 : row.y - (many ? 9 : 19) }}
+              style={{ top: narrow ? row.y - 38 : row.y - (many ? 12 : 19) }}
               className={`absolute flex gap-2.5 ${narrow ? 'inset-x-0 z-[1] items-center' : 'inset-x-0 pr-3'}`}
             >
-              <span className={narrow ? '' : many ? 'pt-[3px]' : 'pt-[5px]'}>
+              <span className={narrow ? '' : many ? 'pt-[6px]' : 'pt-[5px]'}>
                 <Glyph state={state} />
               </span>
-              <span className={`min-w-0 leading-[18px] ${narrow ? 'flex flex-1 items-baseline gap-2' : ''}`}>
+              <span className={`min-w-0 leading-[18px] ${narrow ? 'flex flex-1 items-baseline gap-2' : ''} ${narrow || many ? 'leading-[24px]' : ''}`}>
                 <Link
                   to="/n/$network/devices/$device"
                   params={{ network, device: device.device }}
-                  className={`font-600 break-words hover:underline ${many ? 'text-13' : 'text-14'} ${device.state === 'offline' ? 'text-ink-2' : ''} ${narrow ? 'bg-ground pr-1' : ''}`}
+                  className={`font-600 break-words hover:underline ${many ? 'text-13' : 'text-14'} ${device.state === 'offline' ? 'text-ink-2' : ''} ${narrow ? 'inline-block min-h-[24px] min-w-[24px] bg-ground pr-1 leading-[24px]' : ''}`}
                 >
                   {device.name}
                 </Link>
@@ -278,7 +277,7 @@ function Names({ narrow, many, rows, groups, relay, devices, working, data, me }
           );
         })}
         {relay !== null && (
-          <li style={{ top: narrow ? relay - 28 : relay - 9 }} className="absolute inset-x-0 flex items-center gap-2.5">
+          <li style={{ top: narrow ? relay - 34 : relay - 9 }} className="absolute inset-x-0 flex items-center gap-2.5">
             <Glyph state="relay" />
             <span className={narrow ? 'bg-ground pr-1' : ''}>
               <b className="text-14">relay</b> <span className="text-12 text-ink-3">sealed packets only</span>

@@ -30,7 +30,7 @@ export function Frame() {
 
 function Inside({ me }: { me: Me | undefined }) {
   const network = useNetwork();
-  const live = useLive(network);
+  const live = useLive(network, !!me);
   useKeys(network);
   return (
     <LiveNow.Provider value={live}>

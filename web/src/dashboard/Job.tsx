@@ -203,7 +203,8 @@ function Line({ candidates, names, ghost }: { candidates: Candidate[]; names: Na
   const scale = (x: number) => (narrow && marks.ruler ? ((x - marks.ruler.x1) / (marks.ruler.x2 - marks.ruler.x1)) * (wide - 62) : x);
   return (
     <div ref={frame} className="min-w-0">
-      <table className="sr-only">
+      <div className="sr-only">
+      <table>
         <caption>Gates and scores of every device</caption>
         <tbody>
           {marks.rows.map((row) => (
@@ -214,6 +215,7 @@ function Line({ candidates, names, ghost }: { candidates: Candidate[]; names: Na
           ))}
         </tbody>
       </table>
+      </div>
       <svg width={width || undefined} height={marks.height + 24} className="block overflow-visible" aria-hidden="true">
         {!narrow && (
           <>

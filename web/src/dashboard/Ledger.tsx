@@ -3,7 +3,7 @@ import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useMemo, useState } from 'react';
 import { Button, Failure, LINK, Pick, Segment } from '../parts/controls';
-import { clock, credits, deed, grouped, moment, signed, units } from '../parts/words';
+import { clock, credits, deed, grouped, many, moment, signed, units } from '../parts/words';
 import { type Bar, bars, beam, type Entry, scale } from '../pictures/plumb';
 import { type Account, ApiError, get, type LedgerLine } from './api';
 import { type Names, useMe, useNames, useNetwork } from './data';
@@ -126,7 +126,7 @@ function Checked({ proof, error, again, busy }: { proof: Proof | undefined; erro
   return (
     <>
       {proof.ok ? (
-        `Checked: ${grouped(proof.postings)} postings, ${grouped(proof.entries)} entries, sum 0.00.`
+        `Checked: ${many(proof.postings, 'posting')}, ${many(proof.entries, 'entry', 'entries')}, sum 0.00.`
       ) : (
         <b className="text-fail">It does not add up. The first row that is wrong: {JSON.stringify(proof.wrong)}</b>
       )}{' '}
@@ -149,7 +149,7 @@ function Balances({ accounts, me, names }: { accounts: Account[]; me: string; na
   const earned = found.reduce((sum, bar) => sum + Math.max(bar.amount, 0) + bar.pending, 0);
   const nameOf = (bar: Bar) => (accounts.some((one) => one.member === bar.member) ? names.person(bar.member) : bar.member!);
   return (
-    <section className={`border-b border-line pb-6 ${GRID}`}>
+    <section className={`border-b border-line pb-3 ${GRID}`}>
       <div className="pt-7">
         <h2 className="text-15 font-600">Balances</h2>
         <p className="mt-1 max-w-[20em] text-13 text-ink-2">What people did for others, less what others did for them.</p>
@@ -211,7 +211,7 @@ function Hatch() {
 
 /** The upright itself, through everything on the page. */
 function Upright() {
-  return <span aria-hidden="true" className="pointer-events-none absolute inset-y-0 left-1/2 w-px -translate-x-1/2 bg-ink" />;
+  return <span aria-hidden="true" className="pointer-events-none absolute inset-y-0 left-1/2 w-px wider:-inset-y-3 -translate-x-1/2 bg-ink" />;
 }
 
 function Bob() {

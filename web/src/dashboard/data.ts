@@ -61,11 +61,12 @@ const TOPICS: Record<string, string[]> = {
 };
 
 /** Whether this page hears of what changes; on every nudge what is concerned is read again. */
-export function useLive(network: string): Live {
+export function useLive(network: string, may: boolean): Live {
   const queries = useQueryClient();
   const [live, setLive] = useState<Live>({ state: 'catching up' });
   const heard = useRef(Date.now());
   useEffect(() => {
+    if (!may) return undefined;
     let socket: WebSocket;
     let retry: ReturnType<typeof setTimeout>;
     let tries = 0;
@@ -97,6 +98,6 @@ export function useLive(network: string): Live {
       clearInterval(watch);
       socket.close();
     };
-  }, [network, queries]);
+  }, [network, may, queries]);
   return live;
 }

@@ -166,6 +166,7 @@ function Picture({ marks, width, height, mover, lifted, setLifted, facts, hrefOf
               onFocus={() => setLifted({ bar, x: bar.x1 })}
               onBlur={() => setLifted(null)}
             >
+              <rect x={bar.x1} y={bar.y - 12} width={Math.max(bar.x2 - bar.x1, 24)} height="24" className="fill-transparent" />
               <BarMark bar={bar} />
             </a>
           ))}

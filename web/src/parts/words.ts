@@ -22,11 +22,11 @@ export function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** Micro-credits as credits with two decimals; what is less than a hundredth but not nothing shows more of them. */
+/** Micro-credits as credits with two decimals; below one credit with as many as it takes to say something. */
 export function credits(micro: number): string {
   const sign = micro < 0 ? '−' : '';
   const size = Math.abs(micro) / 1e6;
-  const places = size > 0 && size < 0.01 ? 6 : 2;
+  const places = size >= 1 ? 2 : size >= 0.001 ? 4 : 6;
   return sign + size.toLocaleString('en-US', { minimumFractionDigits: 2, maximumFractionDigits: places });
 }
 

@@ -15,9 +15,10 @@ from mesh.coordinator.http.app_errors import NoSuchAddress
 from mesh.coordinator.http.claim import ClaimBody
 from mesh.coordinator.http.cookie import check_act, set_cookie
 from mesh.coordinator.http.desk import answer, desk_of, token_hash
-from mesh.coordinator.store import people, tokens
+from mesh.coordinator.store import people, sign_in_links, tokens
 from mesh.coordinator.store.connection import Store
-from mesh.networks.tokens import JoinToken, TokenUnknown, redeem
+from mesh.coordinator.store.sign_in_links import SignInLink
+from mesh.networks.tokens import JoinToken, TokenUnknown, TokenUsed, redeem
 from mesh.pages.files import Files, PagesMissing, respond
 from mesh.protocol.links import secret_hash
 from mesh.sdk.answers import Claimed, Done
@@ -120,7 +121,12 @@ async def me(request: Request) -> Response:
 async def look(body: SecretBody, request: Request) -> Response:
     """What a link is for, who made it, and into which network it leads. Uses nothing up."""
     parts = desk_of(request).parts
-    token, maker = await parts.database.read(_looked_up, secret_hash(body.secret))
+    token, again, maker = await parts.database.read(_looked_up, secret_hash(body.secret))
+    if again is not None:
+        open_still = again.used_ms is None and parts.now_ms() < again.expires_ms
+        if not open_still:
+            raise TokenUsed(uses=1)
+        return answer({"purpose": "signin", "name": maker, "maker": maker, "expires_ms": again.expires_ms})
     if token is None:
         raise TokenUnknown
     redeem(token, purpose=token.purpose, now_ms=parts.now_ms())
@@ -140,10 +146,10 @@ async def qr(body: TextBody) -> Response:
     return answer({"rows": ["".join("1" if dark else "0" for dark in row) for row in code.matrix]})
 
 
-def _looked_up(store: Store, hashed: str) -> tuple[JoinToken | None, str | None]:
-    token = tokens.by_secret(store, hashed)
-    maker = None if token is None or token.maker is None else people.member_name(store, token.maker)
-    return token, maker
+def _looked_up(store: Store, hashed: str) -> tuple[JoinToken | None, SignInLink | None, str | None]:
+    token, again = tokens.by_secret(store, hashed), sign_in_links.by_secret(store, hashed)
+    maker = again.member if again is not None else None if token is None else token.maker
+    return token, again, None if maker is None else people.member_name(store, maker)
 
 
 def _secure(request: Request) -> bool:
