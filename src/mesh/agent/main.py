@@ -236,7 +236,7 @@ class Agent:
             tasks.append(group.create_task(batches.run()))
             try:
                 async with AsyncExitStack() as stack:
-                    desk.page = await stack.enter_async_context(self._page(home, desk))
+                    desk.page = await stack.enter_async_context(Page(home, desk.answer, self.record, parts.membership))
                     await stack.enter_async_context(control.served(home.control_socket, desk.answer))
                     ready = Ready(parts.membership.me, None, None)
                     if self.options.gateway:
@@ -252,14 +252,6 @@ class Agent:
                     task.cancel()
         if parts.coordination.removed is not None:
             raise DeviceRemoved(code=parts.coordination.removed)
-
-    def _page(self, home: Home, desk: Desk) -> Page:
-        """The page of this agent: served from when somebody opens it."""
-        membership = self.parts.membership
-        coordinator = self.record.coordinator
-        page = Page(home, desk.answer, "" if coordinator is None else coordinator.url)
-        page.network_name = lambda: "" if membership.state is None else membership.state.name
-        return page
 
     async def _open_batches(self, home: Home) -> tuple[Batches, BatchDesk]:
         """The batches of this home, and who answers for them."""

@@ -7,17 +7,18 @@ import asyncio
 import contextlib
 import secrets
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Self
 
 import msgspec
 import uvicorn
 
+from mesh.agent.membership import Membership
 from mesh.agent.page.app import KEY_BYTES, About, Handler, PageApp
 from mesh.agent.page.door import SECRET_LIFE_S, Door, Keys
 from mesh.errors import MeshError
 from mesh.sdk import control
-from mesh.sdk.home import Home, write_secret
+from mesh.sdk.home import Home, HomeRecord, write_secret
 from mesh.workloads.known import WORKLOADS
 
 HOST = "127.0.0.1"
@@ -40,18 +41,18 @@ class _Kept(msgspec.Struct, frozen=True):
 class Page:
     """The agent's page. An asynchronous context manager: leaving it ends the server, where one was started."""
 
-    def __init__(self, home: Home, handler: Handler, dashboard: str = "") -> None:
+    def __init__(self, home: Home, handler: Handler, record: HomeRecord, membership: Membership) -> None:
         self._home = home
         self._handler = handler
-        self._dashboard = dashboard
+        self._dashboard = "" if record.coordinator is None else record.coordinator.url
+        self._membership = membership
         self._keys = Keys()
         self._opening = asyncio.Lock()
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._port = 0
-        self.network_name: Callable[[], str] = lambda: ""
-        """The network's name, as this device knows it; set by the wiring, as ``gateway`` is."""
         self.gateway: str | None = None
+        """Its URL; set by the wiring."""
 
     async def open(self) -> control.PageOpened:
         """A link that opens the page once. Raises PagesMissing, NoPort."""
@@ -86,7 +87,14 @@ class Page:
         self._server = server
 
     def _about(self) -> About:
-        return About(self.network_name(), self._dashboard, self.gateway, str(self._home.gateway_file), tuple(WORKLOADS))
+        state = self._membership.state
+        return About(
+            "" if state is None else state.name,
+            self._dashboard,
+            self.gateway,
+            str(self._home.gateway_file),
+            tuple(WORKLOADS),
+        )
 
     def _listen(self) -> socket.socket:
         """The port of last time if it is free, else another. Raises NoPort."""
