@@ -58,6 +58,7 @@ async def test_a_person_pauses_and_shares_from_the_page_and_sees_a_refusal_in_wo
         await looked.sound("agent-models")
         lumen.engines.failure = MeshError("The engine broke.", code="engine.broken")
         await page.get_by_role("button", name="Try").first.click()
+        await page.get_by_text("Compare", exact=True).click()
         await page.get_by_label("Texts to compare, one per line").fill("one\ntwo")
         await page.get_by_role("button", name="Send").click()
         await page.get_by_role("alert").get_by_text("Nothing was charged").wait_for()
@@ -72,6 +73,7 @@ async def test_stop_cancels_the_job_and_leaving_the_page_does_too(tmp_path):
             async with a_page(browser) as looked:
                 page = looked.page
                 await page.goto(await opened(lumen))
+                await page.get_by_text("Compare", exact=True).click()
                 await page.get_by_label("Texts to compare, one per line").fill("one\ntwo")
                 await page.get_by_role("button", name="Send").click()
                 await lumen.engines.started.get()

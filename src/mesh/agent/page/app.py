@@ -16,7 +16,7 @@ import msgspec
 from mesh.agent.page.door import Door, Keys, bearer
 from mesh.errors import KINDS, MeshError
 from mesh.pages.files import Files, respond
-from mesh.sdk import control
+from mesh.sdk import control, documents
 from mesh.units import MIB
 
 Scope = MutableMapping[str, Any]
@@ -30,7 +30,7 @@ BODY_BYTES_MAX = 48 * MIB
 """As the gateway takes: an image in base64, or 16 MiB of text at its worst escaping."""
 ASKABLE = (
     control.GetStatus, control.Run, control.PingDevice, control.GetPeers, control.GetModels, control.CheckNetwork,
-    control.SetState, control.SetTerms, control.Cancel,
+    control.SetState, control.SetTerms, control.Cancel, documents.ReadFiles,
 )  # fmt: skip
 _HEADERS = [
     (b"cache-control", b"no-store"),

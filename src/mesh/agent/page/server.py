@@ -88,7 +88,8 @@ class Page:
 
     def _about(self) -> About:
         state = self._membership.state
-        return About(
+        name = "" if state is None else state.name
+        return About(name, self._dashboard, self.gateway, str(self._home.gateway_file), tuple(WORKLOADS))
             "" if state is None else state.name,
             self._dashboard,
             self.gateway,
