@@ -90,12 +90,6 @@ class Page:
         state = self._membership.state
         name = "" if state is None else state.name
         return About(name, self._dashboard, self.gateway, str(self._home.gateway_file), tuple(WORKLOADS))
-            "" if state is None else state.name,
-            self._dashboard,
-            self.gateway,
-            str(self._home.gateway_file),
-            tuple(WORKLOADS),
-        )
 
     def _listen(self) -> socket.socket:
         """The port of last time if it is free, else another. Raises NoPort."""
