@@ -227,11 +227,13 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def a_coordinator(folder: Path, clock: Clock | None = None) -> AsyncIterator[Bench]:
-    """A coordinator on a database in ``folder``; open it again on the same folder to restart it."""
+async def a_coordinator(
+    folder: Path, clock: Clock | None = None, where: Path | str | None = None
+) -> AsyncIterator[Bench]:
+    """A coordinator on a database in ``folder``, or ``where`` one is; open it again on the same to restart it."""
     clock = clock or Clock()
     keys = Keys(folder / "keys")
-    with Database.open(folder / "coordinator.db") as database:
+    with Database.open(where or folder / "coordinator.db") as database:
         parts = Parts(database, keys, Site("http://mesh.test", None), Snapshot(clock()), clock, secrets.token_bytes)
         coordinator = Coordinator(parts)
         claim_text = await coordinator.start()

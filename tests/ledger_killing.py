@@ -1,9 +1,10 @@
 """A coordinator's ledger that is killed again and again: the program behind ``storms/test_ledger_killed.py``.
 
-``python ledger_killing.py FILE ROUNDS SEED`` forks a child per round. The child grants and settles as fast as it can,
-16 jobs at a time, and notes what it was told in a journal; it is killed with SIGKILL in the midst of it. The next child
-opens the same file, compares it with the journal, reports everything unsettled again, and goes on. Prints one JSON
-object; leaves with 1 where something was lost, paid twice, or does not add up.
+``python ledger_killing.py WHERE ROUNDS SEED JOURNAL`` forks a child per round; WHERE is a file, or a server's address.
+The child grants and settles as fast as it can, 16 jobs at a time, and notes what it was told in a journal; it is killed
+with SIGKILL in the midst of it. The next child opens the same database, compares it with the journal, reports
+everything unsettled again, and goes on. Prints one JSON object; leaves with 1 where something was lost, paid twice, or
+does not add up.
 
 Touches: files (a database, a journal), processes, signals, clock.
 """
@@ -17,7 +18,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -96,11 +97,21 @@ async def work(world: World, journal: Journal, ready: int) -> None:
     await asyncio.gather(*(forever() for _ in range(AT_ONCE)))
 
 
-def child(path: Path, seed: int, turn: int, ready: int) -> None:
-    """One life of the coordinator: recover, compare, catch up, work until killed. Turn 0 makes the file."""
-    world = World(path, seed=seed, fresh=turn == 0)
+class Told(NamedTuple):
+    """What the program was told: where the database is, the seed, and where the journal is."""
+
+    where: Path | str
+    seed: int
+    journal: Path
+
+
+def child(told: Told, turn: int, ready: int) -> None:
+    """One life of the coordinator: recover, compare, catch up, work until killed. Turn 0 makes the database."""
+    seed, journal = told.seed, told.journal
+    world = World(told.where, seed=seed, fresh=turn == 0)
     world.ids = Ids(seed * 1000 + turn + 1)
-    journal = path.with_suffix(".journal")
+    # Alone with the database for a moment: on a server, what the killed one had sent may still be on its way.
+    world.database.write_and_wait(lambda store: None)
     counted = compare(world, journal)
     granted, settled = Journal.read(journal)
     book = Journal(journal)
@@ -115,14 +126,14 @@ def child(path: Path, seed: int, turn: int, ready: int) -> None:
     world.database.close()
 
 
-def life(path: Path, seed: int, turn: int, lives_s: float) -> dict[str, int]:
+def life(told: Told, turn: int, lives_s: float) -> dict[str, int]:
     """Fork a child, let it work for ``lives_s`` (negative turn: until it ends by itself), kill it; what it found."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(reading)
         try:
-            child(path, seed, turn, writing)
+            child(told, turn, writing)
         except BaseException:  # noqa: BLE001  whatever it was: show it, and leave by the one door a forked child has
             sys.excepthook(*sys.exc_info())
             os._exit(1)
@@ -136,24 +147,26 @@ def life(path: Path, seed: int, turn: int, lives_s: float) -> dict[str, int]:
     _, status = os.waitpid(pid, 0)
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     if not first or not (killed if turn >= 0 else status == 0):
-        raise SystemExit(f"seed {seed}, turn {turn}: the ledger is wrong (status {status})")
+        raise SystemExit(f"seed {told.seed}, turn {turn}: the ledger is wrong (status {status})")
     found: dict[str, int] = json.loads(first)
     return found
 
 
-def main(path: Path, rounds: int, seed: int) -> dict[str, Any]:
-    dice = random.Random(seed)
+def main(told: Told, rounds: int) -> dict[str, Any]:
+    dice = random.Random(told.seed)
     between = 0
     for turn in range(rounds):
-        between += life(path, seed, turn, dice.uniform(0.01, 0.12))["open"] > 0
-    final = life(path, seed, -1, 0)
+        between += life(told, turn, dice.uniform(0.01, 0.12))["open"] > 0
+    final = life(told, -1, 0)
     return {
         "kills": rounds,
         "between_hold_and_settle": between + (final["open"] > 0),
         "settled": final["paid"],
-        "seed": seed,
+        "seed": told.seed,
     }
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))
+    place, turns, chosen, notes = sys.argv[1:]
+    where = place if "://" in place else Path(place)
+    print(json.dumps(main(Told(where, int(chosen), Path(notes)), int(turns))))

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import insert
 
+from engines import Place
 from mesh.coordinator.acts import close, ledger, record
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.permit import Granted, Wanted, grant
@@ -52,9 +53,10 @@ class Party:
 class World:
     """One network with a payer ``ann`` and workers ``bob``, ``cyd``, ``dan``; a clock that only tests move."""
 
-    def __init__(self, path: Path, *, line: str = "friends", seed: int = 1, fresh: bool = True) -> None:
-        """``fresh`` False: the file was made by a world with the same seed."""
-        self.path, self.line = path, line
+    def __init__(self, where: Path | str | Place, *, line: str = "friends", seed: int = 1, fresh: bool = True) -> None:
+        """``where``: a file, or an address; ``fresh`` False: it was made by a world with the same seed."""
+        self.where: Path | str = where.where if isinstance(where, Place) else where
+        self.line = line
         self.ids = Ids(seed)
         self.network = self.ids()
         self.ann, self.bob, self.cyd, self.dan = self.parties = [
@@ -62,7 +64,7 @@ class World:
         ]
         self.now_ms = START_MS + 1000
         self.ready_ms = START_MS
-        self.database = Database.open(path)
+        self.database = Database.open(self.where)
         if fresh:
             self.database.write_and_wait(self._fill)
 
@@ -104,7 +106,7 @@ class World:
 
     def reopen(self) -> None:
         self.database.close()
-        self.database = Database.open(self.path)
+        self.database = Database.open(self.where)
         self.ready_ms = self.now_ms
 
     def give(self, party: Party, amount: int) -> None:

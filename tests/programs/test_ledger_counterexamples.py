@@ -21,18 +21,18 @@ PAY, EARNED = 3700, 3515
 """1,000 units at the test's price, and what is left of it for the worker's owner."""
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "mesh.db")
+@pytest.fixture(params=["on_sqlite", "on_postgres"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    made = World(request.getfixturevalue(request.param)(tmp_path))
     yield made
     proof = made.verify()
     assert proof.ok, proof.wrong
     made.database.close()
 
 
-@pytest.fixture
-def strict(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "mesh.db", line="strict")
+@pytest.fixture(params=["on_sqlite", "on_postgres"])
+def strict(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    made = World(request.getfixturevalue(request.param)(tmp_path), line="strict")
     made.give(made.ann, 10_000)
     yield made
     proof = made.verify()

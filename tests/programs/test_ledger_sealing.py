@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from coordinators import Bench, a_coordinator, an_id
+from engines import ENGINES
 from ledger_world import World
 from mesh.coordinator.exports import cell
 from mesh.coordinator.store import audit, sealing
@@ -217,8 +218,12 @@ def _spec(routing: Any) -> Any:
 
 
 @pytest.mark.anyio
-async def test_devices_are_told_the_signed_head_with_every_ack_and_state(tmp_path: Path) -> None:
-    async with a_coordinator(tmp_path) as bench:
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_devices_are_told_the_signed_head_with_every_ack_and_state(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str
+) -> None:
+    where = request.getfixturevalue(engine)(tmp_path).where
+    async with a_coordinator(tmp_path, where=where) as bench:
         ack, ann, network, asking = await paid_job(bench)
         key = bench.coordinator.parts.snapshot.networks[network].key
         head = signed.verify(ack.head, LedgerHead, key, network)
@@ -231,13 +236,16 @@ async def test_devices_are_told_the_signed_head_with_every_ack_and_state(tmp_pat
         await bench.delete(f"/v1/networks/{network}/members/{invited.member}", ann)
         update = await asking.hear_a(link.StateUpdate)
         assert signed.verify(update.state, State, key, network).ledger_head == ack.head
-    async with a_coordinator(tmp_path) as bench:
+    async with a_coordinator(tmp_path, where=where) as bench:
         assert bench.coordinator.parts.snapshot.heads[network] == ack.head, "also after a restart"
 
 
 @pytest.mark.anyio
-async def test_everything_is_exported_in_order_of_time_to_whom_it_concerns(tmp_path: Path) -> None:
-    async with a_coordinator(tmp_path) as bench:
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_everything_is_exported_in_order_of_time_to_whom_it_concerns(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str
+) -> None:
+    async with a_coordinator(tmp_path, where=request.getfixturevalue(engine)(tmp_path).where) as bench:
         _, ann, network, _ = await paid_job(bench)
         base = f"/v1/networks/{network}/ledger/export"
         every = [json.loads(line) for line in (await bench.get(base, ann)).text.splitlines()]

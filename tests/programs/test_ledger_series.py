@@ -18,9 +18,9 @@ DAY_MS = 86_400_000
 JOB = 3700
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "mesh.db")
+@pytest.fixture(params=["on_sqlite", "on_postgres"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    made = World(request.getfixturevalue(request.param)(tmp_path))
     yield made
     made.database.close()
 

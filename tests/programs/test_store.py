@@ -22,10 +22,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from mesh.coordinator.store import migrate
-from mesh.coordinator.store.connection import Store, connect, driver, engine_for
-from mesh.coordinator.store.database import BATCH_MAX, Database
+from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.errors import BatchLost, StoreClosed, StoreInUse, StoreNewer, WriteRefused
 from mesh.coordinator.store.schema import METADATA
+from mesh.coordinator.store.sqlite import BATCH_MAX, connect, driver, engine_for
 
 _ADD = text("insert into members (id, name, created_ms) values (:id, :name, 0)")
 _READ = text("select name from members where id = :id")
@@ -209,7 +210,7 @@ async def test_a_full_disk_in_mid_batch_tells_everyone_and_leaves_nothing(databa
 async def test_an_interrupted_batch_tells_everyone(database: Database) -> None:
     def interrupted(store: Store) -> None:
         add(store, "b")
-        raw = driver(store._connection)
+        raw = driver(store.connection)
         raw.set_progress_handler(lambda: 1, 1)  # what sqlite3_interrupt does, at the next step
         try:
             add(store, "c")
@@ -292,7 +293,7 @@ def test_what_was_queued_is_written_before_closing(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_nobody_waits_for_a_writer_that_broke(database: Database) -> None:
     def break_it(store: Store) -> None:
-        driver(store._connection).close()
+        driver(store.connection).close()
 
     first, second, third = await batch(database, [lambda s: add(s, "a"), break_it, lambda s: add(s, "c")])
     assert all(isinstance(answer, BatchLost) for answer in (first, second, third))

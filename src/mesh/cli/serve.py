@@ -31,7 +31,9 @@ def serve(
         typer.Option("--relay-port", min=0, max=65535, help="The relay's, TCP and UDP; 0 keeps the last, or picks."),
     ] = 0,
     public_url: Annotated[str | None, typer.Option("--public-url", help="How others reach it.")] = None,
-    database: Annotated[str | None, typer.Option("--database", help="Another database than SQLite in --data.")] = None,
+    database: Annotated[
+        str | None, typer.Option("--database", help="postgresql://… instead of SQLite in --data.")
+    ] = None,
     tied: Annotated[bool, typer.Option("--tied", hidden=True, help="Leave when stdin closes.")] = False,
     json: Json = False,
 ) -> None:

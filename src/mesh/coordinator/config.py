@@ -95,8 +95,6 @@ def is_loopback(host: str) -> bool:
 
 def speaks_tls(config: Config) -> bool:
     """Whether the socket itself speaks TLS. Raises BadConfig."""
-    if config.database is not None and not config.database.startswith("sqlite:"):
-        raise BadConfig("This version keeps its data in SQLite only. Leave --database out.")
     public = public_url(config)
     if public is not None and public.startswith("http:") and not is_loopback(urlsplit(public).hostname or ""):
         raise BadConfig("Plain http off this machine is refused. Give an https:// address as --public-url.")

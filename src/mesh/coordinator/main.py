@@ -139,7 +139,7 @@ def wall_ms() -> int:
 @contextlib.asynccontextmanager
 async def opened(config: Config, site: Site, keys: Keys) -> AsyncIterator[Coordinator]:
     """A coordinator on its database, closed at the end."""
-    database = await asyncio.to_thread(Database.open, database_path(config))
+    database = await asyncio.to_thread(Database.open, database_place(config))
     try:
         parts = Parts(database, keys, site, Snapshot(wall_ms()), wall_ms, secrets.token_bytes)
         yield Coordinator(parts)
@@ -147,11 +147,13 @@ async def opened(config: Config, site: Site, keys: Keys) -> AsyncIterator[Coordi
         await asyncio.shield(asyncio.to_thread(database.close))
 
 
-def database_path(config: Config) -> Path:
-    """The file of the database."""
-    if config.database is not None:
+def database_place(config: Config) -> Path | str:
+    """The file of the database, or the address of a PostgreSQL one."""
+    if config.database is None:
+        return config.data / "coordinator.db"
+    if config.database.startswith("sqlite:"):
         return Path(config.database.removeprefix("sqlite:").removeprefix("//"))
-    return config.data / "coordinator.db"
+    return config.database
 
 
 async def serve(config: Config, ready: Callable[[Ready], None]) -> None:

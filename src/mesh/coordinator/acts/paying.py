@@ -10,20 +10,19 @@ from typing import Any, NamedTuple, assert_never
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import evidence
 from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.errors import Raced
 from mesh.coordinator.store.evidence import Against, JobKey, ShareRow, Standing
 from mesh.coordinator.store.ledger import About, Books
 from mesh.credits import tariff, transfers
 from mesh.credits.settlement import Become, Decision, End, Lower, Mark, Owe, Pay
-from mesh.errors import MeshError
 from mesh.ids import MemberId, NetworkId
 from mesh.jobs import lifecycle
 
 
-class ShareChanged(MeshError):
+class ShareChanged(Raced):
     """Somebody else changed a share at the same moment; nothing was written. The report will be sent again."""
 
     code = "credits.share_changed"
-    kind = "conflict"
 
 
 class Known(NamedTuple):

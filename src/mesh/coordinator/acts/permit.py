@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mesh.coordinator.acts import limits
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import ledger, permits
-from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.connection import Store, side_by_side
 from mesh.credits import transfers
 from mesh.credits.accounts import Account
 from mesh.credits.transfers import HoldRefused
@@ -85,6 +85,7 @@ class Granted(NamedTuple):
     fresh: bool
 
 
+@side_by_side
 def grant(store: Store, wanted: Wanted, moment: Moment) -> Granted:
     """Grant a permit for one job or a series, or the one that answered this request before.
 

@@ -13,7 +13,7 @@ from mesh.coordinator.acts.series import close_if_through
 from mesh.coordinator.acts.settle import HORIZON_MS, Effect, SendClose, settle
 from mesh.coordinator.evidence import Keys, Testimony
 from mesh.coordinator.store import evidence, jobs, permits, successions
-from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.connection import Store, side_by_side
 from mesh.coordinator.store.evidence import Against, JobKey, Opening
 from mesh.coordinator.store.evidence import Fact as Kept
 from mesh.ids import DeviceId, DeviceKey, NetworkId, PermitId, is_ulid
@@ -45,19 +45,26 @@ def keys_of(store: Store, network: NetworkId, named: frozenset[PermitId]) -> dic
     return found
 
 
+@side_by_side
 def record_facts(
     store: Store, network: NetworkId, testimonies: Sequence[Testimony], moment: Moment, ready_ms: int
 ) -> Recorded:
     """Keep verified facts and settle what they allow. ``ready_ms``: since when this coordinator is up."""
     taking = _Taking(store, network, moment)
-    for testimony in testimonies:
+    # In the order of their jobs, so that two batches about the same ones do not wait for each other.
+    for testimony in testimonies if store.alone else sorted(testimonies, key=_job_of):
         taking.take(testimony)
     effects: list[Effect] = []
-    for key in taking.touched:
+    for key in taking.touched if store.alone else sorted(taking.touched):
         effects += settle(store, key, moment, ready_ms)
-    for share in taking.series:
+    for share in taking.series if store.alone else sorted(taking.series):
+        evidence.lock_share(store, share)
         effects += close_if_through(store, share, moment, ready_ms)
     return Recorded(tuple(taking.refused), (*taking.closes, *effects))
+
+
+def _job_of(testimony: Testimony) -> str:
+    return testimony.fact.job if isinstance(testimony.fact, Fact) else ""
 
 
 class _Permit(NamedTuple):

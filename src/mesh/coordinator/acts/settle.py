@@ -50,7 +50,8 @@ def settle(
     store: Store, key: JobKey, moment: Moment, ready_ms: int, *, closing: frozenset[str] = frozenset()
 ) -> list[Effect]:
     """Decide about a job on all that is known, with these shares closing, and carry it out."""
-    shares = {row.id: row for row in evidence.job_shares(store, key)}
+    evidence.lock_job(store, key)
+    shares = _shares_of(store, key)
     if not shares:
         return []
     attempts = {row.attempt: row for row in evidence.attempts_of(store, key)}
@@ -80,13 +81,24 @@ def settle(
 
 def known_of(store: Store, key: JobKey) -> Known | None:
     """A job as settlement knows it; None for one that no permit is for."""
-    shares = {row.id: row for row in evidence.job_shares(store, key)}
+    evidence.lock_job(store, key)
+    shares = _shares_of(store, key)
     if not shares:
         return None
     attempts = {row.attempt: row for row in evidence.attempts_of(store, key)}
     facts = _by_attempt(evidence.facts_of(store, key), attempts)
     payer = MemberId(next(iter(shares.values())).payer)
     return Known(key, shares, attempts, facts, payer, ledger.lowest_of(store, NetworkId(key.network), payer))
+
+
+def _shares_of(store: Store, key: JobKey) -> dict[str, Any]:
+    """A job's shares, locked where others write beside us: in the order of their ids, then read again."""
+    shares = {row.id: row for row in evidence.job_shares(store, key)}
+    if not store.alone:
+        for share in sorted(shares):
+            evidence.lock_share(store, share)
+        shares = {row.id: row for row in evidence.job_shares(store, key)}
+    return shares
 
 
 def day_over(paid_ms: int, now_ms: int, ready_ms: int) -> bool:

@@ -20,6 +20,34 @@ class StoreNewer(MeshError):
     kind = "conflict"
 
 
+class StoreUrl(MeshError):
+    """A database is a PostgreSQL address like postgresql://user:password@host/name, or a SQLite file in --data."""
+
+    code = "store.url"
+    kind = "invalid"
+
+
+class StoreUnreachable(MeshError):
+    """The database server does not answer, or does not let us in. Check that it runs, and the --database address."""
+
+    code = "store.unreachable"
+    kind = "unavailable"
+
+
+class StoreTooOld(MeshError):
+    """That PostgreSQL server is too old. Mesh needs version 15 or newer; nothing was changed."""
+
+    code = "store.too_old"
+    kind = "conflict"
+
+
+class Raced(MeshError):
+    """Somebody else changed the same thing at the same moment; nothing was written. Send it again."""
+
+    code = "store.raced"
+    kind = "conflict"
+
+
 class StoreClosed(MeshError):
     """The coordinator is stopping and takes no more work. Nothing was done; send it again in a moment."""
 

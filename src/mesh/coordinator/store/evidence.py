@@ -114,6 +114,15 @@ _CLOSE_PERMIT = Prepared(
     .where(~select(_OTHER.c.id).where(_OTHER.c.permit == permits.c.id).where(_OTHER.c.state == "open").exists())
     .values(state="closed", closed_ms=bindparam("now"))
 )
+_LOCK_JOB = Prepared(
+    select(jobs.c.job)
+    .where(jobs.c.network == bindparam("network"))
+    .where(jobs.c.requester == bindparam("requester"))
+    .where(jobs.c.job == bindparam("job"))
+    .with_for_update(key_share=True)
+)
+_LOCK_SHARE = Prepared(select(shares.c.id).where(shares.c.id == bindparam("share")).with_for_update(key_share=True))
+_LOCK_PERMIT = Prepared(select(permits.c.id).where(permits.c.id == bindparam("permit")).with_for_update(key_share=True))
 _MARK = adding_once(marks, "id", "network", "device", "kind", "job", "attempt", "other", "made_ms")
 _ONE_SIDED = Prepared(
     select(attempts)
@@ -238,6 +247,16 @@ def add_fact(store: Store, key: JobKey, fact: Fact, now_ms: int) -> bool:
     return store.run(_RAISE_COUNT, row) == 1
 
 
+def lock_job(store: Store, key: JobKey) -> None:
+    """Decide about a job one after the other: what was reported of it before is seen afterwards."""
+    store.lock(_LOCK_JOB, key._asdict())
+
+
+def lock_share(store: Store, share: str) -> None:
+    """Draw from a share, or close it, one after the other."""
+    store.lock(_LOCK_SHARE, {"share": share})
+
+
 def attempts_of(store: Store, key: JobKey) -> Sequence[Any]:
     """A job's attempts by number."""
     return store.rows(_ATTEMPTS, key._asdict())
@@ -283,6 +302,7 @@ def save_share(store: Store, before: Any, after: ShareRow) -> bool:
     if store.run(_SAVE_SHARE, row) != 1:
         return False
     if before.state == "open" and after.state == "ended":
+        store.lock(_LOCK_PERMIT, {"permit": before.permit})  # whoever ends its other share looks after us
         store.run(_CLOSE_PERMIT, {"permit": before.permit, "now": after.ended_ms})
     return True
 

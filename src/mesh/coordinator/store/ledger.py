@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, bindparam, false, func, select, update
 
 from mesh.coordinator.store.connection import Prepared, Store, adding, adding_once
+from mesh.coordinator.store.errors import Raced
 from mesh.coordinator.store.schema.ledger import accounts, entries, postings
 from mesh.coordinator.store.schema.networks import memberships, networks
 from mesh.credits import transfers
@@ -103,11 +104,10 @@ class About(NamedTuple):
     reason: str | None = None
 
 
-class FloorCrossed(MeshError):
+class FloorCrossed(Raced):
     """A payment would take somebody below their line; nothing was written. Try again: the balance just changed."""
 
     code = "credits.floor_crossed"
-    kind = "conflict"
 
 
 class Books:

@@ -1,27 +1,26 @@
-"""Bring a database file to the schema of this version, once, at start.
+"""Bring a database to the schema of this version, once, at start.
 
-Alembic is only loaded when there is something to do: a file that is already at the head costs one small query.
+Alembic is only loaded when there is something to do: a database that is already at the head costs one small query.
 
-Touches: files (the database).
+Touches: files or sockets (the database).
 """
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from mesh.coordinator.store.connection import connect, driver, engine_for
+from sqlalchemy import Connection, Engine, text
+
 from mesh.coordinator.store.errors import StoreNewer
 
 HEAD = "0011"
 """The newest migration in ``migrations/versions`` (a test compares)."""
 
 
-def to_head(path: Path, progress: Callable[[str], None]) -> None:
-    """Migrate ``path`` to ``HEAD``, making it if needed. Raises StoreNewer for a revision that is not ours."""
-    with closing(connect(path)) as raw:
-        at = revision(raw)
+def to_head(engine: Engine, progress: Callable[[str], None]) -> None:
+    """Bring a database to ``HEAD``, making its tables if needed. Raises StoreNewer."""
+    with engine.connect() as connection:
+        at = revision(connection)
     if at == HEAD:
         return
     from alembic import command
@@ -32,20 +31,28 @@ def to_head(path: Path, progress: Callable[[str], None]) -> None:
     if at is not None and at not in ours:
         raise StoreNewer(revision=at)
     progress(f"database: from {at or 'nothing'} to {HEAD}")
-    engine = engine_for(path)
     with engine.connect() as connection:
         settings.attributes["connection"] = connection
-        # On the driver, before any transaction: inside one SQLite ignores this pragma, and then a table that a
-        # migration rebuilds takes its child rows with it.
-        driver(connection).execute("PRAGMA foreign_keys=OFF")
+        if connection.dialect.name == "sqlite":
+            # On the driver, before any transaction: inside one SQLite ignores this pragma, and then a table that a
+            # migration rebuilds takes its child rows with it.
+            raw: Any = connection.connection.driver_connection
+            raw.execute("PRAGMA foreign_keys=OFF")
         command.upgrade(settings, HEAD)
     progress("database: ready")
 
 
-def revision(raw: sqlite3.Connection) -> str | None:
-    """The revision that a file is at, or None for an empty one."""
-    known = raw.execute("select 1 from sqlite_master where name = 'alembic_version'").fetchone()
-    row = raw.execute("select version_num from alembic_version").fetchone() if known else None
+def revision(connection: Connection) -> str | None:
+    """The revision that a database is at, or None for an empty one."""
+    sqlite = connection.dialect.name == "sqlite"
+    known = text(
+        "select 1 from sqlite_master where name = 'alembic_version'"
+        if sqlite
+        else "select 1 from pg_tables where tablename = 'alembic_version' and schemaname = any(current_schemas(false))"
+    )
+    if connection.execute(known).first() is None:
+        return None
+    row = connection.execute(text("select version_num from alembic_version")).first()
     return None if row is None else str(row[0])
 
 

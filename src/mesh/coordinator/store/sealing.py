@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select, and_, bindparam, func, select, update
 
-from mesh.coordinator.store.connection import Prepared, Store, adding_once
+from mesh.coordinator.store.connection import Prepared, Store, adding_once, side_by_side
 from mesh.coordinator.store.schema.ledger import accounts, entries, ledger_heads, postings
 from mesh.credits.chain import GENESIS, linked
 from mesh.ids import NetworkId
@@ -112,13 +112,15 @@ def hash_at(store: Store, network: NetworkId, number: int) -> str | None:
     return found
 
 
+@side_by_side
 def seal(store: Store, network: NetworkId, sign: Callable[[int, str], str], now_ms: int) -> Head | None:
     """Number and chain the next postings, sign the new head; None if there were none.
 
     The head's row is locked first: two sealers follow one another.
     """
     store.run(_OPEN_HEAD, {"network": network, "number": 0, "hash": GENESIS, "signed": "", "sealed_ms": now_ms})
-    last = store.row(_LOCK_HEAD, {"in_network": network})
+    store.lock(_LOCK_HEAD, {"in_network": network})
+    last = store.row(_READ_HEAD, {"in_network": network})
     assert last is not None
     rows = store.rows(_NEXT, {"network": network, "most": SEAL_MOST})
     if not rows:
