@@ -16,11 +16,15 @@ from mesh.cli.output import Json, Out
 
 
 def add_to(app: typer.Typer) -> None:
-    """Put the command at the top level of ``mesh``."""
-    app.command()(serve)
+    """Put the command, and what goes below it, at the top level of ``mesh``."""
+    group = typer.Typer()
+    group.callback(invoke_without_command=True)(serve)
+    group.command()(move)
+    app.add_typer(group, name="serve")
 
 
 def serve(
+    context: typer.Context,
     data: Annotated[Path | None, typer.Option("--data", help="Where its database and keys live.")] = None,
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; off loopback it speaks TLS.")
@@ -38,6 +42,8 @@ def serve(
     json: Json = False,
 ) -> None:
     """Run a coordinator and a relay in the foreground, until Ctrl-C."""
+    if context.invoked_subcommand is not None:
+        return
     from mesh.cli import logs
     from mesh.coordinator.config import Config
     from mesh.coordinator.main import Ready, run
@@ -60,6 +66,29 @@ def serve(
         Config(data=folder, host=host, port=port, public_url=public_url, database=database, relay_port=relay_port),
         ready,
     )
+
+
+def move(
+    to: Annotated[str, typer.Option("--to", help="The empty database: postgresql://… or sqlite:FILE.")],
+    data: Annotated[Path | None, typer.Option("--data", help="Where its keys, and its SQLite file, live.")] = None,
+    database: Annotated[str | None, typer.Option("--database", help="Where it is now, if not in --data.")] = None,
+    json: Json = False,
+) -> None:
+    """Copy a stopped coordinator's installation into another database, and compare both sides; the first one stays."""
+    from mesh.coordinator.config import Config
+    from mesh.coordinator.main import database_place
+    from mesh.coordinator.store.moving import move as copy
+
+    out = Out(json)
+    folder = (data or here.home().coordinator_data).absolute()
+    source = database_place(Config(data=folder, database=database))
+    target = database_place(Config(data=folder, database=to))
+    with out.progress("moving") as show:
+        moved = copy(source, target, show)
+    value = {"tables": moved.tables, "rows": moved.rows, "networks": moved.networks}
+    people = f"{moved.rows} rows of {moved.tables} tables are there, and their ledgers are the same. "
+    people += "Next: mesh serve --database with the new address, and the same --data (its keys stay there)."
+    out.result(value, people)
 
 
 def _leave_with_stdin() -> None:

@@ -1,0 +1,86 @@
+"""An installation moves to another database and back: every row arrives, and nothing goes where something is.
+
+Touches: files, processes, sockets, threads (databases).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from ledger_world import World
+from mesh.cli.main import perform
+from mesh.coordinator.acts import ledger
+from mesh.coordinator.store import sealing
+from mesh.coordinator.store.database import Database
+from mesh.coordinator.store.errors import StoreInUse
+from mesh.coordinator.store.moving import TargetNotEmpty, move
+from mesh.coordinator.store.schema import METADATA
+
+
+def rows(database: Database) -> dict[str, int]:
+    return database.read_and_wait(
+        lambda store: {
+            table.name: store.value(select(func.count()).select_from(table)) for table in METADATA.sorted_tables
+        }
+    )
+
+
+def busy(path: Path) -> World:
+    """A world in which things are settled, held, sealed, owed to nobody, and still open."""
+    world = World(path, line="strict")
+    world.give(world.ann, 10**6)
+    for _ in range(3):
+        permit = world.grant(world.bob)
+        world.report(world.used(permit, world.bob, claim=world.claim(permit, world.bob)))
+    world.database.write_and_wait(sealing.seal, world.network, lambda number, hash_: f"{number}", world.now_ms)  # type: ignore[arg-type]
+    world.grant(world.cyd)
+    return world
+
+
+def test_everything_arrives_and_the_ledger_is_the_same_there_and_back(tmp_path: Path, on_postgres: Any) -> None:
+    world = busy(tmp_path / "mesh.db")
+    before, money = rows(world.database), world.database.read_and_wait(ledger.accounts, world.network)  # type: ignore[arg-type]
+    with pytest.raises(StoreInUse):
+        move(tmp_path / "mesh.db", on_postgres(tmp_path).where, lambda stage, fraction: None)
+    world.database.close()
+    there, stages = on_postgres(tmp_path).where, []
+    moved = move(tmp_path / "mesh.db", there, lambda stage, fraction: stages.append(stage))
+    assert (moved.tables, moved.rows, moved.networks) == (len(before), sum(before.values()), 1)
+    assert stages == [table.name for table in METADATA.sorted_tables]
+    with pytest.raises(TargetNotEmpty):
+        move(tmp_path / "mesh.db", there, lambda stage, fraction: None)
+    world.where, world.database = there, Database.open(there)
+    assert rows(world.database) == before
+    assert world.database.read_and_wait(ledger.accounts, world.network) == money  # type: ignore[arg-type]
+    proof = world.verify()
+    assert (proof.ok, proof.sealed, proof.unsealed) == (True, 4, 0)
+    permit = world.grant(world.bob)
+    world.report(world.used(permit, world.bob, claim=world.claim(permit, world.bob)))
+    world.database.close()
+    back = move(there, tmp_path / "back.db", lambda stage, fraction: None)
+    world.where, world.database = tmp_path / "back.db", Database.open(tmp_path / "back.db")
+    assert back.rows == sum(rows(world.database).values()) > moved.rows
+    assert world.verify().ok
+    world.database.close()
+
+
+def test_the_command_moves_a_folder_and_says_why_it_does_not(
+    tmp_path: Path, on_postgres: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    world = busy(data / "coordinator.db")
+    world.database.close()
+
+    def moved(to: str) -> Any:
+        code = perform(["serve", "move", "--data", str(data), "--to", to, "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    there = on_postgres(tmp_path).where
+    code, said = moved(there)
+    assert (code, said["networks"]) == (0, 1)
+    assert moved(there)[1]["error"]["code"] == "store.target_not_empty"
+    assert moved("postgresql://u:secret@127.0.0.1:1/x")[1]["error"]["code"] == "store.unreachable"
+    assert moved("nonsense")[1]["error"]["code"] == "store.url"
