@@ -2,8 +2,6 @@
 
 import ast
 
-import pytest
-
 from shape.sources import SOURCE, Source, sources
 
 LINES_MAX = 400
@@ -18,48 +16,61 @@ TOUCHING = {
 # A folder by such a name soon holds everything.
 BANNED_NAMES = {"utils", "util", "common", "core", "models", "services", "helpers", "helper", "managers", "manager"}
 
-each = pytest.mark.parametrize("source", sources(), ids=lambda source: source.name)
-
 
 def functions(source: Source) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     return [node for node in ast.walk(source.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
-@each
-def test_says_what_it_touches(source: Source) -> None:
-    touches = source.docstring.rpartition("\n\n")[2]
-    assert touches.startswith("Touches: ") and touches.endswith("."), "end the docstring with: Touches: what."
-    if source.name.startswith(RULES):
-        assert touches.startswith("Touches: nothing"), "rules and the protocol touch nothing"
-    if touches.startswith("Touches: nothing"):
-        assert not TOUCHING.intersection(source.imports()), "it imports something that touches the world"
+def test_every_file_says_what_it_touches() -> None:
+    wrong = []
+    for source in sources():
+        touches = source.docstring.rpartition("\n\n")[2]
+        if not (touches.startswith("Touches: ") and touches.endswith(".")):
+            wrong.append(f"{source.name}: end the docstring with: Touches: what.")
+        if source.name.startswith(RULES) and not touches.startswith("Touches: nothing"):
+            wrong.append(f"{source.name}: rules and the protocol touch nothing")
+        if touches.startswith("Touches: nothing") and TOUCHING.intersection(source.imports()):
+            wrong.append(f"{source.name}: it imports something that touches the world")
+    assert wrong == []
 
 
-@each
-def test_stays_small(source: Source) -> None:
-    assert len(source.text.splitlines()) <= LINES_MAX, "two files with better names would be clearer"
-    for function in functions(source):
-        length = (function.end_lineno or 0) - function.lineno + 1
-        assert length <= FUNCTION_LINES_MAX, f"{function.name} is {length} lines long"
+def test_files_and_functions_stay_small() -> None:
+    wrong = []
+    for source in sources():
+        if len(source.text.splitlines()) > LINES_MAX:
+            wrong.append(f"{source.name}: two files with better names would be clearer")
+        for function in functions(source):
+            length = (function.end_lineno or 0) - function.lineno + 1
+            if length > FUNCTION_LINES_MAX:
+                wrong.append(f"{source.name}: {function.name} is {length} lines long")
+    assert wrong == []
 
 
-@each
-def test_functions_take_few_parameters(source: Source) -> None:
-    if source.name.startswith("cli/"):
-        return  # a command's parameters are its options: a person's interface, not a function's
-    for function in functions(source):
-        taken = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
-        count = len([argument for argument in taken if argument.arg not in ("self", "cls")])
-        assert count <= PARAMETERS_MAX, f"{function.name} takes {count}: make a struct, or two objects"
+def test_functions_take_few_parameters() -> None:
+    wrong = []
+    for source in sources():
+        if source.name.startswith("cli/"):
+            continue  # a command's parameters are its options: a person's interface, not a function's
+        for function in functions(source):
+            taken = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
+            count = len([argument for argument in taken if argument.arg not in ("self", "cls")])
+            if count > PARAMETERS_MAX:
+                wrong.append(f"{source.name}: {function.name} takes {count}: make a struct, or two objects")
+    assert wrong == []
 
 
-@each
-def test_only_entries_read_environment_and_arguments(source: Source) -> None:
-    if source.name.startswith("cli/") or source.name.endswith("/main.py"):
-        return
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            assert (node.value.id, node.attr) not in {("os", "environ"), ("os", "getenv"), ("sys", "argv")}
+def test_only_entries_read_environment_and_arguments() -> None:
+    forbidden = {("os", "environ"), ("os", "getenv"), ("sys", "argv")}
+    wrong = [
+        f"{source.name}: {node.value.id}.{node.attr}"
+        for source in sources()
+        if not source.name.startswith("cli/") and not source.name.endswith("/main.py")
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and (node.value.id, node.attr) in forbidden
+    ]
+    assert wrong == []
 
 
 def test_folders_have_names_that_say_something() -> None:
