@@ -41,7 +41,7 @@ def claim(home: Home, link: links.JoinLink) -> None:
     """Sign in with a claim link as the user of this machine."""
     known = CoordinatorRecord(link.url, link.coordinator, link.tls_sha256)
     with Coordinator(known) as client:
-        claimed = client.do(calls.claim(link.secret, person()))
+        claimed = client.do(calls.claim(link.secret, person(), machine()))
     session = SessionRecord(claimed.token, claimed.member, claimed.name)
     home.write(msgspec.structs.replace(home.read(), coordinator=known, session=session))
 
