@@ -137,7 +137,7 @@ def network(tmp_path: Path) -> Iterator[Network]:
 @pytest.mark.parametrize(
     "minutes",
     [
-        pytest.param(0.5, marks=pytest.mark.timeout(300)),
+        pytest.param(0.25, marks=pytest.mark.timeout(300)),
         pytest.param(10.0, marks=[pytest.mark.long, pytest.mark.timeout(1200)]),
     ],
 )

@@ -1,5 +1,6 @@
 """While the coordinator is away the owner's devices find each other in their LAN, and work on certificates alone."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +15,7 @@ class Lan:
     """Ann's desk and attic and Ben's laptop in one LAN; their coordinator and its relay are out in the world."""
 
     def __init__(self, internet: Internet, stage: QuickStage) -> None:
-        self.internet = internet
+        self.internet, self.stage = internet, stage
         self.desk, self.attic, self.ben = (stage.player(name) for name in ("desk", "attic", "ben"))
         self.agents: dict[str, Program] = {}
         self.data = str(stage.folder / "coordinator")
@@ -65,6 +66,20 @@ def test_while_the_coordinator_is_away_ones_own_devices_are_found_in_the_lan(lan
     assert (done["path"], done["charge"]) == ("direct", 0)
     replied = lan.desk.mesh("ping", "attic", "--count", "1")
     assert (replied["path"], replied["address"]) == ("direct", "private")
+
+
+def test_a_copy_of_a_home_in_the_same_lan_stops_nobody(lan: Lan) -> None:
+    """Both say the same name in the LAN. Whichever is found has the key; no agent ends over it."""
+    twin = lan.stage.player("twin")
+    shutil.copytree(lan.attic.home, twin.home, ignore=shutil.ignore_patterns("*.sock", "*.lock"))
+    with lan.internet.inside("ben"):
+        agent = twin.start("up", "--only-ask")
+    log = lan.stage.folder / "twin-up.log"
+    eventually(lambda: "nearby." in log.read_text().partition("nearby.begins")[2], "the copy speaks, or may not")
+    replied = lan.desk.mesh("ping", "attic", "--count", "1")
+    assert (replied["path"], replied["address"]) == ("direct", "private")
+    assert [one.process.poll() for one in (agent, *lan.agents.values())] == [None] * 4
+    assert agent.stop() == 0
 
 
 def test_another_persons_device_in_the_lan_still_needs_the_coordinator(lan: Lan) -> None:

@@ -75,8 +75,8 @@ class Nearby:
             await self._until_away()
             try:
                 await self._speak()
-            except OSError as error:  # no network at all, or somebody else has the port for themselves
-                log.info("nearby.impossible", reason=type(error).__name__)
+            except OSError as error:  # no network at all, or somebody else has the port or the name
+                log.info("nearby.impossible", reason=type(error.__cause__ or error).__name__)
                 await asyncio.sleep(AGAIN_S)
 
     async def _until_away(self) -> None:
@@ -90,7 +90,7 @@ class Nearby:
 
     async def _speak(self) -> None:
         """Say where we are and hear others, until the link is back or our own addresses are others. Raises OSError."""
-        from zeroconf import InterfaceChoice, IPVersion  # 5 MB, of use only while the coordinator is away
+        from zeroconf import Error, InterfaceChoice, IPVersion  # 5 MB, of use only while the coordinator is away
         from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf
 
         me, addresses = self._me(), in_lan(self._addresses())
@@ -102,6 +102,8 @@ class Nearby:
             while not self._up() and (me, addresses) == (self._me(), in_lan(self._addresses())):  # noqa: ASYNC110
                 await asyncio.sleep(LOOK_S)
             await browser.async_cancel()
+        except Error as error:  # a copy of this home says the same name, for one
+            raise OSError(type(error).__name__) from error
         finally:
             for task in tuple(self._asking):
                 task.cancel()
