@@ -96,11 +96,23 @@ def test_a_member_has_five_tries_in_ten_minutes():
     assert rules.may_try((*tries, 4), 600_001) == (2, 3, 4)
 
 
-@pytest.mark.parametrize(("open_now", "of_address"), [(256, 0), (8, 8)])
-def test_so_many_machines_wait_at_most(open_now, of_address):
-    rules.may_wait(open_now=255, of_address=7)
+def test_so_many_machines_wait_at_most():
+    far = [f"10.0.{number // 250}.{number % 250}" for number in range(255)]
+    rules.may_wait(far, "1.1.1.1")
     with pytest.raises(TooManyWait):
-        rules.may_wait(open_now=open_now, of_address=of_address)
+        rules.may_wait([*far, None], "1.1.1.1")
+
+
+@pytest.mark.parametrize(
+    ("others", "mine"),
+    [("1.1.1.1", "1.1.1.1"), ("1.1.1.1", "::ffff:1.1.1.1"), ("2a00:1::1", "2a00:1::2"), ("127.0.0.1", "127.0.0.1")],
+)
+def test_one_address_or_household_keeps_nobody_else_out(others, mine):
+    rules.may_wait([others] * 7, mine)
+    with pytest.raises(TooManyWait):
+        rules.may_wait([others] * 8, mine)
+    rules.may_wait([others] * 8, "8.8.8.8")
+    rules.may_wait([others] * 8, None)
 
 
 @pytest.mark.parametrize(

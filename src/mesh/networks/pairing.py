@@ -16,6 +16,7 @@ Touches: nothing.
 
 import hashlib
 import ipaddress
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -223,9 +224,14 @@ def wrongly_typed(pairing: Pairing) -> Pairing:
     return msgspec.structs.replace(pairing, wrong=wrong, outcome="closed" if wrong >= WRONG_MAX else pairing.outcome)
 
 
-def may_wait(*, open_now: int, of_address: int) -> None:
-    """Refuse a further machine where too many wait already. Raises TooManyWait."""
-    if open_now >= OPEN_MAX or of_address >= OPEN_OF_ADDRESS_MAX:
+def may_wait(waiting: Sequence[str | None], address: str | None) -> None:
+    """Refuse a further machine where too many wait already: ``waiting`` holds their addresses. Raises TooManyWait.
+
+    Who has a whole IPv6 network of a household counts as one address; unknown ones count for all only.
+    """
+    ip = _ip(address)
+    same = 0 if ip is None else sum(1 for one in map(_ip, waiting) if one and _network(one) == _network(ip))
+    if len(waiting) >= OPEN_MAX or same >= OPEN_OF_ADDRESS_MAX:
         raise TooManyWait
 
 

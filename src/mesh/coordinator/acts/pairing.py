@@ -74,8 +74,7 @@ def start(store: Store, asking: Asking, moment: Moment) -> Pairing:
     """Take down a machine's request. Raises BadName, TooManyWait, BadRequest."""
     machine_name(asking.name)
     pairings.prune(store, before_ms=moment.now_ms - KEPT_MS)
-    open_now, of_address = pairings.waiting(store, asking.address, now_ms=moment.now_ms)
-    rules.may_wait(open_now=open_now, of_address=of_address)
+    rules.may_wait(pairings.waiting(store, now_ms=moment.now_ms), asking.address)
     if tokens.by_secret(store, asking.secret_hash) is not None or pairings.secret_known(store, asking.secret_hash):
         raise BadRequest
     handle = rules.symbols(asking.random(), rules.HANDLE_LENGTH)

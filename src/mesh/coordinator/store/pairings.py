@@ -6,7 +6,7 @@ Touches: database (through the store it is given).
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.schema.pairings import pairings
@@ -20,8 +20,7 @@ _waiting = (pairings.c.outcome.is_(None), pairings.c.expires_ms > bindparam("now
 _by_handle = select(*_COLUMNS).where(pairings.c.handle == bindparam("handle")).order_by(pairings.c.id.desc()).limit(1)
 _of_secret = select(pairings.c.id).where(pairings.c.secret_hash == bindparam("secret_hash"))
 _of_token = select(*_COLUMNS).where(pairings.c.token == bindparam("token"))
-_open = select(func.count()).where(*_waiting)
-_open_of_address = select(func.count()).where(*_waiting, pairings.c.address == bindparam("address"))
+_open = select(pairings.c.address).where(*_waiting)
 _handle_taken = select(pairings.c.id).where(*_waiting, pairings.c.handle == bindparam("handle"))
 _reveal = (
     update(pairings)
@@ -62,10 +61,9 @@ def secret_known(store: Store, secret_hash: str) -> bool:
     return store.row(_of_secret, {"secret_hash": secret_hash}) is not None
 
 
-def waiting(store: Store, address: str | None, *, now_ms: int) -> tuple[int, int]:
-    """How many machines wait now: of all addresses, and of this one (unknown ones count for all only)."""
-    total = int(store.value(_open, {"now": now_ms}))
-    return total, 0 if address is None else int(store.value(_open_of_address, {"now": now_ms, "address": address}))
+def waiting(store: Store, *, now_ms: int) -> list[str | None]:
+    """The addresses of all machines that wait now; None where one cannot be told."""
+    return [row[0] for row in store.rows(_open, {"now": now_ms})]
 
 
 def handle_taken(store: Store, handle: str, *, now_ms: int) -> bool:
