@@ -405,6 +405,9 @@ class Trivial:
         """At once."""
         return 0.0001
 
+    def unload(self, workload: str, model: str) -> None:
+        """It takes no room."""
+
     def limit_others(self, share: float) -> None:
         """There is enough for all."""
 

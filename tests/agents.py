@@ -51,6 +51,7 @@ class HeldEngines:
         self.cancelled = 0
         self.turns: list[Turn] = []
         self.others_share = 1.0
+        self.unloaded: list[str] = []
         self.failure: MeshError | None = None
         self.service_s = 0.001
         self.words: asyncio.Queue[bytes | MeshError | None] = asyncio.Queue()
@@ -128,6 +129,9 @@ class HeldEngines:
 
     def limit_others(self, share: float) -> None:
         self.others_share = share
+
+    def unload(self, workload: str, model: str) -> None:
+        self.unloaded.append(model)
 
     def processes(self) -> dict[str, int]:
         return {}

@@ -31,6 +31,7 @@ from mesh.ids import JobId
 from mesh.sdk import control
 from mesh.sdk.documents import AnyDocumentRequest
 from mesh.sdk.keys import AnyKeyRequest
+from mesh.sdk.models import AnyModelRequest
 from mesh.sdk.naming import UnknownDevice
 from mesh.transport.interface import TransportTimeout
 from mesh.workloads.contract import Payload
@@ -71,6 +72,8 @@ class Desk:
         self.gateway: str | None = None
         self.check_network: Callable[[], Awaitable[NetworkFacts]]
         """Measures the network around this device; set by the wiring."""
+        self.change_model: Callable[[AnyModelRequest], Awaitable[None]]
+        """Offers a model or offers it no more; set by the wiring."""
         self.batches: BatchDesk
         self.keys: KeyBook
         self.page: Page
@@ -103,6 +106,9 @@ class Desk:
             return await self.keys.answer(request)
         if isinstance(request, control.OpenPage):
             return await self.page.open()
+        if isinstance(request, AnyModelRequest):
+            await self.change_model(request)
+            return control.Ok()
         if not isinstance(request, control.Stop):
             return await self.batches.answer(request, say)
         self._stop()

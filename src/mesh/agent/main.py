@@ -64,6 +64,7 @@ from mesh.ids import DeviceId, DeviceKey
 from mesh.protocol import link
 from mesh.sdk.heads import Heads
 from mesh.sdk.home import Home, HomeRecord, NotJoined
+from mesh.sdk.models import AnyModelRequest, OfferModel, read_choice
 from mesh.transport.clock import CoordinatorClock
 from mesh.transport.interface import Transport
 from mesh.transport.link import LinkClient, LinkDown, LinkTarget
@@ -164,7 +165,7 @@ class Agent:
         numbers, outbox, probe = Numbers(store), Outbox(store), Probe()
         await numbers.open()
         engines = await stack.enter_async_context((options.open_engines or open_engines)(home, probe.cores))
-        offering = Offering(engines, store)
+        offering = Offering(engines, store, lambda: read_choice(home).removed)
         await offering.recall()
 
         strangers = Strangers(membership.known)
@@ -214,6 +215,7 @@ class Agent:
         desk = Desk(parts, started_ms=parts.membership.clock.now_ms(), stop=stop.set)
         desk.reach = self.reach
         desk.check_network = self._check_network
+        desk.change_model = self._change_model
         batches, desk.batches = await self._open_batches(home)
         desk.keys = KeyBook(parts.store)
         await desk.keys.open()
@@ -271,6 +273,13 @@ class Agent:
         await batches.open()
         return batches, BatchDesk(batches, parts.store, files)
 
+    async def _change_model(self, request: AnyModelRequest) -> None:
+        """Offer a model or no more; the coordinator is told. Raises the model's errors."""
+        change = self.offering.offer if isinstance(request, OfferModel) else self.offering.forget
+        await change(request.workload, request.model)
+        with suppress(LinkDown):
+            await self.parts.coordination.say_hello()
+
     def _front(self, home: Home, keys: KeyBook) -> Front:
         """What the gateway's requests share."""
         parts = self.parts
@@ -324,7 +333,9 @@ class Agent:
 
 def open_engines(home: Home, lanes: int) -> AbstractAsyncContextManager[Pool]:
     """The real engines: child processes, with the models of this home."""
-    return Engines(ModelFiles(home.models, os.environ), lanes=lanes)
+    files = ModelFiles(home.models, os.environ)
+    files.budget = lambda: read_choice(home).disk_bytes
+    return Engines(files, lanes=lanes)
 
 
 async def open_iroh(me: Identity, admits: Callable[[DeviceKey], bool], options: Options) -> Transport:

@@ -6,6 +6,7 @@ Touches: the clock; the agent's engines and store (through its arguments).
 """
 
 import time
+from collections.abc import Callable, Collection
 
 import msgspec
 import structlog
@@ -24,11 +25,13 @@ log = structlog.get_logger()
 class Offering:
     """The offers of this device."""
 
-    def __init__(self, engines: Pool, store: Store) -> None:
+    def __init__(self, engines: Pool, store: Store, removed: Callable[[], Collection[str]] = tuple) -> None:
+        """``removed``: the models that the owner wants no more."""
         self.failed: dict[str, MeshError] = {}
         """Models that could not be made ready, and why."""
         self._engines = engines
         self._store = store
+        self._removed = removed
         self._measured: list[tuple[str, str]] = []
         self._isolation: Isolation = "none"
         self._loading: dict[str, Progress] = {}
@@ -75,25 +78,41 @@ class Offering:
         changed = False
         for name, workload in WORKLOADS.items():
             model = workload.default_model
-            if (name, model) in self._measured:
+            if (name, model) in self._measured or model in self._removed():
                 continue
-            progress = self._loading[model] = Progress()
             try:
-                await self._engines.prepare(name, model, _both(progress, say))
-                await self._engines.measure(name, model)
+                await self.offer(name, model, say)
             except MeshError as error:
                 self.failed[model] = error
                 log.warning("offering.not_ready", model=model, code=error.wire_code)
                 continue
-            finally:
-                del self._loading[model]
-            self._measured.append((name, model))
-            self._isolation = self._engines.isolation(name, model) or self._isolation
             changed = True
-        if changed:
-            await self._store.keep("offers", msgspec.json.encode(self.offers()))
-            await self._store.keep("isolation", msgspec.json.encode(self._isolation))
         return changed
+
+    async def offer(self, workload: str, model: str, say: Say | None = None) -> None:
+        """Fetch, load and measure a model; from then on it is offered. Raises the model's errors."""
+        progress = self._loading[model] = Progress()
+        try:
+            await self._engines.prepare(workload, model, _both(progress, say))
+            await self._engines.measure(workload, model)
+        finally:
+            self._loading.pop(model, None)
+        self.failed.pop(model, None)
+        if (workload, model) not in self._measured:
+            self._measured.append((workload, model))
+        self._isolation = self._engines.isolation(workload, model) or self._isolation
+        await self._keep()
+
+    async def forget(self, workload: str, model: str) -> None:
+        """Offer a model no more, and unload it; jobs that run on it fail."""
+        if (workload, model) in self._measured:
+            self._measured.remove((workload, model))
+            await self._keep()
+        self._engines.unload(workload, model)
+
+    async def _keep(self) -> None:
+        await self._store.keep("offers", msgspec.json.encode(self.offers()))
+        await self._store.keep("isolation", msgspec.json.encode(self._isolation))
 
 
 def _both(progress: Progress, say: Say | None) -> Say:

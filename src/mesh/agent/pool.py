@@ -49,6 +49,10 @@ class Pool(Protocol):
         """Take over what was measured before a restart."""
         ...
 
+    def unload(self, workload: str, model: str) -> None:
+        """Stop a model's process; jobs in it fail."""
+        ...
+
     def limit_others(self, share: float) -> None:
         """Let other people's jobs use this share (0..1) of the device, at least one lane."""
         ...

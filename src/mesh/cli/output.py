@@ -10,7 +10,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import msgspec
 import typer
@@ -46,6 +46,13 @@ def line(value: Any) -> None:
     print(msgspec.json.encode(value).decode(), flush=True)
 
 
+class Show(Protocol):
+    """Shows how far something is: its stage, the fraction done, and words about what is left."""
+
+    def __call__(self, stage: str, fraction: float, left: str = "") -> None:
+        """It is so far."""
+
+
 class Out:
     """Where one command's answer goes."""
 
@@ -73,8 +80,8 @@ class Out:
         print(text, file=sys.stderr, flush=True)
 
     @contextmanager
-    def progress(self, title: str) -> Iterator[Callable[[str, float], None]]:
-        """Show how far something long is, on stderr: call with a stage and a fraction (0 to 1)."""
+    def progress(self, title: str) -> Iterator[Show]:
+        """Show how far something long is, on stderr: call with a stage, a fraction (0 to 1), and what is left of it."""
         if not sys.stderr.isatty():
             with _lines(title) as show:
                 yield show
@@ -90,19 +97,23 @@ class Out:
         )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(foreign(title), total=1.0)
-            yield lambda stage, fraction: bar.update(task, completed=fraction, description=foreign(f"{title}: {stage}"))
+
+            def show(stage: str, fraction: float, left: str = "") -> None:
+                bar.update(task, completed=fraction, description=foreign(f"{title}: {stage}{left}"))
+
+            yield show
 
 
 @contextmanager
-def _lines(title: str) -> Iterator[Callable[[str, float], None]]:
+def _lines(title: str) -> Iterator[Show]:
     """Progress without a terminal: a line per stage and per tenth, so that a log shows life and stays short."""
     seen: set[tuple[str, int]] = set()
 
-    def show(stage: str, fraction: float) -> None:
+    def show(stage: str, fraction: float, left: str = "") -> None:
         mark = (stage, int(fraction * 10))
         if mark not in seen:
             seen.add(mark)
-            print(f"{foreign(title)}: {foreign(stage)} {fraction:.0%}", file=sys.stderr, flush=True)
+            print(f"{foreign(title)}: {foreign(stage)} {fraction:.0%}{foreign(left)}", file=sys.stderr, flush=True)
 
     yield show
 

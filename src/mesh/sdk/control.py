@@ -36,6 +36,7 @@ from mesh.sdk.documents import AttemptLine as AttemptLine
 from mesh.sdk.keys import AnyKeyAnswer, AnyKeyRequest
 from mesh.sdk.lines import Answer as Answer
 from mesh.sdk.lines import Request as Request
+from mesh.sdk.models import AnyModelRequest
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """10,000 embeddings in base64 are 20 MB; three times that bounds what either side keeps of a line."""
@@ -291,6 +292,7 @@ AnyRequest = (
     | AnyBatchRequest
     | AnyKeyRequest
     | AnyDocumentRequest
+    | AnyModelRequest
 )
 AnyAnswer = (
     Ok

@@ -103,6 +103,7 @@ class Home:
         self.gateway_file = path / "gateway.json"
         self.page_file = path / "page.json"
         self.models = path / "models"
+        self.models_file = path / "models.json"
         self.batches = path / "batches"
         self.coordinator_data = path / "coordinator"
         self.agent_log = path / "agent.log"

@@ -12,11 +12,11 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from mesh.errors import MeshError
-from mesh.units import HOUR
+from mesh.units import HOUR, MIB
 from mesh.workloads.catalogue import ModelEntry, ModelFile, Source
 from mesh.workloads.sources import PipIndex, Say, SourceFailed, WrongHash, fetch, hash_matches
 
@@ -37,6 +37,13 @@ class NoSource(MeshError):
 
     code = "model.no_source"
     kind = "unavailable"
+
+
+class DiskBudget(MeshError):
+    """This model does not fit into the disk space that models may take here. Remove one, or raise the budget."""
+
+    code = "model.disk_budget"
+    kind = "conflict"
 
 
 class DiskRefused(MeshError):
@@ -64,6 +71,8 @@ class ModelFiles:
         self._folder = folder
         self._index = PipIndex(allowed, index_url)
         self._fetching: dict[str, asyncio.Lock] = {}
+        self.budget: Callable[[], int | None] = lambda: None
+        """The bytes that all models together may take; asked before each fetch."""
 
     def path(self, file: ModelFile) -> Path:
         """Where ``file`` is or will be."""
@@ -77,8 +86,9 @@ class ModelFiles:
         """Have all files of a model here and checked: its names → paths. Missing and damaged ones are fetched.
 
         ``say`` is called with ``checking``, ``downloading`` or ``copying`` and bytes, also from other threads. Raises
-        NoSource, WrongHash, PipMissing, BadEntry or DiskRefused.
+        NoSource, WrongHash, PipMissing, BadEntry, DiskBudget or DiskRefused.
         """
+        await asyncio.to_thread(self._must_fit, entry)
         for file in entry.files:
             async with self._fetching.setdefault(file.sha256, asyncio.Lock()):
                 say("checking", 0, file.size_bytes)
@@ -91,6 +101,48 @@ class ModelFiles:
                         file=file.name,
                     ) from error
         return {file.name: self.path(file) for file in entry.files}
+
+    def remove(self, entry: ModelEntry, others: Iterable[ModelEntry]) -> int:
+        """Delete a model's files, except those that ``others`` share; returns the bytes that are free now.
+
+        Raises DiskRefused.
+        """
+        shared = {file.sha256 for other in others if other.id != entry.id for file in other.files}
+        freed = 0
+        for file in entry.files:
+            path = self.path(file)
+            if file.sha256 not in shared and path.is_file():
+                try:
+                    size = path.stat().st_size
+                    path.unlink()
+                except OSError as error:
+                    raise DiskRefused(f"{file.name} could not be removed: {error.strerror}.", file=file.name) from error
+                freed += size
+        return freed
+
+    def size(self) -> int:
+        """The bytes that all files here take, unfinished ones included."""
+        return sum(_size(path) for path in self._folder.rglob("*") if path.is_file()) if self._folder.is_dir() else 0
+
+    def _must_fit(self, entry: ModelEntry) -> None:
+        """Refuse to fetch what has no room, before anything is fetched. Raises DiskBudget, DiskRefused."""
+        missing = sum(file.size_bytes for file in entry.files if _size(self.path(file)) != file.size_bytes)
+        if not missing:
+            return
+        budget = self.budget()
+        taken = self.size() if budget is not None else 0
+        if budget is not None and taken + missing > budget:
+            raise DiskBudget(
+                f"{entry.id} needs {missing / MIB:.0f} MiB more; models may take {budget / MIB:.0f} MiB here, and take "
+                f"{taken / MIB:.0f} MiB. Remove one (`mesh models remove`), or raise it (`mesh models budget`).",
+                model=entry.id, needed=missing, budget=budget, taken=taken,
+            )  # fmt: skip
+        free = shutil.disk_usage(next(path for path in (self._folder, *self._folder.parents) if path.exists())).free
+        if missing > free:
+            raise DiskRefused(
+                f"{entry.id} needs {missing / MIB:.0f} MiB; the disk has {free / MIB:.0f} MiB free. Make room first.",
+                model=entry.id,
+            )
 
     def _good(self, file: ModelFile) -> bool:
         path = self.path(file)
@@ -151,5 +203,5 @@ class ModelFiles:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return -1
