@@ -5,6 +5,7 @@ Touches: the clock (ping).
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from mesh import __version__
@@ -16,6 +17,7 @@ from mesh.agent.coordination import Coordination
 from mesh.agent.gateway.keys import KeyBook
 from mesh.agent.membership import Membership, Peer
 from mesh.agent.myself import Myself
+from mesh.agent.offering import Offering
 from mesh.agent.outbox import Outbox
 from mesh.agent.page.server import Page
 from mesh.agent.planning import Planner
@@ -31,9 +33,10 @@ from mesh.ids import JobId
 from mesh.sdk import control
 from mesh.sdk.documents import AnyDocumentRequest
 from mesh.sdk.keys import AnyKeyRequest
-from mesh.sdk.models import AnyModelRequest
+from mesh.sdk.models import AnyModelRequest, OfferModel
 from mesh.sdk.naming import UnknownDevice
 from mesh.transport.interface import TransportTimeout
+from mesh.transport.link import LinkDown
 from mesh.workloads.contract import Payload
 from mesh.workloads.known import workload_named
 
@@ -72,8 +75,7 @@ class Desk:
         self.gateway: str | None = None
         self.check_network: Callable[[], Awaitable[NetworkFacts]]
         """Measures the network around this device; set by the wiring."""
-        self.change_model: Callable[[AnyModelRequest], Awaitable[None]]
-        """Offers a model or offers it no more; set by the wiring."""
+        self.offering: Offering
         self.batches: BatchDesk
         self.keys: KeyBook
         self.page: Page
@@ -107,7 +109,10 @@ class Desk:
         if isinstance(request, control.OpenPage):
             return await self.page.open()
         if isinstance(request, AnyModelRequest):
-            await self.change_model(request)
+            change = self.offering.offer if isinstance(request, OfferModel) else self.offering.forget
+            await change(request.workload, request.model)
+            with suppress(LinkDown):  # the next Welcome tells it
+                await self._parts.coordination.say_hello()
             return control.Ok()
         if not isinstance(request, control.Stop):
             return await self.batches.answer(request, say)

@@ -64,7 +64,7 @@ from mesh.ids import DeviceId, DeviceKey
 from mesh.protocol import link
 from mesh.sdk.heads import Heads
 from mesh.sdk.home import Home, HomeRecord, NotJoined
-from mesh.sdk.models import AnyModelRequest, OfferModel, read_choice
+from mesh.sdk.models import read_choice
 from mesh.transport.clock import CoordinatorClock
 from mesh.transport.interface import Transport
 from mesh.transport.link import LinkClient, LinkDown, LinkTarget
@@ -215,7 +215,7 @@ class Agent:
         desk = Desk(parts, started_ms=parts.membership.clock.now_ms(), stop=stop.set)
         desk.reach = self.reach
         desk.check_network = self._check_network
-        desk.change_model = self._change_model
+        desk.offering = self.offering
         batches, desk.batches = await self._open_batches(home)
         desk.keys = KeyBook(parts.store)
         await desk.keys.open()
@@ -242,7 +242,9 @@ class Agent:
                     await stack.enter_async_context(control.served(home.control_socket, desk.answer))
                     ready = Ready(parts.membership.me, None, None)
                     if self.options.gateway:
-                        address = await stack.enter_async_context(gateway.served(home, self._front(home, desk.keys)))
+                        around = Surroundings(parts.membership, parts.myself, self.offering, ModelFiles(home.models))
+                        front = Front(parts.requester.run, around, desk.keys, self._count_able)
+                        address = await stack.enter_async_context(gateway.served(home, front))
                         desk.gateway = desk.page.gateway = address.url
                         ready = ready._replace(gateway=address.url, key=address.key)
                     tasks.append(group.create_task(self._get_ready(lambda: on_ready(ready))))
@@ -272,19 +274,6 @@ class Agent:
         )
         await batches.open()
         return batches, BatchDesk(batches, parts.store, files)
-
-    async def _change_model(self, request: AnyModelRequest) -> None:
-        """Offer a model or no more; the coordinator is told. Raises the model's errors."""
-        change = self.offering.offer if isinstance(request, OfferModel) else self.offering.forget
-        await change(request.workload, request.model)
-        with suppress(LinkDown):
-            await self.parts.coordination.say_hello()
-
-    def _front(self, home: Home, keys: KeyBook) -> Front:
-        """What the gateway's requests share."""
-        parts = self.parts
-        around = Surroundings(parts.membership, parts.myself, self.offering, ModelFiles(home.models))
-        return Front(parts.requester.run, around, keys, self._count_able)
 
     def _count_able(self) -> int:
         """Devices that may take work: this one, and all of which nobody said that they are away."""
