@@ -8,7 +8,6 @@ Touches: files, processes, sockets (a Unix socket).
 
 import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import subprocess
@@ -105,8 +104,10 @@ def of_system() -> Path | None:
 
 def _other_user() -> str | None:
     """Whom the server runs as where we are root."""
-    if os.geteuid() != 0:
+    if os.name != "posix" or os.geteuid() != 0:
         return None
+    import pwd
+
     for name in ("postgres", "nobody"):
         try:
             pwd.getpwnam(name)

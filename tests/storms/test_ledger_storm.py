@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from engines import ENGINES, Place
 from ledger_world import Party, World
 from mesh.coordinator.acts.limits import Apart
 from mesh.protocol.permit import Permit
@@ -86,11 +87,38 @@ def check(world: World, what: str) -> None:
     assert proof.total == 0, what
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5, FRESH])
-def test_the_end_is_the_same_as_in_good_weather(tmp_path: Path, seed: int | None) -> None:
-    seed = drawn(seed)
+@pytest.mark.parametrize(
+    ("seed", "engine"),
+    [
+        *((seed, "on_sqlite") for seed in (1, 2, 3, 4, 5)),
+        pytest.param(None, "on_sqlite", id="fresh-on_sqlite"),
+        pytest.param(None, "on_postgres", id="fresh-on_postgres"),
+    ],
+)
+def test_the_end_is_the_same_as_in_good_weather(
+    request: pytest.FixtureRequest, tmp_path: Path, seed: int | None, engine: str
+) -> None:
+    assert storm(request.getfixturevalue(engine)(tmp_path), drawn(seed)) > 100
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_hundred_thousand_operations_end_as_they_must(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str
+) -> None:
+    first, done, turn = drawn(None), 0, 0
+    while done < 100_000:
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        done += storm(request.getfixturevalue(engine)(folder), first + turn)
+        turn += 1
+
+
+def storm(place: Place, seed: int) -> int:
+    """One storm; returns how many operations it was: facts reported, permits, sweeps, restarts."""
     weather = random.Random(seed)
-    world = World(tmp_path / "mesh.db", seed=seed)
+    world, done = World(place, seed=seed), 0
     stories: list[Story] = []
     flying: list[str] = []
     series: list[Permit] = []
@@ -113,6 +141,7 @@ def test_the_end_is_the_same_as_in_good_weather(tmp_path: Path, seed: int | None
         elif dice < 0.8 and flying:  # a batch in any order; some come again later, since their ReportAck was lost
             batch = weather.sample(flying, weather.randint(1, min(6, len(flying))))
             world.report(*batch)
+            done += len(batch)
             if weather.random() < 0.6:
                 for token in batch:
                     flying.remove(token)
@@ -123,6 +152,7 @@ def test_the_end_is_the_same_as_in_good_weather(tmp_path: Path, seed: int | None
             world.sweep()
         else:
             continue
+        done += 1
         check(world, what)
     while todo:
         stories.append(told())
@@ -134,9 +164,11 @@ def test_the_end_is_the_same_as_in_good_weather(tmp_path: Path, seed: int | None
     weather.shuffle(tokens)
     for at in range(0, len(tokens), 16):  # before any window closes, everything has come at least once
         world.report(*tokens[at : at + 16])
+        done += len(tokens[at : at + 16])
     check(world, f"seed {seed}, all delivered")
     settled(world, stories, f"seed {seed}")
     world.database.close()
+    return done
 
 
 def settled(world: World, stories: list[Story], seed: str) -> None:
