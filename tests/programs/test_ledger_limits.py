@@ -324,3 +324,14 @@ async def test_only_admins_steer_credits_and_members_read_what_they_decided(tmp_
         assert (first.status_code, again.status_code) == (200, 200)
         assert (other.status_code, other.json()["error"]["code"]) == (422, "request.key_reused")
         assert (await bench.get(f"{base}/balance", bob)).json()["balance"] == 10 * CREDIT, "once, however often it came"
+
+
+def test_what_each_device_earned_lately_is_what_stands_now(world: World) -> None:
+    for worker in (world.bob, world.bob, world.cyd):
+        granted = world.grant(worker)
+        world.report(world.used(granted, worker, claim=world.claim(granted, worker)))
+    denied = world.grant(world.dan)
+    world.report(world.claim(denied, world.dan), world.failed(denied, world.dan))
+    found = world.database.read_and_wait(marks.earned, world.network, world.now_ms - DAY_MS)  # type: ignore[arg-type]
+    assert found == {world.bob.device: 7030, world.cyd.device: 3515}
+    assert world.database.read_and_wait(marks.earned, world.network, world.now_ms + 1) == {}  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import typer
 
 from mesh.cli import here
 from mesh.cli.job import clock
-from mesh.cli.output import Json, Out, table
+from mesh.cli.output import Json, Out, foreign, table
 from mesh.errors import MeshError
 from mesh.units import CREDIT, credits_text
 
@@ -147,16 +147,23 @@ def marks(
             from mesh.cli.device import device_named
 
             cleared = client.do(credit.clear_marks(meant, device_named(client, meant, clear))).marks
-        listed = client.do(credit.marks(meant)).marks
+        found = client.do(credit.marks(meant))
         names = {one.member: one.name for one in client.do(calls.members(meant)).members}
         machines = {one.device: one.name for one in client.do(calls.devices(meant)).devices}
     rows = [
         (machines.get(one.device, one.device), one.kind, str(one.times), names.get(one.other, "") if one.other else "",
          clock(one.last_ms), one.job)
-        for one in listed
+        for one in found.marks
     ]  # fmt: skip
     columns = ("device", "what", "#times", "with", "last", "newest job")
-    Out(json).result({"marks": listed, "cleared": cleared}, lambda: table(columns, rows, empty="Nothing."))
+
+    def people() -> None:
+        table(columns, rows, empty="Nothing counts against anybody.")
+        for one in found.unusual:
+            name = foreign(machines.get(one.device, one.device))
+            print(f"\n{name} earned {credits_text(one.earned)} credits in 24 hours, far more than others: look at it.")
+
+    Out(json).result({"marks": found.marks, "unusual": found.unusual, "cleared": cleared}, people)
 
 
 def audit(network: here.Network = None, json: Json = False) -> None:

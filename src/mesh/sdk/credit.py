@@ -60,10 +60,18 @@ class Mark(Answer, frozen=True):
     other: MemberId | None = None
 
 
+class Unusual(Answer, frozen=True):
+    """A device whose earnings of the last 24 hours stand out from all others' (micro-credits)."""
+
+    device: DeviceId
+    earned: int
+
+
 class Marks(Answer, frozen=True):
-    """Marks that were not cleared."""
+    """Marks that were not cleared, and earnings that stand out."""
 
     marks: tuple[Mark, ...]
+    unusual: tuple[Unusual, ...] = ()
 
 
 class Decision(Answer, frozen=True):

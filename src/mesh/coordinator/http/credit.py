@@ -17,6 +17,8 @@ from mesh.coordinator.http.desk import answer, desk_of
 from mesh.coordinator.store import decisions, marks
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.evidence import JobKey
+from mesh.credits.limits import DAY_MS
+from mesh.credits.signals import standing_out
 from mesh.ids import DeviceId, JobId, MemberId, NetworkId
 from mesh.sdk import answers, credit
 
@@ -138,9 +140,12 @@ async def settle_owed(network: str, body: OwedBody, request: Request) -> Respons
 
 @router.get("/v1/networks/{network}/marks", dependencies=[needs("credits.change")])
 async def list_marks(network: str, request: Request) -> Response:
-    """What counts against devices and was not cleared, the newest first."""
-    rows = await desk_of(request).parts.database.read(marks.uncleared, NetworkId(network), PAGE)
-    return answer({"marks": [row._asdict() for row in rows]})
+    """What counts against devices and was not cleared, the newest first; whose earnings of a day stand out."""
+    parts = desk_of(request).parts
+    rows = await parts.database.read(marks.uncleared, NetworkId(network), PAGE)
+    earned = await parts.database.read(marks.earned, NetworkId(network), parts.now_ms() - DAY_MS)
+    unusual = [{"device": device, "earned": earned[device]} for device in standing_out(earned)]
+    return answer({"marks": [row._asdict() for row in rows], "unusual": unusual})
 
 
 @router.post("/v1/networks/{network}/marks/clear", dependencies=[needs("credits.change")])

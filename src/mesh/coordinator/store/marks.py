@@ -1,4 +1,4 @@
-"""Marks in SQL: what counts against devices, as admins review it.
+"""Marks in SQL: what counts against devices, as admins review it; and what each earned lately.
 
 Touches: database (through the store it is given).
 """
@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, or_, select, update
 
 from mesh.coordinator.store.connection import Prepared, Store
-from mesh.coordinator.store.schema.jobs import marks
+from mesh.coordinator.store.schema.jobs import attempts, marks
 from mesh.ids import DeviceId, MemberId, NetworkId
 
 _OPEN = Prepared(
@@ -27,6 +27,13 @@ _OPEN = Prepared(
     .order_by(func.max(marks.c.made_ms).desc(), marks.c.device, marks.c.kind)
     .limit(bindparam("most"))
 )
+_EARNED = Prepared(
+    select(attempts.c.worker, func.sum(attempts.c.pay - attempts.c.fee).label("amount"))
+    .where(attempts.c.network == bindparam("network"))
+    .where(attempts.c.paid_ms >= bindparam("since"))
+    .where(attempts.c.pay > 0)
+    .group_by(attempts.c.worker)
+)
 _CLEAR = Prepared(
     update(marks)
     .where(marks.c.network == bindparam("of"))
@@ -35,6 +42,12 @@ _CLEAR = Prepared(
     .where(or_(bindparam("whose") == "", marks.c.other == bindparam("whose")))
     .values(cleared_ms=bindparam("now"))
 )
+
+
+def earned(store: Store, network: NetworkId, since_ms: int) -> dict[DeviceId, int]:
+    """What stands as earned by each device for work that was paid since."""
+    rows = store.rows(_EARNED, {"network": network, "since": since_ms})
+    return {DeviceId(row.worker): int(row.amount) for row in rows}
 
 
 def uncleared(store: Store, network: NetworkId, most: int) -> Sequence[Any]:
