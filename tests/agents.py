@@ -58,6 +58,7 @@ class HeldEngines:
         """What is said in answer to a chat, None at its end; an error breaks it."""
         self.said = 0
         """Bytes of chats that have left."""
+        self.loaded = True
         self._offer = ModelOffer("embeddings", MODEL, 0.0, digest="made-up")
 
     async def run(
@@ -137,7 +138,7 @@ class HeldEngines:
         return {}
 
     def warm(self) -> tuple[str, ...]:
-        return (MODEL,)
+        return (MODEL,) if self.loaded else ()
 
     def isolation(self, workload: str, model: str) -> None:
         return None

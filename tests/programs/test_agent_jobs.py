@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from agents import a_town, until
-from mesh.agent.asked import AllBusy, JobFailed
+from agents import EMBEDDINGS, a_town, until
+from mesh.agent.asked import AllBusy, Ask, JobFailed
 from mesh.errors import MeshError
 from mesh.jobs.placement import NowhereToRun
 from mesh.protocol.values import Routing
 from mesh.sdk import calls
+from mesh.workloads.embeddings import payload_of
 from mesh.workloads.process import EngineCrashed
 
 pytestmark = pytest.mark.anyio
@@ -108,6 +109,26 @@ async def test_a_silent_devices_job_is_done_elsewhere_long_before_its_silence_is
             (result.device, "backup"),
         ]
         assert all(one["expected_s"] > 0 for one in why["attempts"])
+
+
+async def test_loading_a_model_is_life_and_no_reason_for_a_copy(tmp_path):
+    async with a_town(tmp_path) as (_town, ann, ben):
+        asker = await ann.device("ann-box", work=False)
+        workers = [await ben.device("ben-box"), await ben.device("ben-other")]
+        for worker in workers:
+            worker.engines.gate.clear()
+            worker.engines.loaded = False
+        heard = []
+        ask = Ask(EMBEDDINGS, payload_of(["boats in the dark"]))
+        job = asyncio.ensure_future(
+            asker.agent.parts.requester.run(ask, lambda job, stage, fraction: heard.append(stage))
+        )
+        first = await _first_started(workers)
+        await until(lambda: heard.count("loading") >= 3)  # far longer than such a job would take
+        first.engines.loaded = True
+        first.engines.gate.set()
+        result = await job
+        assert (result.device, len(result.attempts)) == (first.id, 1)
 
 
 async def test_a_lone_device_is_suspect_after_three_seconds_of_silence(tmp_path):

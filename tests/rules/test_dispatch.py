@@ -222,6 +222,8 @@ def signs(**changes):
         (signs(accepted_s=100.01, started_s=100.01, life_s=100.01), 101.0, None),
         (signs(accepted_s=100.01, started_s=100.01, life_s=100.01), 101.1, "late"),
         (signs(accepted_s=100.01, started_s=100.01, life_s=150.0), 151.0, None),  # progress is life
+        (signs(accepted_s=100.01, started_s=100.01, life_s=150.0, loading=True), 152.9, None),
+        (signs(accepted_s=100.01, started_s=100.01, life_s=150.0, loading=True), 153.1, "late"),
     ],
 )
 def test_what_silence_means(seen, now_s, expected):

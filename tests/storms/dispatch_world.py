@@ -141,7 +141,7 @@ class Device:
                 await self.moving.wait()
                 state.begun = True
                 watch.heard(frames.Started(*about, self.load()))
-                await asyncio.sleep(self.service_s * draw.lognormvariate(0, 0.3))
+                await asyncio.sleep(self.service_s * draw.lognormvariate(0, self.world.scatter))
                 await self.working.wait()
                 await self.moving.wait()
                 if draw.random() < self.fails:
@@ -167,6 +167,7 @@ class World:
         self.ends, self.reasons = Counter(), Counter()
         self.numbered = 0
         self.declines = 0.01
+        self.scatter = 0.3
         self.hints, self.took = 0, []
         self.bugs = []
         self.on_beat = None

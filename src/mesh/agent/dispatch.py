@@ -26,7 +26,6 @@ from mesh.errors import MeshError
 from mesh.ids import DeviceId
 from mesh.jobs import deadlines, dispatch
 from mesh.jobs.attempts import End, wait_before_next
-from mesh.jobs.benching import bench
 from mesh.jobs.dispatch import Candidate
 from mesh.protocol.values import Choice, JobSpec
 from mesh.transport.interface import TransportError
@@ -187,8 +186,9 @@ class Dispatch:
 
     def view(self, job: Job, plan: Plan, target: Target, now: float) -> Candidate:
         """A device for a job; one that owes an answer to a Submit is closed until it comes."""
-        seen = self.knowledge.candidate(job, plan, target, now)
-        if seen.open and any(_owes(flight, now) for flight in self.knowledge.device(target.device).flights):
+        seen, device = self.knowledge.candidate(job, plan, target, now), self.knowledge.device(target.device)
+        device.wanted_s, device.address = now, target.address
+        if seen.open and any(_owes(flight, now) for flight in device.flights):
             return seen._replace(open=False)
         return seen
 
@@ -222,7 +222,6 @@ class Dispatch:
         for flights in (entry.flights, device.flights, model.flights):
             flights.append(flight) if isinstance(flights, list) else flights.add(flight)
         device.sent(flight.key, chosen.service_s)
-        device.used_s, device.address = now, target.address
         flight.task = self.spawn(self._fly(line, flight))
         self._flying.add(flight.task)
         flight.task.add_done_callback(self._flying.discard)
@@ -285,7 +284,7 @@ class Dispatch:
         now = self.now()
         for elder in entry.flights:
             if elder.signs is not None and not elder.canary and self.hearing.overdue(elder, now):
-                elder.model.slow = bench("slow", now, elder.model.slow)
+                self.hearing.beaten(elder, now)
         line.copied.append(entry.copied)
         entry.over.set_result(won)
 

@@ -43,11 +43,20 @@ class Hearing:
     def overdue(self, flight: Flight, now: float) -> bool:
         """Whether an attempt is older than 95 % of such attempts there get."""
         assert flight.signs is not None
+        if flight.signs.loading:
+            return False
         p95_s = deadlines.p95_s(flight.model.shown, flight.job.units)
         age_s = now - flight.signs.submitted_s
         return age_s > deadlines.ACCEPT_HEDGE_S and hedging.overdue(
             age_s, waited_s=flight.choice.wait_s, p95_s=p95_s, rtt_s=flight.signs.rtt_s
         )
+
+    def beaten(self, elder: Flight, now: float) -> None:
+        """A copy was faster than an attempt that is older than it should be: its device is out at once."""
+        if elder.signs is not None and elder.signs.accepted_s is None:
+            elder.device.silent = bench("silent", now, elder.device.silent)
+        else:
+            elder.model.slow = bench("slow", now, elder.model.slow)
 
     def learn(self, flight: Flight) -> None:
         """A result came: how long the work took there, beside the other jobs of this device, and the answer."""
@@ -81,8 +90,14 @@ class Hearing:
             flight.signs = flight.signs._replace(accepted_s=now, wait_s=frame.wait_s, life_s=now)
         elif isinstance(frame, frames.Started):
             flight.signs = flight.signs._replace(accepted_s=now, started_s=now, life_s=now)
+        elif isinstance(frame, frames.Progress) and frame.stage != "running":
+            begun_s = None if flight.signs.started_s is None else now
+            flight.signs = flight.signs._replace(
+                submitted_s=now, accepted_s=now, started_s=begun_s, life_s=now, loading=True
+            )
         elif isinstance(frame, frames.Progress | frames.Chunk):
-            flight.signs = flight.signs._replace(accepted_s=flight.signs.accepted_s or now, life_s=now)
+            accepted_s = flight.signs.accepted_s or now
+            flight.signs = flight.signs._replace(accepted_s=accepted_s, life_s=now, loading=False)
             if isinstance(frame, frames.Chunk) and flight.job.reads(flight.tried):
                 self.on_read(flight)
 

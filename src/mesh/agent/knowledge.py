@@ -39,9 +39,9 @@ class DeviceSeen:
         self.silent: Bench | None = None
         self.rtt_s: float | None = None
         self.heard_s = 0.0
-        self.used_s = 0.0
+        self.wanted_s = 0.0
+        """When a job last could have gone there."""
         self.address: Address | None = None
-        """Where it was when it was last used."""
         self.flights: set[Flight] = set()
         self._load = Load()
         self._load_s = 0.0

@@ -165,7 +165,7 @@ class Lookout:
         if age_s <= ACCEPT_HEDGE_S or not line.may_copy():
             return
         overdue = self._dispatch.hearing.overdue(flight, now)
-        if not overdue and line.burst <= 1:
+        if not overdue and (line.burst <= 1 or flight.signs.loading):
             return
         idle = [one for one in self._elsewhere(flight, now) if one[1].in_flight == 0 and one[1].wait_s <= 0]
         if not idle:
@@ -219,7 +219,7 @@ class Lookout:
 
     def _ping_benched(self, now: float) -> None:
         for device, seen in self._dispatch.knowledge.devices.items():
-            wanted = seen.silent is not None and seen.silent.next_s <= now and now - seen.used_s <= PINGED_S
+            wanted = seen.silent is not None and seen.silent.next_s <= now and now - seen.wanted_s <= PINGED_S
             if wanted and device not in self._pinging and seen.address is not None:
                 self._pinging[device] = self.spawn(self._ping(seen, seen.address))
 

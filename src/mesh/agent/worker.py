@@ -27,6 +27,7 @@ from mesh.agent.sessions import PeerConnection
 from mesh.agent.shares import Shares
 from mesh.agent.store import Store, StoreBroken
 from mesh.agent.stream import SessionStream
+from mesh.agent.telling import say_loading
 from mesh.errors import MeshError
 from mesh.ids import JobId, PermitId
 from mesh.protocol import frames, receipt, signed
@@ -276,6 +277,8 @@ class Worker:
         workload = workload_named(spec.workload)
         attempt.started = True
         attempt.stream.send(frames.Started(frame.job, frame.attempt, self.load()))
+        if spec.model not in self._engines.warm():
+            self.spawn(say_loading(attempt, self._engines.warm))
         alone = spec.sensitivity == "sensitive" or workload_named(spec.workload).apart
         group = attempt.asker.device if alone else ""
         turn = Turn(group, first=attempt.asker.owner == self._membership.member)

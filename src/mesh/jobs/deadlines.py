@@ -22,6 +22,8 @@ ACCEPT_HEDGE_S = 0.050
 ACCEPT_BENCH_S = 0.250
 """A loop was seen to lag by 40 ms: only a multiple of that is silence."""
 QUEUED_FACTOR = 1.5
+LOADING_S = 3.0
+"""Who makes a model ready says so every second; three of them in silence are as bad as three beats."""
 
 Silence = Literal["unaccepted", "silent", "late"]
 """``unaccepted``: no answer to the Submit for a while. ``silent``: for so long that nobody is there. ``late``: taken,
@@ -51,7 +53,8 @@ class Signs(NamedTuple):
     """What was heard of an attempt, in seconds of the listener's clock; None: not yet.
 
     ``sent_s``: how long its Submit takes to get there beyond half a round trip (long inputs, slow lines). ``life_s``:
-    the last sign of life. ``wait_s``: what the Accept promised.
+    the last sign of life. ``wait_s``: what the Accept promised. ``loading``: the last sign was that its model is being
+    made ready; its time counts from there.
     """
 
     submitted_s: float
@@ -61,6 +64,7 @@ class Signs(NamedTuple):
     started_s: float | None = None
     life_s: float = 0.0
     wait_s: float = 0.0
+    loading: bool = False
 
 
 def silence(signs: Signs, deadline: float, now_s: float) -> Silence | None:
@@ -71,4 +75,6 @@ def silence(signs: Signs, deadline: float, now_s: float) -> Silence | None:
             return "silent"
         return "unaccepted" if age > ACCEPT_HEDGE_S else None
     allowed = deadline if signs.started_s is not None else queued_s(signs.wait_s, deadline)
+    if signs.loading:
+        allowed = max(allowed, LOADING_S)
     return "late" if now_s - signs.life_s > allowed + 2 * signs.rtt_s else None
