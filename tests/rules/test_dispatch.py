@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.agent.knowledge import DeviceSeen
 from mesh.jobs import benching, deadlines, dispatch, hedging
 from mesh.jobs.deadlines import Signs, silence
 from mesh.jobs.dispatch import Candidate, bag_finish, choose, wait_limit_s, window
 from mesh.jobs.learning import Scatter, Shown, Sizes
+from mesh.protocol.values import Load
 
 SECONDS = st.floats(0.001, 100)
 
@@ -228,6 +230,21 @@ def signs(**changes):
 )
 def test_what_silence_means(seen, now_s, expected):
     assert silence(seen, 1.0, now_s) == expected
+
+
+def test_the_newest_word_about_a_load_counts_and_it_drains():
+    seen = DeviceSeen("a device")
+    seen.see(Load(7, 3, 4.0), 100.0)
+    seen.see(Load(6, 9, 9.0), 100.1)  # overtaken on the way
+    assert seen.wait_s(101.0) == pytest.approx(3.0)
+    seen.sent(("a job", 1), 0.5)
+    assert seen.wait_s(101.0) == pytest.approx(3.5)
+    seen.counted(("a job", 1))
+    assert seen.wait_s(200.0) == 0.0
+    seen.see(Load(1, 1, 2.0), 200.0)  # it was started anew
+    assert seen.wait_s(200.0) == pytest.approx(2.0)
+    seen.forget()
+    assert seen.wait_s(200.0) == 0.0
 
 
 # --- benches and copies -----------------------------------------------------------------------------------------------

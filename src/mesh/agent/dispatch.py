@@ -102,7 +102,7 @@ class Dispatch:
 
     def _leave(self, line: Line, entry: Entry) -> None:
         line.entries.discard(entry)
-        if entry in line.waiting:
+        if entry.over.cancelled() and entry in line.waiting:
             line.waiting.remove(entry)
         won = entry.over.done() and not entry.over.cancelled()
         for flight in list(entry.flights):

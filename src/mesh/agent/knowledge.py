@@ -24,6 +24,8 @@ SERVICE_UNKNOWN_S = 0.05
 """What a job counts as at a device of which nobody said how fast it is."""
 MODELS_MAX = 1024
 """Pairs of device and model that are remembered; the one learned first is forgotten for a new one."""
+LOAD_OLD_S = 5.0
+"""Words that overtake each other are milliseconds apart."""
 FAST_RTT_S = 0.005
 """A round trip below this is within a building, where networks are fast too."""
 
@@ -48,9 +50,12 @@ class DeviceSeen:
         self._unseen: dict[Key, float] = {}
 
     def see(self, load: Load, now_s: float) -> None:
-        """The device says how much it has to do; only the newest such word counts."""
+        """The device says how much it has to do; only the newest such word counts.
+
+        A device that has started anew counts from the beginning again: what it said long before does not stand.
+        """
         self.heard_s = now_s
-        if load.sequence > self._load.sequence:
+        if load.sequence > self._load.sequence or now_s - self._load_s > LOAD_OLD_S:
             self._load, self._load_s = load, now_s
 
     def sent(self, key: Key, service_s: float) -> None:
