@@ -101,7 +101,7 @@ class Lookout:
         if flight.job.reads(flight.tried):
             return  # it goes on there or nowhere; the session's own beats tell whether anybody is there
         if flight.signs is None:
-            if now - flight.began_s > DIAL_HEDGE_S:
+            if now - flight.began_s > DIAL_HEDGE_S and line.may_copy():
                 self._copy(line, flight)
             return
         what = silence(flight.signs, flight.deadline_s(), now)
@@ -110,7 +110,8 @@ class Lookout:
         elif what == "late":
             self._late(line, flight, now)
         elif what == "unaccepted":
-            self._copy(line, flight)
+            if line.may_copy():  # where all devices are starved of time, more work would only starve them more
+                self._copy(line, flight)
         elif not line.waiting:
             self._back_up(line, flight, now)
 
