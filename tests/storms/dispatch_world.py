@@ -151,7 +151,7 @@ class Device:
         finally:
             self.taken -= 1
         watch.heard(frames.Done(*about, Usage(job.units), "claim", b"", 0, self.load()))
-        return Won(tried, self.key, "claim", job.units, job.ask.payload)
+        return Won(tried, self.key, "claim", job.units, job.units, job.ask.payload)
 
 
 class World:

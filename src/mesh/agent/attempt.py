@@ -83,3 +83,10 @@ class Attempt:
         if now != self._told:
             self._told = now
             self.stream.send(frames.Progress(self.frame.job, self.frame.attempt, stage, fraction))
+
+    def still_getting_ready(self) -> None:
+        """Nothing new of the model; the requester is told that much."""
+        stage, hundredths = self._told
+        self.stream.send(
+            frames.Progress(self.frame.job, self.frame.attempt, stage or "loading", max(0, hundredths) / 100)
+        )

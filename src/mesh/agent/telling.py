@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from mesh.agent.attempt import Attempt
-from mesh.protocol import frames
 
 SAY_S = 1.0
 """How often it is said: a requester waits three times as long for the next word."""
@@ -17,5 +16,5 @@ async def say_loading(attempt: Attempt, warm: Callable[[], Sequence[str]]) -> No
     """Say it until the attempt is over or its model is among the ``warm`` ones."""
     frame, session = attempt.frame, attempt.stream.session
     while session.state(frame.job, frame.attempt) == "started" and frame.spec.model not in warm():
-        attempt.stream.send(frames.Progress(frame.job, frame.attempt, "loading", 0.0))
+        attempt.still_getting_ready()
         await asyncio.sleep(SAY_S)
