@@ -1,6 +1,7 @@
 """The dashboard in a real browser, on a real coordinator with real agents: what people see and do there."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from mesh.protocol.values import Routing
 from mesh.sdk import calls
 from mesh.sdk.home import Home
 from mesh.workloads.embeddings import payload_of
+from pages import scenes
 from pages.looking import DESKTOP, PHONE, a_browser, a_page
 
 pytestmark = pytest.mark.anyio
@@ -188,3 +190,32 @@ async def test_whoever_is_not_signed_in_is_told_how_and_sees_nothing(tmp_path):
         await shown(page, "No devices yet")
         await page.goto(f"{ann.record.url}/n/{'0' * 26}")
         await page.get_by_role("heading", name="There is nothing here").wait_for()
+
+
+def drawing(scene, me, other):
+    async def drawn(route):
+        await route.fulfill(json=scene(int(time.time() * 1000), me, other))
+
+    return drawn
+
+
+async def test_busy_and_large_networks_are_drawn_and_stay_reachable(tmp_path):
+    async with a_town(tmp_path) as (_, ann, ben), a_browser() as browser:
+        for scene, words in ((scenes.kitchen, "Seven devices here, three at work."), (scenes.lab, "49 devices here,")):
+            for size, theme in ((DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light")):
+                async with a_page(browser, size, theme) as looked:
+                    page = looked.page
+                    await page.route("**/picture?*", drawing(scene, ann.member, ben.member))
+                    link = (await ann.do(calls.sign_in_link())).link
+                    await page.goto(link)
+                    await page.get_by_role("button", name="Sign in").click()
+                    await shown(page, words)
+                    await looked.sound(f"{scene.__name__}-{theme}-{size['width']}")
+                    if scene is scenes.kitchen:
+                        await page.get_by_label("ocr now").first.focus()
+                        await page.get_by_role("status").filter(has_text="lumen → studio").first.wait_for()
+                        await page.keyboard.press("t")
+                        assert await page.get_by_role("row").count() == 10 or size is PHONE
+                    elif size is not PHONE:
+                        await page.get_by_role("button", name="12 more away: show").click()
+                        await page.get_by_role("link", name="away-11").wait_for()

@@ -2,7 +2,7 @@
 import { useMemo } from 'react';
 import { LINK } from '../parts/controls';
 import { credits, percent, span } from '../parts/words';
-import type { Peer, Ran } from './client';
+import type { PageRead, Peer, Ran } from './client';
 import { type Entry, MODES } from './entries';
 import { pairs, rows } from './vectors';
 
@@ -21,7 +21,7 @@ export function EntryView({ entry, peers, me, dashboard, network }: ViewProps) {
       </h2>
       {entry.mode === 'embeddings' && entry.ran && <Alike entry={entry} ran={entry.ran} />}
       {entry.mode === 'chat' && <Words entry={entry} />}
-      {entry.mode === 'ocr' && <Page entry={entry} />}
+      {entry.mode === 'ocr' && <Pages entry={entry} />}
       <Foot entry={entry} peers={peers} me={me} dashboard={dashboard} network={network} />
     </article>
   );
@@ -65,7 +65,7 @@ function Alike({ entry, ran }: { entry: Entry; ran: Ran }) {
                   <rect y="0" width={Math.max(pair.alike, 0.005) * 100} height="10" className="fill-edge" />
                 </svg>
               </td>
-              <td className="w-[56px] py-1 text-right font-600">{pair.alike.toFixed(2)}</td>
+              <td className="w-[56px] py-1 text-right font-600">{pair.alike.toFixed(2).replace('-', '−')}</td>
             </tr>
           ))}
         </tbody>
@@ -85,20 +85,72 @@ function Words({ entry }: { entry: Entry }) {
   );
 }
 
-type Word = { text: string; confidence?: number };
+const UNSURE = 0.6;
 
-function Page({ entry }: { entry: Entry }) {
-  const text = String(entry.ran?.manifest.text ?? '');
-  const words = (entry.ran?.manifest.words as Word[] | undefined) ?? [];
-  const unsure = words.filter((word) => (word.confidence ?? 1) < 0.6).length;
+/** Each page as it was read: the picture with its lines boxed, the text beside it, unsure words underlined. */
+function Pages({ entry }: { entry: Entry }) {
   return (
-    <div className="flex flex-col gap-5 wide:flex-row">
-      {entry.picture && <img src={entry.picture} alt="The page that was read" className="max-h-[220px] max-w-[180px] self-start border border-line" />}
-      <div className="min-w-0">
-        <pre className="text-14 leading-6 break-words whitespace-pre-wrap">{text}</pre>
-        {unsure > 0 && <p className="mt-2 text-13 text-ink-2">{unsure} words below 60 % sure.</p>}
-      </div>
+    <div className="grid gap-5">
+      {entry.pages?.map((page) => (
+        <div key={page.page} className="flex flex-col gap-5 wide:flex-row">
+          {entry.picture && page.read && (
+            <div className="relative max-w-[200px] shrink-0 self-start border border-line">
+              <img src={entry.picture} alt="The page that was read" className="block w-full" />
+              {page.read.turned === 0 && (
+                <svg viewBox={`0 0 ${page.read.width} ${page.read.height}`} preserveAspectRatio="none" className="absolute inset-0 size-full" aria-hidden="true">
+                  {page.read.lines.map((line) => {
+                    const [left, top, right, bottom] = line.box;
+                    const doubt = line.words.some((word) => word.confidence < UNSURE);
+                    return (
+                      <rect
+                        key={line.box.join()}
+                        x={left}
+                        y={top}
+                        width={right - left}
+                        height={bottom - top}
+                        vectorEffect="non-scaling-stroke"
+                        className={`fill-none ${doubt ? 'stroke-warn' : 'stroke-live'}`}
+                      />
+                    );
+                  })}
+                </svg>
+              )}
+            </div>
+          )}
+          <div className="min-w-0">
+            {(entry.pages?.length ?? 0) > 1 && <p className="text-12 text-ink-3">Page {page.page}</p>}
+            {page.read && <Text read={page.read} />}
+            {page.error && <p className="text-13 text-fail">{page.error.message}</p>}
+          </div>
+        </div>
+      ))}
     </div>
+  );
+}
+
+function Text({ read }: { read: NonNullable<PageRead['read']> }) {
+  const unsure = read.lines.flatMap((line) => line.words).filter((word) => word.confidence < UNSURE).length;
+  return (
+    <>
+      <pre className="text-13 leading-6 break-words whitespace-pre-wrap">
+        {read.lines.map((line) => (
+          <span key={line.box.join()}>
+            {line.words.map((word) => (
+              <span key={word.box.join()}>
+                <span className={word.confidence < UNSURE ? 'text-warn underline decoration-dotted underline-offset-4' : ''}>{word.text}</span>{' '}
+              </span>
+            ))}
+            {'\n'}
+          </span>
+        ))}
+      </pre>
+      {read.lines.length === 0 && <p className="text-13 text-ink-2">Nothing was found to read on this page.</p>}
+      {unsure > 0 && (
+        <p className="mt-2 text-13 text-ink-2">
+          {unsure} {unsure === 1 ? 'word' : 'words'} below 60 % sure, marked.
+        </p>
+      )}
+    </>
   );
 }
 
@@ -107,6 +159,7 @@ function Foot({ entry, peers, me, dashboard, network }: ViewProps) {
   if (entry.error) return <Refused entry={entry} peers={peers} />;
   if (entry.stopped) return <p className="mt-2 text-13 text-ink-3">Stopped. The device that worked on it was told.</p>;
   const device = entry.ran?.device ?? entry.begun?.device;
+  if (!device && entry.ended) return <p className="mt-2 text-13 text-ink-3">Nothing was charged.</p>;
   if (!device) return <p className="mt-2 text-13 text-live" aria-live="polite">{waiting(entry)}</p>;
   const peer = peers.find((one) => one.device === device);
   const own = device === me || !!peer?.own;

@@ -1,7 +1,7 @@
 /** Trying things out: a running sheet of entries, and a composer at its foot. Nothing typed outlives the tab. */
 import { type Dispatch, type FormEvent, type SetStateAction, useRef, useState } from 'react';
 import { Button, LINK, Pick, Segment } from '../parts/controls';
-import { AgentError, ask, type Line, type Peer, type Ran, type Status } from './client';
+import { AgentError, ask, type Line, type PageRead, type Peer, type Ran, type Status } from './client';
 import { type Entry, type Mode, MODES } from './entries';
 import { EntryView } from './EntryView';
 
@@ -32,7 +32,7 @@ export function Try({ entries, setEntries, status, peers, workloads, dashboard }
     setBusy(true);
     try {
       const ran = await ask<Ran>(request, (line) => change((old) => heard(old, line)), stop.signal);
-      change((old) => ({ ...old, ran, ended: Date.now() }));
+      change((old) => ({ ...old, ran: entry.mode === 'ocr' ? asRan(old) : ran, ended: Date.now() }));
     } catch (error) {
       const refused = error instanceof AgentError ? error.refused : { code: 'page.failed', kind: 'failed', message: String(error) };
       change((old) => ({ ...old, ended: Date.now(), ...(stop.signal.aborted ? { stopped: true } : { error: refused }) }));
@@ -80,7 +80,28 @@ function heard(entry: Entry, line: Line): Entry {
     return { ...entry, begun, stage: undefined };
   }
   if (line.a === 'said') return { ...entry, first: entry.first ?? Date.now(), text: entry.text + String(line.text) };
+  if (line.a === 'pageread') {
+    const page = line as unknown as PageRead;
+    const begun = page.device ? { device: page.device, path: page.path ?? '', model: page.model } : entry.begun;
+    return { ...entry, begun, pages: [...(entry.pages ?? []), page] };
+  }
   return entry;
+}
+
+/** A document's pages are jobs of their own: the entry shows the last one's place, and what all cost. */
+function asRan(entry: Entry): Ran | undefined {
+  const last = entry.pages?.findLast((page) => page.read);
+  if (!last) return undefined;
+  return {
+    job: last.job,
+    device: last.device,
+    path: (last.path ?? 'local') as Ran['path'],
+    charge: entry.pages!.reduce((sum, page) => sum + page.charge, 0),
+    units: entry.pages!.length,
+    model: last.model,
+    manifest: {},
+    attempts: last.attempts,
+  };
 }
 
 type ComposerProps = {
@@ -116,7 +137,8 @@ function Composer({ workloads, peers, status, busy, history, onRun, onStop }: Co
       if (file.size > FILE_BYTES_MAX) return setProblem('This file is over 20 MB. Split it, or use mesh run ocr.');
       const picture = file.type.startsWith('image/') ? URL.createObjectURL(file) : undefined;
       const blob = await base64(file);
-      onRun({ ...entry, title: file.name, picture }, { ...base, manifest: {}, blobs: [blob] });
+      const files = [{ name: file.name, content: blob }];
+      onRun({ ...entry, title: file.name, picture, pages: [] }, { c: 'readfiles', files, sensitivity, routing: routing(route) });
       return setFile(null);
     }
     const texts = text.split('\n').map((line) => line.trim()).filter(Boolean);

@@ -142,3 +142,18 @@ export type Ran = {
   attempts?: { device: string; attempt: number; path?: string; code?: string }[];
   explanation?: { would_change?: string[]; scores?: { device: string; total: number }[] };
 };
+
+export type Box = [number, number, number, number];
+export type Word = { text: string; confidence: number; box: Box };
+export type PageRead = {
+  file: string;
+  page: number;
+  job: string;
+  device: string;
+  path?: string;
+  charge: number;
+  model: string;
+  read?: { width: number; height: number; turned: number; text: string; lines: { box: Box; words: Word[] }[] };
+  attempts?: Ran['attempts'];
+  error?: Refused;
+};

@@ -1,5 +1,5 @@
 /** What was tried in this tab: kept here as long as the tab lives, and nowhere else. */
-import type { Ran, Refused } from './client';
+import type { PageRead, Ran, Refused } from './client';
 
 export type Mode = 'chat' | 'ocr' | 'embeddings';
 
@@ -17,6 +17,7 @@ export type Entry = {
   fraction?: number;
   begun?: { device: string; path: string; model: string };
   ran?: Ran;
+  pages?: PageRead[];
   error?: Refused;
   stopped?: boolean;
 };

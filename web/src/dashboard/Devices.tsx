@@ -271,7 +271,7 @@ function Names({ narrow, many, rows, groups, relay, devices, working, data, me }
                   {device.name}
                 </Link>
                 {!many && !narrow && <span className="block text-12 text-ink-3">{about(device, me)}</span>}
-                {narrow && <span className="ml-auto bg-ground pl-1 text-12 text-ink-2">{doing(device, data, true)}</span>}
+                {narrow && <span className="mr-1.5 ml-auto bg-ground px-1 text-12 text-ink-2">{doing(device, data, true)}</span>}
               </span>
             </li>
           );
