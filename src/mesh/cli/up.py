@@ -105,6 +105,7 @@ class Teller:
         if said["gateway"]:
             print(f"Programs on this machine: {said['gateway']}/v1 with the key in {self._place.gateway_file}")
         print("Try: mesh run embeddings --text 'a harbour at night' --text 'boats in the dark'")
+        print("In a browser: mesh ui (this machine: try things out)     mesh web (the network: who, what, why)")
         if self._own:
             print(how_to_add(self._place), flush=True)
 

@@ -25,7 +25,7 @@ export function devicesSentence(devices: Device[], working: Set<string>): Part[]
   } else if (waiting.length > 2) clauses.push([{ text: `${count(waiting.length)} devices wait for approval` }]);
   const copied = devices.filter((one) => one.held === 'copied');
   if (copied.length > 0) clauses.push([...links(copied.slice(0, 2)), { text: ' was copied' }]);
-  const paused = here.filter((one) => one.state === 'paused' || one.state === 'draining');
+  const paused = here.filter((one) => one.state === 'paused');
   if (paused.length > 0 && paused.length <= 2 && clauses.length < 2) {
     clauses.push([...links(paused), { text: paused.length === 1 ? ' is paused' : ' are paused' }]);
   }

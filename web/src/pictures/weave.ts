@@ -225,7 +225,7 @@ function write(bars: Bar[], width: number, tight: boolean): void {
     }
     if (tight || left < (taken.get(bar.row) ?? -1) || left + long > width) continue;
     taken.set(bar.row, left + long + 6);
-    bar.label = { text, x: left, y: bar.y - 12, inside: false };
+    bar.label = { text, x: left, y: bar.y - 15, inside: false };
   }
 }
 
