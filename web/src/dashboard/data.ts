@@ -53,6 +53,8 @@ export function useNames(): Names {
 export type Live = { state: 'live' } | { state: 'catching up' } | { state: 'stopped'; since: number };
 
 const SILENT_MS = 12_000;
+/** A busy network changes all the time: it is read at most so often. */
+const AGAIN_MS = 300;
 const TOPICS: Record<string, string[]> = {
   devices: ['picture', 'jobs'],
   jobs: ['picture', 'jobs', 'job', 'ledger', 'balances'],
@@ -71,6 +73,20 @@ export function useLive(network: string, may: boolean): Live {
     let retry: ReturnType<typeof setTimeout>;
     let tries = 0;
     let over = false;
+    const reading = new Map<string, boolean>();
+    /** Read again what a nudge names: one reading at a time, and once more where a nudge came meanwhile. */
+    async function again(key: string) {
+      if (reading.has(key)) {
+        reading.set(key, true);
+        return;
+      }
+      do {
+        reading.set(key, false);
+        await queries.invalidateQueries({ queryKey: [key] });
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      } while (reading.get(key));
+      reading.delete(key);
+    }
     function connect() {
       const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
       socket = new WebSocket(`${scheme}://${location.host}/v1/networks/${network}/events`);
@@ -80,7 +96,7 @@ export function useLive(network: string, may: boolean): Live {
         tries = 0;
         setLive((old) => (old.state === 'live' ? old : { state: 'live' }));
         const topics = (JSON.parse(event.data) as { look: string[] }).look;
-        for (const key of new Set(topics.flatMap((topic) => TOPICS[topic] ?? []))) void queries.invalidateQueries({ queryKey: [key] });
+        for (const key of new Set(topics.flatMap((topic) => TOPICS[topic] ?? []))) void again(key);
       });
       socket.addEventListener('close', () => {
         if (over) return;

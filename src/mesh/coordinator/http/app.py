@@ -33,6 +33,7 @@ from mesh.coordinator.http.desk import Desk, answer
 from mesh.coordinator.links import Links
 from mesh.coordinator.looking import Looking, network_of
 from mesh.errors import KINDS, MeshError
+from mesh.pages.files import Files
 from mesh.protocol.link import LINK_PATH
 
 BODY_BYTES_MAX = 256 * 1024
@@ -92,6 +93,7 @@ def api(desk: Desk) -> FastAPI:
     """The HTTP API."""
     app = FastAPI(title="Mesh coordinator", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.desk = desk
+    app.state.files = Files("dashboard.html")
     app.state.nonces = sessions.Nonces()
     app.state.tries = pairing.Tries()
     for noun in NOUNS:

@@ -24,7 +24,6 @@ from mesh.protocol.links import secret_hash
 from mesh.sdk.answers import Claimed, Done
 
 router = APIRouter()
-FILES = Files("dashboard.html")
 SHELL = "the page's files alone: all that is in it comes by other routes"
 QR_TEXT_MAX = 512
 """A join link has some 250 characters; longer codes are hard to scan."""
@@ -157,7 +156,9 @@ def _secure(request: Request) -> bool:
 
 
 def _file(request: Request, path: str | None) -> Response:
-    found = FILES.entry() if path is None else FILES.find(path)
+    files = request.app.state.files
+    assert isinstance(files, Files)
+    found = files.entry() if path is None else files.find(path)
     if found is None:
         raise NoSuchAddress
     status, headers, body = respond(found, path or "/", request.headers.raw)
