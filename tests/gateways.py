@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 
 from agents import MODEL, WAIT_S, WIDTH, a_home
-from mesh.agent.asked import Ask, Result
+from mesh.agent.asked import Ask, Begun, Result
 from mesh.agent.gateway import server
 from mesh.agent.gateway.calls import Front
 from mesh.agent.gateway.keys import KeyBook
@@ -19,8 +19,11 @@ from mesh.agent.store import Store
 from mesh.ids import DeviceId, JobId
 from mesh.protocol.values import Explanation
 from mesh.sdk.naming import UnknownDevice
+from mesh.workloads.catalogue import CHAT_DEFAULT as CHAT_MODEL
 from mesh.workloads.contract import Payload
-from mesh.workloads.embeddings import Embeddings, texts_of
+from mesh.workloads.embeddings import texts_of
+
+SAID = "Ahoy, wörld!"
 
 
 class Jobs:
@@ -33,12 +36,15 @@ class Jobs:
         self.gate.set()
         self.cancelled = asyncio.Event()
         self.charge = 67
+        self.breaks: Exception | None = None
         self.hold = self.wait
         self.result = self.made_up
 
     async def run(self, ask: Ask) -> Result:
-        Embeddings().check(ask.payload)
+        ask.workload.check(ask.payload)
         self.asked.append(ask)
+        if ask.workload.name == "chat":
+            return await self.talk(ask)
         try:
             await self.hold(ask)
         except asyncio.CancelledError:
@@ -47,6 +53,28 @@ class Jobs:
         if self.error:
             raise self.error
         return self.result(ask)
+
+    async def talk(self, ask: Ask) -> Result:
+        """An answer in two pieces, a letter cut in two; ``gate`` holds it before the first, ``breaks`` after it."""
+        if self.error:
+            raise self.error
+        if ask.reader is not None:
+            ask.reader.begin(Begun(JobId("C"), 1, DeviceId("D"), "direct", 500, CHAT_MODEL))
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        raw = SAID.encode()
+        if ask.reader is not None:
+            ask.reader.put(raw[:8])
+            if self.breaks:
+                raise self.breaks
+            ask.reader.put(raw[8:])
+        manifest = {"model": CHAT_MODEL, "text": SAID, "finish": "stop", "prompt_tokens": 9, "tokens": 4, "left_out": 0}
+        payload = Payload(manifest)
+        where = JobId("C"), DeviceId("D"), "direct"
+        return Result(*where, self.charge, 18, CHAT_MODEL, payload, (), Explanation())
 
     async def wait(self, ask: Ask) -> None:
         await self.gate.wait()
@@ -77,7 +105,8 @@ class Town:
 
     def models(self) -> list[KnownModel]:
         return [
-            KnownModel(MODEL, "embeddings", "Apache-2.0", size_bytes=9, devices=("attic",), warm=self.warm, dim=WIDTH)
+            KnownModel(MODEL, "embeddings", "Apache-2.0", size_bytes=9, devices=("attic",), warm=self.warm, dim=WIDTH),
+            KnownModel(CHAT_MODEL, "chat", "Apache-2.0"),
         ]
 
     def device_named(self, text: str) -> DeviceId:

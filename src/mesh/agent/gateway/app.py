@@ -4,7 +4,7 @@ Touches: nothing (the requester is an argument).
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from mesh.agent.gateway.calls import Call, Front, Reply
@@ -65,19 +65,32 @@ class Gateway:
         keys = self._front.keys
         call.max_cost = opener.meter.admit(keys.now_ms())
         try:
-            async with self._turns.turn(opener.name):
+            async with self._turns.turn(opener.name), call.stack:
                 reply = await _unless_gone(_handled(route, call), receive)
+                if reply.stream is not None:
+                    await _unless_gone(_stream(send, reply, reply.stream), receive)
         finally:
             opener.meter.done()
             keys.used(opener)
-        await answer(send, reply)
+        if reply.stream is None:
+            await answer(send, reply)
 
 
 async def answer(send: Send, reply: Reply) -> None:
     """Send a whole JSON answer."""
-    start = [(b"content-type", b"application/json"), (b"content-length", str(len(reply.body)).encode())]
+    start = [(b"content-type", reply.kind), (b"content-length", str(len(reply.body)).encode())]
     await send({"type": "http.response.start", "status": reply.status, "headers": [*start, *reply.headers]})
     await send({"type": "http.response.body", "body": reply.body})
+
+
+async def _stream(send: Send, reply: Reply, pieces: AsyncIterator[bytes]) -> Reply:
+    """Send an answer piece by piece, no faster than it is taken."""
+    start = [(b"content-type", reply.kind), (b"cache-control", b"no-cache"), *reply.headers]
+    await send({"type": "http.response.start", "status": reply.status, "headers": start})
+    async for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+    return reply
 
 
 async def _handled(route: Route, call: Call) -> Reply:

@@ -3,13 +3,16 @@
 Touches: nothing (the requester and the clock are arguments).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from typing import NamedTuple
 
-from mesh.agent.asked import Ask, Result
+from mesh.agent.asked import Ask, Begun, Result
 from mesh.agent.dividing import Run, Whole, run_divided
 from mesh.agent.gateway.keys import KeyBook, Opener
 from mesh.agent.gateway.names import Around, meant
+from mesh.agent.streaming import Streamed, streamed
 from mesh.errors import MeshError
 from mesh.workloads.contract import Payload, Workload
 
@@ -26,11 +29,13 @@ class ModelLoading(MeshError):
 
 
 class Reply(NamedTuple):
-    """A whole answer: JSON, and headers beside the usual ones."""
+    """An answer, with headers beside the usual ones: whole, or a ``stream`` of pieces in place of the body."""
 
     body: bytes
     headers: Sequence[tuple[bytes, bytes]] = ()
     status: int = 200
+    stream: AsyncIterator[bytes] | None = None
+    kind: bytes = b"application/json"
 
 
 class Front(NamedTuple):
@@ -51,28 +56,52 @@ class Call:
         self.rest = rest
         self.max_cost: int | None = None
         """The most that it may cost by its key's limits."""
+        self.stack = AsyncExitStack()
+        """What must stay open until the answer has been sent; closed by the application."""
         self._opener = opener
 
     async def run(self, workload: Workload, payload: Payload, model: str) -> Whole:
         """Do the work that a model's name asks for. Raises UnknownModel, ModelLoading, and the job's errors."""
-        around = self.front.around
-        found = meant(model, workload, around.models(), around.device_named)
-        ask = Ask(workload, payload, found.model, routing=found.routing, max_cost=self.max_cost)
+        ask = self._ask(workload, payload, model)
         try:
             return await run_divided(self._run, ask, self.front.devices())
         except MeshError as error:
-            if error.wire_kind == "nowhere":
-                self._say_if_loading(found.model, error)
+            self._say_if_loading(ask, error)
             raise
+
+    async def begin(self, workload: Workload, payload: Payload, model: str) -> tuple[Begun, Streamed]:
+        """Have the work done that a model's name asks for, and return with its first bytes. Raises as ``run`` does."""
+        ask = self._ask(workload, payload, model)
+        answer = await self.stack.enter_async_context(streamed(self.front.run, ask))
+        try:
+            begun = await answer.begun()
+        except MeshError as error:
+            self._say_if_loading(ask, error)
+            raise
+        self.stack.callback(self._settle, answer, begun)
+        return begun, answer
+
+    def _ask(self, workload: Workload, payload: Payload, model: str) -> Ask:
+        around = self.front.around
+        found = meant(model, workload, around.models(), around.device_named)
+        return Ask(workload, payload, found.model, routing=found.routing, max_cost=self.max_cost)
+
+    def _settle(self, answer: Streamed, begun: Begun) -> None:
+        """Count what a stream cost; of one that was left or broke off, what it would have cost at most."""
+        charge = begun.estimate
+        with suppress(MeshError, asyncio.InvalidStateError, asyncio.CancelledError):
+            charge = answer.result.charge
+        self.front.keys.charged(self._opener, charge)
 
     async def _run(self, ask: Ask) -> Result:
         result = await self.front.run(ask)
         self.front.keys.charged(self._opener, result.charge)
         return result
 
-    def _say_if_loading(self, model: str, error: MeshError) -> None:
-        loading = self.front.around.loading(model)
-        if loading is None:
+    def _say_if_loading(self, ask: Ask, error: MeshError) -> None:
+        assert ask.model is not None
+        loading = self.front.around.loading(ask.model)
+        if loading is None or error.wire_kind != "nowhere":
             return
         percent = int(loading.fraction * 100)
         wait_s = RETRY_S if loading.eta_s is None else min(max(1.0, loading.eta_s), RETRY_S_MAX)
@@ -80,7 +109,7 @@ class Call:
         left = "" if loading.eta_s is None else f", about {loading.eta_s:.0f} s left"
         raise ModelLoading(
             f"The model is being made ready on this device ({loading.stage}, {percent} %{left}). Try again then.",
-            model=model,
+            model=ask.model,
             percent=percent,
             retry_after_s=wait_s,
             **eta,
@@ -99,4 +128,14 @@ def headers_of(results: Sequence[Result]) -> list[tuple[bytes, bytes]]:
         (b"x-mesh-device", ",".join(devices).encode()),
         (b"x-mesh-path", ",".join(paths).encode()),
         (b"x-mesh-charge", str(sum(result.charge for result in results)).encode()),
+    ]
+
+
+def begun_headers(begun: Begun) -> list[tuple[bytes, bytes]]:
+    """What tells of a stream with its first byte where it is made and what it costs at most."""
+    return [
+        (b"x-mesh-job", begun.job.encode()),
+        (b"x-mesh-device", begun.device.encode()),
+        (b"x-mesh-path", begun.path.encode()),
+        (b"x-mesh-estimate", str(begun.estimate).encode()),
     ]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mesh.agent.gateway import ollama, openai
+from mesh.agent.gateway import chatting, ollama, openai
 from mesh.agent.gateway.calls import Call, Handler, Reply, headers_of
 from mesh.agent.gateway.names import AUTO, KnownModel, UnknownModel, meant
 from mesh.errors import MeshError
@@ -133,6 +133,11 @@ ROUTES = (
     Route("POST", "/v1/embeddings", OPENAI, embeddings, works=True),
     Route("GET", "/v1/models", OPENAI, models),
     Route("GET", "/v1/models/", OPENAI, model, beneath=True),
+    Route("POST", "/v1/chat/completions", OPENAI, chatting.chat_completions, works=True),
+    Route("POST", "/v1/completions", OPENAI, chatting.completions, works=True),
+    Route("POST", "/v1/responses", OPENAI, chatting.respond, works=True),
+    Route("POST", "/api/chat", OLLAMA, chatting.ollama_chats, works=True),
+    Route("POST", "/api/generate", OLLAMA, chatting.generate, works=True),
     Route("POST", "/api/embed", OLLAMA, embed, works=True),
     Route("POST", "/api/embeddings", OLLAMA, old_embed, works=True),
     Route("GET", "/api/tags", OLLAMA, tags),
