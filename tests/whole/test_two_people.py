@@ -1,10 +1,13 @@
 """Two people, two devices: jobs travel, are explained, and are paid for."""
 
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 
 import pytest
 
+from mesh.cli.output import INTERRUPTED
 from mesh.cli.programs import MESH
 from mesh.cli.stage import cosine
 from whole.network import Network, a_network, eventually
@@ -66,6 +69,54 @@ def test_the_explanation_says_who_could_and_sums_up(network: Network) -> None:
     assert [(one["attempt"], one["worker"]) for one in why["attempts"]] == [(1, network.devices["ben"])]
 
 
+def test_the_price_is_said_before_it_runs(network: Network, capfd: pytest.CaptureFixture[str]) -> None:
+    asked = ("run", "embeddings", "--text", "a text of a certain length", "--device", network.devices["ben"])
+    before = network.ada.mesh("job", "list")["jobs"]
+    said = network.ada.mesh(*asked, "--estimate")
+    assert (said["device"], said["cost"]) == (network.devices["ben"], -(-26 * 3700 // 1000))
+    assert network.ada.mesh("job", "list")["jobs"] == before, "an estimate runs nothing"
+    network.ada.show(*asked)
+    words = capfd.readouterr()
+    assert "Best now: ben-laptop. It costs at most" in words.err and "Worked on by ben-laptop" in words.out
+
+
+def test_people_read_why_in_plain_words(network: Network, capfd: pytest.CaptureFixture[str]) -> None:
+    ran = network.embed(network.ada, "Why there, in words?", on="ben")
+    eventually(lambda: network.ada.mesh("job", "why", ran["job"])["attempts"], "the job is recorded")
+    network.ada.show("job", "why", ran["job"])
+    printed = capfd.readouterr().out
+    for words in (
+        "ada-laptop   another device was asked for",
+        "ben-laptop   yes: it passed every gate",
+        "the terms sum to the total",
+        "Chosen: ben-laptop.",
+        "Attempt 1 on ben-laptop (direct)",
+    ):
+        assert words in printed, printed
+
+
+def test_what_placement_weighs_is_shown_and_set(network: Network, capfd: pytest.CaptureFixture[str]) -> None:
+    before = network.ada.mesh("net", "settings")
+    changed = network.ada.mesh(
+        "net", "settings", "--weight", "seconds=0.4", "--weight", "rtt=0.25", "--permits-per-member", "9"
+    )
+    assert (changed["weights"]["seconds"], changed["permits_per_member"]) == (0.4, 9)
+    network.ben.show("net", "settings")
+    printed = capfd.readouterr().out
+    assert "expected seconds to the first result" in printed and "may have 9 permits open at a time" in printed
+    for wrong, code in (
+        ("seconds=0.9", "network.bad_weights"),
+        ("seconds", "usage.weight"),
+        ("rtt=nan", "usage.weight"),
+    ):
+        assert network.ada.attempt("net", "settings", "--weight", wrong).value["error"]["code"] == code
+    assert network.ben.attempt("net", "settings", "--permits-per-member", "1").exit_code == 3
+    restored = network.ada.mesh(
+        "net", "settings", "--weight", "seconds=0.5", "--weight", "rtt=0.15", "--permits-per-member", "0"
+    )
+    assert restored == before
+
+
 def test_ones_own_device_is_free_and_recorded(network: Network) -> None:
     ran = network.embed(network.ada, "My own machine does it.", on="ada")
     assert (ran["path"], ran["charge"], ran["device"]) == ("local", 0, network.devices["ada"])
@@ -116,15 +167,56 @@ def test_a_paused_device_takes_nobody_elses_jobs(network: Network) -> None:
     network.ben.mesh("pause")
     try:
         eventually(lambda: _refused(network), "the coordinator hears of the pause")
-        outcome = network.ada.attempt("run", "embeddings", "--text", "x", "--device", network.devices["ben"])
+        there = ("--device", network.devices["ben"], "--limit", "9m")  # a kind of its own: no series is open for it
+        outcome = network.ada.attempt("run", "embeddings", "--text", "x", *there)
         assert outcome.exit_code == 4
         facts = outcome.value["error"]["facts"]
         failed = [gate["gate"] for gate in facts["gates"] if gate["device"] == network.devices["ben"]]
         assert {"state", "contribution"} & set(failed), "the gate is named"
-        assert "ben-laptop  " in outcome.said, "people see the device's name"
+        assert "ben-laptop: it is paused" in outcome.said, "people see the device's name and what keeps it away"
+        waiting = looking_on(network, "--text", "waits", *there, "--wait")
+        waiting.process.send_signal(signal.SIGINT)
+        assert waiting.end() == INTERRUPTED
+        assert "No longer waiting" in waiting.said()
+        patient = looking_on(network, "--text", "waits", *there, "--wait")
     finally:
         network.ben.mesh("resume")
     network.ready("ben")
+    assert patient.end() == 0, "it went on by itself"
+    assert "Worked on by ben-laptop" in patient.said()
+
+
+class Looking:
+    """A command whose words a person would see."""
+
+    def __init__(self, network: Network, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            (*MESH, "run", "embeddings", *arguments),
+            env=network.ada.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as output:
+            self._lines.extend(line.decode() for line in output)
+
+    def said(self) -> str:
+        return "".join(self._lines)
+
+    def end(self) -> int:
+        code = self.process.wait(60)
+        self._reader.join(10)
+        return code
+
+
+def looking_on(network: Network, *arguments: str) -> Looking:
+    """A command that waits and has said why."""
+    looking = Looking(network, *arguments)
+    eventually(lambda: "ben-laptop: it is paused" in looking.said(), "the command says why it waits")
+    return looking
 
 
 def _refused(network: Network) -> bool:
@@ -142,6 +234,14 @@ def _refused(network: Network) -> bool:
         (("--text", "x", "--route", "tier:9"), "usage.route", 2),
         (("--text", "x", "--device", "nobody"), "device.unknown", 1),
         (("--text", "x", "--file", "/does/not/exist"), "input.file_unreadable", 2),
+        (("--text", "x", "--limit", "0s"), "jobs.bad_spec", 2),
+        (("--text", "x", "--limit", "soon"), "usage.span", 2),
+        (("--text", "x", "--memory", "lots"), "usage.memory", 2),
+        (("--text", "x", "--memory", "999999TiB"), "jobs.bad_spec", 2),
+        (("--text", "x", "--tier", "9"), "usage.invalid", 2),
+        (("--text", "x", "--tier", "4"), "placement.nowhere", 4),
+        (("--text", "x", "--gpu", "--estimate"), "placement.nowhere", 4),
+        (("--text", "x", "--tag", "nowhere"), "placement.nowhere", 4),
         (("--text", "a text that costs more than that", "--max-cost", "1"), "placement.nowhere", 4),
     ],
 )

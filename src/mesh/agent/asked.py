@@ -16,7 +16,7 @@ from mesh.ids import DeviceId, DeviceKey, JobId
 from mesh.jobs.attempts import NUMBERS_MAX, End
 from mesh.protocol import link
 from mesh.protocol.permit import Permit
-from mesh.protocol.values import Choice, Explanation, JobSpec, PathKind, Routing, Sensitivity
+from mesh.protocol.values import Choice, Explanation, JobSpec, Need, PathKind, Routing, Sensitivity
 from mesh.transport.interface import Address
 from mesh.workloads.contract import Outlet, Payload, Workload
 
@@ -121,6 +121,7 @@ class Ask(NamedTuple):
     again: "Again | None" = None
     reader: Reader | None = None
     """Gets the result as it is made, where the workload streams."""
+    need: Need = Need()
 
     def spec(self, units: int) -> JobSpec:
         """What the coordinator learns of it."""
@@ -130,6 +131,7 @@ class Ask(NamedTuple):
             units=units,
             sensitivity=self.sensitivity,
             routing=self.routing,
+            need=self.need,
             max_cost=self.max_cost,
             limit_s=self.limit_s,
         )

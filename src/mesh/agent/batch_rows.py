@@ -13,7 +13,7 @@ import msgspec
 from mesh.agent.store import Database
 from mesh.ids import BatchId
 from mesh.jobs.batches import BatchState
-from mesh.protocol.values import JobSpec, Routing, Sensitivity
+from mesh.protocol.values import JobSpec, Need, Routing, Sensitivity
 
 AGAIN = "again"
 """The code of a line without an outcome whose first job came to nothing: it has another job number."""
@@ -29,12 +29,11 @@ class Terms(msgspec.Struct, frozen=True):
     sensitivity: Sensitivity
     routing: Routing
     limit_s: float
+    need: Need = Need()
 
     def spec(self, max_cost: int | None) -> JobSpec:
         """A line's job, before its size is known."""
-        return JobSpec(
-            self.workload, self.model, 0, self.sensitivity, self.routing, max_cost=max_cost, limit_s=self.limit_s
-        )
+        return JobSpec(self.workload, self.model, 0, self.sensitivity, self.routing, self.need, max_cost, self.limit_s)
 
 
 class BatchRow(NamedTuple):

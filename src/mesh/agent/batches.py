@@ -147,7 +147,7 @@ class Batches:
                 raise BadBatchName
             workload = workload_named(request.workload)
             model = request.model or workload.default_model
-            terms = Terms(workload.name, model, request.sensitivity, request.routing, request.limit_s)
+            terms = Terms(workload.name, model, request.sensitivity, request.routing, request.limit_s, request.need)
             check_spec(terms.spec(request.max_cost))
             async with self._submitting:
                 return await self._take_up(request, msgspec.msgpack.encode(terms))

@@ -5,7 +5,7 @@ Touches: the link (through its argument).
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -76,7 +76,7 @@ class Coordination:
         self.on_notice: Callable[[str], None] = lambda words: None
         self.last_down = ""
         self._client = client
-        self._asked: dict[RequestId, asyncio.Future[link.Placed | link.Refused]] = {}
+        self._asked: dict[RequestId, asyncio.Future[Any]] = {}
         self._closing: asyncio.Queue[PermitId] = asyncio.Queue()
         self._remember = asyncio.Event()
 
@@ -91,7 +91,16 @@ class Coordination:
 
     async def ask_permit(self, request: link.PermitRequest) -> link.Placed | link.Refused:
         """Ask where a job may run. Raises LinkDown."""
-        answer: asyncio.Future[link.Placed | link.Refused] = asyncio.get_running_loop().create_future()
+        answer: link.Placed | link.Refused = await self._ask(request)
+        return answer
+
+    async def ask_estimate(self, request: link.EstimateRequest) -> link.Estimated:
+        """Ask what a job would cost and who would do it. Raises LinkDown."""
+        answer: link.Estimated = await self._ask(request)
+        return answer
+
+    async def _ask(self, request: link.PermitRequest | link.EstimateRequest) -> Any:
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._asked[request.request] = answer
         try:
             await self._client.send(request)
@@ -125,7 +134,7 @@ class Coordination:
             return self._key_taken(event)
         if isinstance(event, Down):
             self._down(event)
-        elif isinstance(event, link.Placed | link.Refused):
+        elif isinstance(event, link.Placed | link.Refused | link.Estimated):
             answer = self._asked.get(event.request)
             if answer is not None and not answer.done():
                 answer.set_result(event)

@@ -1,4 +1,4 @@
-"""What the command line may ask of the agent, answered: status, run, ping, peers, models, check, pause, cancel, stop.
+"""What the command line may ask of the agent, answered: status, jobs and estimates, ping, peers, checks, pause, stop.
 
 Touches: the clock (ping).
 """
@@ -14,12 +14,14 @@ from mesh.agent.asked import Ask, Result
 from mesh.agent.batch_desk import BatchDesk
 from mesh.agent.control import Say
 from mesh.agent.coordination import Coordination
+from mesh.agent.estimating import estimate
 from mesh.agent.gateway.keys import KeyBook
 from mesh.agent.membership import Membership, Peer
 from mesh.agent.myself import Myself
 from mesh.agent.offering import Offering
 from mesh.agent.outbox import Outbox
 from mesh.agent.page.server import Page
+from mesh.agent.patience import Patience
 from mesh.agent.planning import Planner
 from mesh.agent.reach import Reach
 from mesh.agent.requester import Requester
@@ -72,6 +74,7 @@ class Desk:
         self._parts = parts
         self._started_ms = started_ms
         self._stop = stop
+        self._patience = Patience(parts.requester)
         self.gateway: str | None = None
         self.check_network: Callable[[], Awaitable[NetworkFacts]]
         """Measures the network around this device; set by the wiring."""
@@ -90,6 +93,9 @@ class Desk:
             return await self._run(request, say)
         if isinstance(request, AnyDocumentRequest):
             return await documents.answer(request, self._parts.requester.run, say)
+        if isinstance(request, control.Estimate):
+            parts = self._parts
+            return await estimate(_asked(request.job), parts.membership, parts.planner, parts.coordination)
         if isinstance(request, control.PingDevice):
             return await self._ping(request, say)
         if isinstance(request, control.GetPeers):
@@ -156,22 +162,22 @@ class Desk:
         return await self._status()
 
     async def _run(self, request: control.Run, say: Callable[[control.Answer], None]) -> control.Ran:
-        ask = Ask(
-            workload_named(request.workload),
-            Payload(request.manifest, request.blobs),
-            request.model,
-            request.sensitivity,
-            request.routing,
-            request.max_cost,
-            request.limit_s,
-        )
+        ask = _asked(request)
 
         def progress(job: JobId, stage: str, fraction: float) -> None:
             say(control.Progress(job, stage, fraction))
 
+        def waits(job: JobId, error: MeshError, retry_s: float) -> None:
+            say(control.Waiting(job, error.wire(), retry_s))
+
+        async def run(ask: Ask) -> Result:
+            if request.wait:
+                return await self._patience.run(ask, progress, waits)
+            return await self._parts.requester.run(ask, progress)
+
         if not request.stream:
-            return _ran(await self._parts.requester.run(ask, progress))
-        async with streamed(lambda ask: self._parts.requester.run(ask, progress), ask) as answer:
+            return _ran(await run(ask))
+        async with streamed(run, ask) as answer:
             begun = await answer.begun()
             say(control.Begun(begun.job, begun.device, begun.path, begun.estimate, begun.model))
             async for text in answer.texts():
@@ -240,4 +246,17 @@ def _ran(result: Result) -> control.Ran:
         blobs=result.payload.blobs,
         attempts=tuple(control.AttemptLine(one.device, one.attempt, one.path, one.code) for one in result.attempts),
         explanation=result.explanation,
+    )
+
+
+def _asked(request: control.Run) -> Ask:
+    return Ask(
+        workload_named(request.workload),
+        Payload(request.manifest, request.blobs),
+        request.model,
+        request.sensitivity,
+        request.routing,
+        request.max_cost,
+        request.limit_s,
+        need=request.need,
     )

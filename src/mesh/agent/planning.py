@@ -18,7 +18,8 @@ from mesh.agent.series import SeriesBook
 from mesh.agent.sessions import Sessions
 from mesh.errors import MeshError, from_wire
 from mesh.ids import DeviceId, DeviceKey, RequestId
-from mesh.jobs.placement import Ask, DeviceFacts, NowhereToRun, place
+from mesh.jobs.placement import Ask, DeviceFacts, NowhereToRun, Placement, place
+from mesh.jobs.spec import check_spec
 from mesh.protocol import link, signed
 from mesh.protocol.link import OwnDevice
 from mesh.protocol.permit import Permit
@@ -72,9 +73,10 @@ class Planner:
 
         Raises NowhereToRun, LinkDown, and what the coordinator refuses with.
         """
+        check_spec(job.spec)
         pinned = job.spec.routing.device
         if pinned is not None and self._membership.is_own(pinned):
-            return self._place_here(job)
+            return self.place_here(job)
         now_ms = self._membership.clock.now_ms()
         planned = self.series.plan(job, request, epoch=self._membership.epoch, now_ms=now_ms)
         if planned is not None:
@@ -137,26 +139,31 @@ class Planner:
 
     def _without_coordinator(self, job: Job) -> Plan:
         try:
-            return self._place_here(job)
+            return self.place_here(job)
         except NowhereToRun as error:
             raise LinkDown(
                 "The coordinator cannot be reached, and none of your own devices can do this. Start it, then try again."
             ) from error
 
-    def _place_here(self, job: Job) -> Plan:
-        """Rank the owner's devices by the rules that the coordinator uses. Raises NowhereToRun."""
-        avoid = job.avoid()
-        own = [self._facts(known) for known in self._own_devices() if known.device not in avoid]
-        peer = self._membership.device(self._membership.me)
-        ask = Ask(job.spec, self._membership.member, peer.role if peer else "member", self._membership.me, cost=0)
-        placement = place(ask, own, draw=secrets.randbits(64))
-        job.explanation = placement.explanation
+    def place_here(self, job: Job) -> Plan:
+        """A plan among the owner's own devices. Raises NowhereToRun."""
+        placement = self.rank_here(job)
         if not placement.ranked:
             raise NowhereToRun(job=job.id, gates=_failed(placement.explanation.gates))
         targets = [
             Target(one.facts.device, self.address(one.facts.device), 0, one.service_s) for one in placement.ranked
         ]
         return Plan(targets, None, None, placement.explanation, placed_here=True)
+
+    def rank_here(self, job: Job) -> Placement:
+        """Rank the owner's devices by the rules that the coordinator uses."""
+        avoid = job.avoid()
+        own = [self._facts(known) for known in self._own_devices() if known.device not in avoid]
+        peer = self._membership.device(self._membership.me)
+        ask = Ask(job.spec, self._membership.member, peer.role if peer else "member", self._membership.me, cost=0)
+        placement = place(ask, own, draw=secrets.randbits(64))
+        job.explanation = placement.explanation
+        return placement
 
     def _own_devices(self) -> Sequence[OwnDevice]:
         mine = self._myself.own_facts()

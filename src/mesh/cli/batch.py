@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mesh.cli import batch_view, here
+from mesh.cli import asking, batch_view, here
 from mesh.cli.agent import agent_for, running
 from mesh.cli.output import INTERRUPTED, Json, Out, foreign, line
-from mesh.cli.run import NoSuchFile, names_of, routing
+from mesh.cli.run import NoSuchFile
 from mesh.errors import MeshError
 from mesh.jobs.batches import ENDED
 
@@ -56,11 +56,13 @@ def submit(
     form: Annotated[
         Literal["json", "text"] | None, typer.Option("--as", help="What a line is; else the file's name tells.")
     ] = None,
-    device: Annotated[str | None, typer.Option("--device", help="Run it there: a device's id or name.")] = None,
-    route: Annotated[str, typer.Option("--route", help="auto, local (prefer this LAN), tier:N (at least).")] = "auto",
-    sensitivity: Annotated[
-        Literal["public", "private", "sensitive"], typer.Option("--sensitivity", help="How private the lines are.")
-    ] = "private",
+    device: asking.Device = None,
+    route: asking.Route = "auto",
+    sensitivity: asking.Sensitivity = "private",
+    tier: asking.Tier = 0,
+    gpu: asking.Gpu = False,
+    memory: asking.Memory = None,
+    tag: asking.Tag = None,
     max_cost: Cost = None,
     limit: Annotated[str, typer.Option("--limit", help="The longest that one line may take, such as 10m.")] = "10m",
     name: Annotated[
@@ -75,14 +77,15 @@ def submit(
 
     out, place = Out(json), here.home()
     workload_named(workload)
-    limit_s = here.span_s(limit)
+    options = asking.Asked(device, route, sensitivity, max_cost, limit, tier, gpu, memory, tags=tuple(tag or ()))
     if not wait and not running(place):
         raise control.AgentAway
     with agent_for(place, out) if wait else nullcontext():
-        where = routing(place, device, route)
+        terms = options.fields(place)
+        terms.pop("wait")
         with opened(source, form) as lines:
             brought = batch_input.bring(place.batches, lines)
-        request = batches.SubmitBatch(brought, workload, name, model, sensitivity, where, max_cost, limit_s)
+        request = batches.SubmitBatch(brought, workload, name, model, **terms)
         batch = asked(place, request)
         if batch.again:
             out.note(f"This was submitted before, as {batch.batch}; nothing new was begun.")
@@ -204,7 +207,7 @@ def watched(place: "Home", batch: str, out: Out) -> "Batch":
 
 def shown(place: "Home", batch: "Batch", out: Out) -> None:
     """Print one batch."""
-    out.result(batch_view.value(batch), lambda: batch_view.words(batch, names_of(place)))
+    out.result(batch_view.value(batch), lambda: batch_view.words(batch, asking.names_of(place)))
 
 
 def leave_by(batch: "Batch") -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mesh.cli import here
+from mesh.cli import explained, here
 from mesh.cli.output import Json, Out, foreign, table
 from mesh.errors import MeshError
 from mesh.ids import JobId
@@ -18,14 +18,6 @@ ANSWER_S = 10.0
 UNKNOWN_HERE = "job.unknown"
 """How an agent says that it did not ask for a job."""
 
-CHOICES = {
-    "first": "the first that the permit names",
-    "finish": "the one expected to be done first",
-    "retry": "the next one to try",
-    "backup": "a copy, since another device took long or was silent",
-    "canary": "a copy, to see whether the device works again",
-}
-"""Why a requester sent an attempt where it did."""
 
 app = typer.Typer(help="Jobs: list, show, why, cancel.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="A job's id, from `mesh run` or `mesh job list`.")]
@@ -92,44 +84,7 @@ def why(job: Id, network: here.Network = None, json: Json = False) -> None:
         meant = here.network_of(place, client, network)
         found = client.do(calls.why(meant, JobId(job)))
         names = {one.device: one.name for one in client.do(calls.devices(meant)).devices}
-    Out(json).result(found, lambda: explain(found, names))
-
-
-def explain(found: dict[str, Any], names: Any) -> None:
-    """Print an explanation for people: device ids in it become names."""
-
-    def named(text: str) -> str:
-        for device, name in names.items():
-            text = text.replace(device, name)
-        return foreign(text)
-
-    failed: dict[str, list[str]] = {}
-    for gate in found["gates"]:
-        reasons = failed.setdefault(gate["device"], [])
-        if not gate["passed"]:
-            reasons.append(f"{gate['gate']}: {gate.get('reason') or 'no'}")
-    print("Who could do it")
-    table(("device", ""), [(named(one), "; ".join(why) or "passed every gate") for one, why in failed.items()])
-    scores = sorted(found["scores"], key=lambda one: -one["total"])
-    if scores:
-        terms = list(scores[0]["terms"])
-        print("Who was best (the terms sum to the total; more is better)")
-        rows = [
-            (named(one["device"]), *(f"{one['terms'].get(term, 0):.3f}" for term in terms), f"{one['total']:.3f}")
-            for one in scores
-        ]
-        table(("device", *(f"#{term.replace('_', ' ')}" for term in terms), "#total"), rows)
-    chosen = found.get("chosen")
-    print(f"Chosen: {named(chosen)}" if chosen else "Chosen: nobody could do it.")
-    for attempt in found.get("attempts", ()):
-        how = attempt["code"] or f"{attempt['state']}, {credits_text(attempt['pay'])} credits"
-        print(f"Attempt {attempt['attempt']} on {named(attempt['worker'])} {attempt['path']}: {foreign(how)}")
-        reason = CHOICES.get(attempt.get("reason") or "")
-        if reason:
-            waits = f", {attempt['wait_s']:.3f} s of them behind other work" if attempt["wait_s"] > 0 else ""
-            print(f"  sent there as {reason}; expected to take {attempt['expected_s']:.3f} s{waits}")
-    for change in found.get("would_change", ()):
-        print(f"What would change it: {named(change)}")
+    Out(json).result(found, lambda: explained.show(found, names))
 
 
 def clock(time_ms: int) -> str:

@@ -3,14 +3,35 @@
 Touches: files of the home, sockets (through the client).
 """
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mesh.cli import here
 from mesh.cli.output import Json, Out, table
+from mesh.errors import MeshError
 
-app = typer.Typer(help="Networks: make, list, show.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from mesh.sdk.answers import Settings
+
+WEIGHED = {
+    "seconds": "expected seconds to the first result",
+    "rtt": "a short round trip",
+    "plugged": "plugged in",
+    "thermal": "far from too hot",
+    "idle": "an idle processor",
+    "cost": "a low price",
+}
+"""Weight → what it favours, in words."""
+
+app = typer.Typer(help="Networks: make, list, show, settings.", no_args_is_help=True)
+
+
+class BadWeight(MeshError):
+    """A weight is written as NAME=NUMBER from 0 to 1, for example seconds=0.4. `mesh net settings` lists the names."""
+
+    code = "usage.weight"
+    kind = "invalid"
 
 
 @app.command()
@@ -74,6 +95,9 @@ def settings(
     permits_per_member: Annotated[
         int | None, typer.Option("--permits-per-member", min=0, help="Jobs that one person may have open; 0: no limit.")
     ] = None,
+    weight: Annotated[
+        list[str] | None, typer.Option("--weight", help="What placement weighs: NAME=NUMBER; all six sum to 1.")
+    ] = None,
     network: here.Network = None,
     json: Json = False,
 ) -> None:
@@ -86,22 +110,15 @@ def settings(
         if approve_devices not in ("on", "off"):
             raise typer.BadParameter("--approve-devices is on or off.")
         changes["approve_devices"] = approve_devices == "on"
+    if weight:
+        changes["weights"] = dict(_weight(one) for one in weight)
     place = here.home()
     with here.coordinator(place) as client:
         meant = here.network_of(place, client, network)
         if changes:
             client.do(calls.change_settings(meant, changes))
         found = client.do(calls.settings(meant))
-    waits = "an admin's approval, unless an admin invited them" if found.approve_devices else "a link or a code alone"
-    limit = "any number" if found.permits_per_member is None else str(found.permits_per_member)
-    weights = ", ".join(f"{name} {weight:g}" for name, weight in found.weights.items())
-    words = (
-        f"Devices come in by:  {waits}\n"
-        f"Credit line:         {found.credit_line}\n"
-        f"Open jobs a person:  {limit}\n"
-        f"Placement weighs:    {weights}"
-    )
-    Out(json).result(found, words)
+    Out(json).result(found, lambda: _show_settings(found))
 
 
 @app.command()
@@ -122,3 +139,32 @@ def show(network: here.Network = None, json: Json = False) -> None:
         table(("device", "state", "owner", "id"), rows, empty="No devices yet. Next: mesh device invite")
 
     out.result(value, show_people)
+
+
+def _weight(text: str) -> tuple[str, float]:
+    """Read NAME=NUMBER. Raises BadWeight; whether the name is one, and the sum, the coordinator says."""
+    name, _, number = text.partition("=")
+    try:
+        weight = float(number)
+    except ValueError as error:
+        raise BadWeight from error
+    if not 0 <= weight <= 1:  # false for what is no number, too
+        raise BadWeight
+    return name.strip(), weight
+
+
+def _show_settings(found: "Settings") -> None:
+    waits = "with an admin's approval, unless an admin invited them" if found.approve_devices else "by a link or a code"
+    print(f"Devices come in {waits}.")
+    line = "balances may go below zero" if found.credit_line == "friends" else "nobody goes below zero"
+    print(f"Credit line {found.credit_line}: {line}.")
+    most = found.permits_per_member
+    each = "Each person may have as many permits open as they like" if most is None else _most(most)
+    print(f"{each}: a permit is open from its grant until its job, or its series, is settled.")
+    print("What placement weighs (the weights sum to 1; the device with the highest sum is chosen)")
+    rows = [(name, WEIGHED.get(name, ""), f"{weight:.3f}") for name, weight in found.weights.items()]
+    table(("weight", "favours", "#"), rows)
+
+
+def _most(permits: int) -> str:
+    return f"Each person may have {permits} permit{'' if permits == 1 else 's'} open at a time"

@@ -11,8 +11,9 @@ import typer
 
 from mesh.cli import here
 from mesh.cli.agent import agent_for
+from mesh.cli.asking import SILENCE_S_MAX, name_gates, names_of, routing
 from mesh.cli.output import Json, Out, foreign
-from mesh.cli.run import SILENCE_S_MAX, NoSuchFile, name_gates, names_of, routing
+from mesh.cli.run import NoSuchFile
 from mesh.errors import MeshError, from_wire
 from mesh.units import credits_text
 
@@ -98,7 +99,7 @@ def _perform(place: "Home", request: Any, out: Out) -> list["PageRead"]:
                 elif isinstance(answer, PageRead):
                     pages.append(answer)
     except MeshError as error:
-        name_gates(place, error, out)
+        name_gates(place, error.facts.get("gates"), out)
         raise
     if not pages:
         raise control.ControlBroken

@@ -11,7 +11,7 @@ import msgspec
 
 from mesh.ids import BatchId, DeviceId, JobId
 from mesh.jobs.batches import BatchState
-from mesh.protocol.values import Routing, Sensitivity
+from mesh.protocol.values import Need, Routing, Sensitivity
 from mesh.sdk.lines import Answer, Request
 
 RESULTS_BYTES_MAX = 8 * 1024 * 1024
@@ -34,6 +34,7 @@ class SubmitBatch(Request, frozen=True):
     routing: Routing = Routing()
     max_cost: int | None = None
     limit_s: float = 600.0
+    need: Need = Need()
 
 
 class GetBatches(Request, frozen=True):

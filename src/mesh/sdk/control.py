@@ -21,11 +21,10 @@ from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError, from_wire
 from mesh.ids import DeviceId, DeviceKey, JobId, MemberId, NetworkId
 from mesh.protocol.values import (
-    AddressKind,
     Capability,
     Condition,
-    DeviceState,
     Explanation,
+    Need,
     PathKind,
     Routing,
     Sensitivity,
@@ -37,6 +36,9 @@ from mesh.sdk.keys import AnyKeyAnswer, AnyKeyRequest
 from mesh.sdk.lines import Answer as Answer
 from mesh.sdk.lines import Request as Request
 from mesh.sdk.models import AnyModelRequest
+from mesh.sdk.peers import Peer as Peer
+from mesh.sdk.peers import Peers as Peers
+from mesh.sdk.peers import Ping as Ping
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """10,000 embeddings in base64 are 20 MB; three times that bounds what either side keeps of a line."""
@@ -80,6 +82,15 @@ class Run(Request, frozen=True):
     max_cost: int | None = None
     limit_s: float = 600.0
     stream: bool = False
+    need: Need = Need()
+    wait: bool = False
+    """Where no device may run it now: wait for one. ``Waiting`` lines say why, until it goes on."""
+
+
+class Estimate(Request, frozen=True):
+    """Ask what a job would cost and where it would go, without running it. Answered by ``Estimated``."""
+
+    job: Run
 
 
 class PingDevice(Request, frozen=True):
@@ -200,6 +211,27 @@ class Said(Answer, frozen=True):
     text: str
 
 
+class Waiting(Answer, frozen=True):
+    """A job waits for a device, or for the coordinator: by which error, and for how long until it looks again."""
+
+    job: JobId
+    error: dict[str, Any]
+    retry_s: float
+
+
+class Estimated(Answer, frozen=True):
+    """What a job would cost at most (micro-credits), where it would go, and when its result should be there.
+
+    ``device`` None: nowhere now; ``error`` says why, as a MeshError's wire form.
+    """
+
+    device: DeviceId | None = None
+    cost: int = 0
+    expected_s: float = 0.0
+    explanation: Explanation = Explanation()
+    error: dict[str, Any] | None = None
+
+
 class Ran(Answer, frozen=True):
     """A job's result. ``charge`` in micro-credits; ``units`` as the requester counted them."""
 
@@ -213,39 +245,6 @@ class Ran(Answer, frozen=True):
     blobs: tuple[bytes, ...] = ()
     attempts: tuple[AttemptLine, ...] = ()
     explanation: Explanation = Explanation()
-
-
-class Ping(Answer, frozen=True):
-    """One round trip to a device. ``rtt_ms`` was measured by the agent, over the path named."""
-
-    number: int
-    device: DeviceId
-    path: PathKind
-    rtt_ms: float
-    address: AddressKind | None = None
-    """Over a direct path: the kind of the other device's address."""
-
-
-class Peer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A device as this agent knows it. ``own``: it belongs to this agent's owner."""
-
-    device: DeviceId
-    name: str
-    owner: MemberId
-    own: bool
-    state: DeviceState | None = None
-    path: PathKind | None = None
-    address: AddressKind | None = None
-    rtt_ms: float | None = None
-    direct_bytes: int = 0
-    relayed_bytes: int = 0
-    """Both directions, since this connection began."""
-
-
-class Peers(Answer, frozen=True):
-    """The devices that this agent knows."""
-
-    peers: tuple[Peer, ...]
 
 
 class Models(Answer, frozen=True):
@@ -279,6 +278,7 @@ class Network(Answer, frozen=True):
 AnyRequest = (
     GetStatus
     | Run
+    | Estimate
     | PingDevice
     | GetPeers
     | GetModels
@@ -301,7 +301,9 @@ AnyAnswer = (
     | Progress
     | Begun
     | Said
+    | Waiting
     | Ran
+    | Estimated
     | Ping
     | Peers
     | Models
@@ -395,6 +397,6 @@ def _until_last(lines: Any) -> Iterator[AnyAnswer]:
         if isinstance(answer, Refusal):
             raise from_wire(answer.error)
         yield answer
-        more = isinstance(answer, Progress | Ping | PageRead | Begun | Said)
+        more = isinstance(answer, Progress | Ping | PageRead | Begun | Said | Waiting)
         if not more and not (isinstance(answer, Batch) and not answer.last):
             return
