@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mesh.agent.batch_files import BatchFiles, Line
+from mesh.agent.batch_files import ABANDONED_S, BatchFiles, DiskFull, Line, QuotaReached
 from mesh.errors import MeshError
 from mesh.ids import BatchId
 from mesh.sdk import batch_input
@@ -97,3 +97,32 @@ def test_a_note_is_written_as_an_array_so_that_no_object_means_it(tmp_path: Path
         [3, "Line 3 is odd."],
         {"id": 4},
     ]
+
+
+def test_what_would_outgrow_the_quota_or_the_disk_is_not_taken(tmp_path: Path) -> None:
+    name = bring(tmp_path, [{"id": 1, "text": "x" * 500}])
+    with pytest.raises(QuotaReached) as refused:
+        BatchFiles(tmp_path, quota_bytes=400).take(name)
+    assert "400 bytes" in refused.value.message
+    with pytest.raises(DiskFull):
+        BatchFiles(tmp_path, free_bytes_min=1 << 62).take(name)
+    small = BatchFiles(tmp_path, quota_bytes=10_000)
+    assert small.take(name).lines == 1
+    kept = tmp_path / "01BATCH"
+    kept.mkdir()
+    (kept / "results").write_bytes(b"\0" * 9_800)
+    with pytest.raises(QuotaReached):
+        small.take(name)  # what other batches keep counts
+    small.erase(BatchId("01BATCH"))
+    assert small.take(name).lines == 1
+
+
+def test_what_a_killed_command_left_is_erased_after_an_hour_and_a_half_made_batch_at_once(tmp_path: Path) -> None:
+    files = BatchFiles(tmp_path)
+    name = bring(tmp_path, [{"id": 1, "text": "left behind"}])
+    (tmp_path / "01HALFMADE").mkdir()
+    now_s = (tmp_path / name).stat().st_mtime
+    files.open(set(), now_s + ABANDONED_S - 1)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    files.open(set(), now_s + ABANDONED_S + 1)
+    assert list(tmp_path.iterdir()) == []

@@ -117,6 +117,36 @@ def test_what_placement_weighs_is_shown_and_set(network: Network, capfd: pytest.
     assert restored == before
 
 
+def test_a_policy_is_tried_saved_and_explained(network: Network, capfd: pytest.CaptureFixture[str]) -> None:
+    ada, path = network.ada, network.stage.folder / "policy.yaml"
+    ada.show("policy", "show")
+    text = capfd.readouterr().out
+    assert text.startswith("# policy version 0\n")
+    path.write_text(text.replace("sensitivity: [public, private]", "sensitivity: public"), encoding="utf-8")
+    refused = ada.attempt("policy", "set", str(path))
+    assert refused.value["error"]["code"] == "policy.tests_fail" and "members share" in refused.said
+    path.write_text(
+        "\n".join(["# policy version 0", "grants:", "- {name: scans, workload: ocr}", ""]), encoding="utf-8"
+    )
+    ada.show("policy", "test", str(path))
+    printed = capfd.readouterr().out
+    assert "Everybody may run ocr on any device." in printed
+    assert "- Ada would no longer run embeddings on private data on ben-laptop" in printed
+    assert ada.mesh("policy", "set", str(path), "--note", "an experiment")["version"] == 1
+    there = ("--device", network.devices["ben"], "--limit", "8m")
+    outcome = ada.attempt("run", "embeddings", "--text", "x", *there)
+    assert (outcome.exit_code, outcome.value["error"]["code"]) == (4, "placement.nowhere")
+    assert "ben-laptop: the network's rules do not allow it" in outcome.said
+    assert ada.attempt("policy", "set", str(path)).value["error"]["code"] == "policy.stale"
+    [said] = network.ben.mesh("policy", "why", "--member", "Ada", "--device", "ben-laptop")["decisions"]
+    assert not said["allowed"] and "workload ocr" in said["reason"]
+    path.write_text(ada.mesh("policy", "show", "--version", "0")["text"], encoding="utf-8")
+    assert ada.mesh("policy", "set", str(path), "--base", "1")["version"] == 2
+    assert [one["note"] for one in ada.mesh("policy", "versions")["versions"]] == ["", "an experiment"]
+    assert ada.mesh("run", "embeddings", "--text", "x", *there)["device"] == network.devices["ben"]
+    assert network.ben.attempt("policy", "set", str(path)).exit_code == 3
+
+
 def test_ones_own_device_is_free_and_recorded(network: Network) -> None:
     ran = network.embed(network.ada, "My own machine does it.", on="ada")
     assert (ran["path"], ran["charge"], ran["device"]) == ("local", 0, network.devices["ada"])

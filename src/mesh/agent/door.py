@@ -11,8 +11,10 @@ from mesh.agent.membership import Membership
 from mesh.agent.myself import Myself
 from mesh.agent.sessions import PeerConnection
 from mesh.errors import MeshError
-from mesh.policies.decide import Asker, Target, decide
+from mesh.policies.decide import DEFAULT_POLICY, Asked, Decision, Place, decide
+from mesh.policies.times import minute_of_week
 from mesh.protocol import frames
+from mesh.protocol.permit import Permit
 
 
 class NotNow(MeshError):
@@ -65,13 +67,33 @@ class Door:
         contribution = self._myself.contribution
         if not contribution.willing:
             raise NotContributing(limit=contribution.code, retry_after_s=contribution.retry_after_s)
-        me = self._membership.device(self._membership.me)
-        owner_role = "member" if me is None else me.role
-        assert asker.certificate is not None
-        decision = decide(
-            Asker(asker.certificate.owner, permit.role),
-            Target(self._membership.member, owner_role, self._myself.hardware.phone),
-            frame.spec.sensitivity,
-        )
+        decision = self._decide(asker, frame, permit)
         if not decision.allowed:
             raise NotHere(rule=decision.rule)
+
+    def _decide(self, asker: PeerConnection, frame: frames.Submit, permit: Permit) -> Decision:
+        """What the network's signed policy says of this job on this very device."""
+        membership, hardware, spec = self._membership, self._myself.hardware, frame.spec
+        me = membership.device(membership.me)
+        state = membership.state
+        policy = None if state is None else state.policy
+        assert asker.certificate is not None
+        asked = Asked(
+            asker.certificate.owner,
+            permit.role,
+            spec.workload,
+            spec.model,
+            spec.sensitivity,
+            minute_of_week(membership.clock.now_ms()),
+        )
+        place = Place(
+            membership.me,
+            membership.member,
+            "member" if me is None else me.role,
+            () if me is None else me.certificate.tags,
+            hardware.tier,
+            phone=hardware.phone,
+            charging=self._myself.condition().plugged_in is True,
+            named=spec.routing.mode == "device" and spec.routing.device == membership.me,
+        )
+        return decide(policy or DEFAULT_POLICY, asked, place)

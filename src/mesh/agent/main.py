@@ -45,7 +45,6 @@ from mesh.agent.numbers import Numbers
 from mesh.agent.offering import Offering
 from mesh.agent.outbox import Outbox
 from mesh.agent.page.server import Page
-from mesh.agent.patience import Patience
 from mesh.agent.planning import Planner
 from mesh.agent.pool import Pool, Say
 from mesh.agent.probe import Probe
@@ -218,7 +217,6 @@ class Agent:
         desk.check_network = self._check_network
         desk.offering = self.offering
         batches, desk.batches = await self._open_batches(home)
-        desk.patience = Patience(parts.requester, self.numbers, parts.membership)
         desk.keys = KeyBook(parts.store)
         await desk.keys.open()
         async with asyncio.TaskGroup() as group:

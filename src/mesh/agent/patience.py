@@ -7,8 +7,6 @@ import asyncio
 from collections.abc import Callable
 
 from mesh.agent.asked import Again, AllBusy, Ask, OnProgress, Result
-from mesh.agent.membership import Membership
-from mesh.agent.numbers import Numbers
 from mesh.agent.requester import Requester
 from mesh.errors import MeshError
 from mesh.ids import JobId
@@ -26,15 +24,13 @@ OnWait = Callable[[JobId, MeshError, float], None]
 class Patience:
     """Runs jobs that may wait."""
 
-    def __init__(self, requester: Requester, numbers: Numbers, membership: Membership) -> None:
+    def __init__(self, requester: Requester) -> None:
         self._requester = requester
-        self._numbers = numbers
-        self._membership = membership
 
     async def run(self, ask: Ask, on_progress: OnProgress, on_wait: OnWait) -> Result:
         """Run a job as soon as somebody can do it. Raises whatever waiting does not help against."""
         end = asyncio.get_running_loop().time() + WAIT_S_MAX
-        numbered = await self._numbers.job(self._membership.clock.now_ms())
+        numbered = await self._requester.numbered()
         turn = 0
         while True:
             try:
@@ -48,5 +44,5 @@ class Patience:
                 turn += 1
                 on_wait(numbered.job, error, pause_s)
                 if not same_job(error.wire_code):
-                    numbered = await self._numbers.job(self._membership.clock.now_ms())
+                    numbered = await self._requester.numbered()
             await asyncio.sleep(pause_s)

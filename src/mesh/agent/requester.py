@@ -21,7 +21,7 @@ from mesh.agent.dispatch import Dispatch
 from mesh.agent.exchange import Exchanges
 from mesh.agent.lookout import Lookout
 from mesh.agent.membership import Membership
-from mesh.agent.numbers import Numbers
+from mesh.agent.numbers import Numbered, Numbers
 from mesh.agent.outbox import Outbox
 from mesh.agent.planning import Planner
 from mesh.agent.sessions import Sessions
@@ -78,12 +78,16 @@ class Requester:
         await asyncio.gather(*self._answering)
         self._planner.series.close()
 
+    async def numbered(self) -> Numbered:
+        """The id and secret of a further job, for somebody who asks for it more than once."""
+        return await self._numbers.job(self._membership.clock.now_ms())
+
     async def run(self, ask: Ask, on_progress: OnProgress | None = None) -> Result:
         """Do a job somewhere. Raises BadInput, NowhereToRun, AllBusy, JobFailed, JobTimedOut and planning's errors."""
         ask.workload.check(ask.payload)
         units = ask.workload.count(ask.payload, None)
         again = ask.again
-        numbered = again.numbered if again else await self._numbers.job(self._membership.clock.now_ms())
+        numbered = again.numbered if again else await self.numbered()
         job = Job(numbered, ask, units, on_progress)
         job.by_s = asyncio.get_running_loop().time() + ask.limit_s
         task = asyncio.current_task()

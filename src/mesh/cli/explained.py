@@ -27,6 +27,7 @@ GATES = {
     "cost": "too dear: {0} (in micro-credits)",
     "credit": "too few free credits: {0} (in micro-credits)",
     "permits": "{0}",
+    "apart": "{0}",
 }
 """Gate → what not passing it means. ``{0}``: the reason, made of codes and numbers."""
 TERMS = {

@@ -27,6 +27,7 @@ from mesh.cli import (
     models,
     net,
     ocr,
+    policy,
     relay,
     run,
     running,
@@ -95,6 +96,7 @@ credit.add_to_ledger(ledger.app)
 app.add_typer(batch.app, name="batch")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(models.app, name="models")
+app.add_typer(policy.app, name="policy")
 app.add_typer(service.app, name="service")
 
 

@@ -65,6 +65,7 @@ async def choose(parts: Parts, asker: Seen, wanted: Wanted) -> Placement:
         tried=frozenset(wanted.tried),
         permits_left=left,
         now_ms=now_ms,
+        policy=snapshot.policy(kept.network),
         apart=wanted.apart,
     )
     measured = {path.device: path for path in wanted.paths[:PATHS_MAX]}

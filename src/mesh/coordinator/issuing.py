@@ -13,7 +13,7 @@ from mesh.coordinator.store.networks import Network
 from mesh.coordinator.store.successions import History
 from mesh.ids import DeviceKey
 from mesh.networks.rotation import former
-from mesh.policies.decide import POLICY_VERSION
+from mesh.policies.stored import policy_of
 from mesh.protocol import signed
 from mesh.protocol.papers import (
     CERTIFICATE_LIFE_S,
@@ -87,6 +87,7 @@ def state(
     now_ms: int,
 ) -> str:
     """The signed State of a network."""
+    policies = policy_of(network.settings)
     paper = State(
         network=network.id,
         epoch=network.epoch,
@@ -95,7 +96,8 @@ def state(
         network_keys=_keys(network.key, roots.network_history, network, now_ms=now_ms),
         coordinator_keys=_keys(roots.coordinator, roots.coordinator_history, network, now_ms=now_ms),
         revoked=revoked,
-        policy_version=POLICY_VERSION,
+        policy_version=policies.version,
+        policy=policies.policy,
         relays=tuple(relays),
         ledger_head=roots.ledger_head,
         successions=roots.network_history.statements[-STATE_SUCCESSIONS_MAX:],

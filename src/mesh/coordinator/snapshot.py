@@ -18,7 +18,9 @@ from mesh.ids import DeviceId, MemberId, NetworkId
 from mesh.jobs.backlog import Backlog, on_beat
 from mesh.jobs.placement import DeviceFacts
 from mesh.jobs.weights import Terms, terms_of
-from mesh.protocol.values import Capability, Condition, DeviceState, Role
+from mesh.policies.decide import DEFAULT_POLICY
+from mesh.policies.stored import policy_of
+from mesh.protocol.values import Capability, Condition, DeviceState, Policy, Role
 
 SEEN_EVERY_S = 15.0
 """How often the moments of last beats are written down."""
@@ -70,6 +72,7 @@ class Snapshot:
         self.heads: dict[NetworkId, str] = {}
         """The signed heads of the ledgers, as far as they are sealed."""
         self._terms: dict[NetworkId, Terms] = {}
+        self._policies: dict[NetworkId, Policy] = {}
         self._people: dict[NetworkId, dict[MemberId, Membership]] = {}
         self._devices: dict[DeviceId, Seen] = {}
         self._members: dict[NetworkId, dict[DeviceId, Seen]] = {}
@@ -91,9 +94,14 @@ class Snapshot:
         """A network is new or changed."""
         self.networks[network.id] = network
         self._terms[network.id] = terms_of(network.settings)
+        self._policies[network.id] = policy_of(network.settings).policy or DEFAULT_POLICY
         self.histories.setdefault(network.id, History())
         self._people.setdefault(network.id, {})
         self._members.setdefault(network.id, {})
+
+    def policy(self, network: NetworkId) -> Policy:
+        """A network's rules."""
+        return self._policies[network]
 
     def terms(self, network: NetworkId) -> Terms:
         """On which terms a network's jobs are placed."""

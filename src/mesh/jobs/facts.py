@@ -6,7 +6,8 @@ Touches: nothing.
 from typing import NamedTuple
 
 from mesh.ids import DeviceId, DeviceKey, MemberId
-from mesh.protocol.values import Capability, Condition, JobSpec, ModelOffer, Role
+from mesh.policies.decide import DEFAULT_POLICY
+from mesh.protocol.values import Capability, Condition, JobSpec, ModelOffer, Policy, Role
 
 RTT_UNKNOWN_S = 0.020
 """What an unmeasured path counts as: between a LAN and a continent."""
@@ -64,6 +65,7 @@ class Ask(NamedTuple):
     permits_left: int | None = None
     now_ms: int = 0
     apart: frozenset[MemberId] = frozenset()
+    policy: Policy = DEFAULT_POLICY
 
 
 class Timing(NamedTuple):

@@ -7,8 +7,9 @@ Touches: nothing.
 
 from mesh.devices.contribution import contributes
 from mesh.jobs.facts import Ask, DeviceFacts, Timing
-from mesh.policies.decide import Asker, Decision, Target, decide, isolated
-from mesh.protocol.values import Isolation, ModelOffer, Need, Role
+from mesh.policies.decide import Asked, Decision, Place, Rules, isolated
+from mesh.policies.times import minute_of_week
+from mesh.protocol.values import ModelOffer, Need
 
 GATES = (
     "member", "state", "tried", "apart", "contribution", "policy", "isolation", "model", "tier", "gpu", "memory",
@@ -35,7 +36,11 @@ class Gates:
         self._pinned = ask.spec.routing.device if ask.spec.routing.mode == "device" else None
         self._needs_nothing = ask.spec.need == Need() and ask.spec.routing.mode in ("auto", "local")
         self._price = _price(ask)
-        self._decided: dict[tuple[bool, bool, bool, Role, Isolation], tuple[Decision, Decision]] = {}
+        spec, minute = ask.spec, minute_of_week(ask.now_ms)
+        self._rules = Rules(
+            ask.policy, Asked(ask.member, ask.role, spec.workload, spec.model, spec.sensitivity, minute)
+        )
+        self._decided: dict[tuple[object, ...], tuple[Decision, Decision]] = {}
 
     def failed(self, facts: DeviceFacts, offer: ModelOffer | None, timing: Timing | None) -> Failed:
         """Every gate that a device does not pass; ``timing`` is that of its ``offer``."""
@@ -78,18 +83,21 @@ class Gates:
 
     def _policy(self, facts: DeviceFacts, own: bool) -> tuple[Decision, Decision]:
         """The network's policy and the isolation that the data needs: the same for all devices of one kind."""
-        capability, pinned = facts.capability, facts.device == self._pinned
-        kind = (own, pinned, capability.phone, facts.owner_role, capability.isolation)
+        capability, plugged_in = facts.capability, facts.condition.plugged_in
+        named = facts.device == self._pinned
+        kind = (
+            own, named, capability.phone, plugged_in, facts.owner_role, capability.isolation,
+            facts.device if self._rules.by_device else None,
+        )  # fmt: skip
         known = self._decided.get(kind)
         if known is None:
-            asker, target = (
-                Asker(self._ask.member, self._ask.role),
-                Target(facts.owner, facts.owner_role, capability.phone),
-            )
-            sensitivity = self._spec.sensitivity
+            place = Place(
+                facts.device, facts.owner, facts.owner_role, facts.tags, capability.tier,
+                phone=capability.phone, charging=plugged_in is True, named=named,
+            )  # fmt: skip
             known = self._decided[kind] = (
-                decide(asker, target, sensitivity, pinned=pinned),
-                isolated(capability.isolation, sensitivity, own=own),
+                self._rules.decide(place),
+                isolated(capability.isolation, self._spec.sensitivity, own=own),
             )
         return known
 

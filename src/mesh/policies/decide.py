@@ -1,60 +1,111 @@
-"""The default policy: allow or deny one job on one device, always with a reason.
+"""The policy at work: allow or deny one job on one device, always with a reason.
 
-Everything is denied that no rule below allows. The coordinator asks when it permits, the worker when it accepts.
+Everything is denied that no grant allows. Two rules stand above every grant: one's own devices take one's own work, and
+sensitive data of others goes only to an admin's device. The coordinator asks when it permits, the worker once more.
 
 Touches: nothing.
 """
 
 from typing import NamedTuple
 
-from mesh.ids import MemberId
-from mesh.protocol.values import Isolation, Role, Sensitivity
+from mesh.ids import DeviceId, MemberId
+from mesh.policies.times import within
+from mesh.protocol.values import Grant, Isolation, Policy, Role, Sensitivity
 
-POLICY_VERSION = 2
-"""Counts the changes to the rules of this file; a State names the version that its network runs under."""
+DEFAULT_POLICY = Policy(
+    (
+        Grant(
+            "members share their devices",
+            roles=("admin", "member"),
+            sensitivities=("public", "private"),
+            owner_roles=("admin", "member"),
+        ),
+        Grant("guests' devices get public data", roles=("admin", "member"), sensitivities=("public",)),
+        Grant("guests run public data", roles=("guest",), sensitivities=("public",)),
+        Grant(
+            "admins' sensitive data stays with admins",
+            roles=("admin",),
+            sensitivities=("sensitive",),
+            owner_roles=("admin",),
+            phones="never",
+        ),
+        Grant(
+            "members name an admin's device for sensitive data",
+            roles=("member",),
+            sensitivities=("sensitive",),
+            owner_roles=("admin",),
+            named=True,
+            phones="never",
+        ),
+    )
+)
+"""What a network has until its admins say otherwise (``policies.default`` writes it as people would)."""
+DEFAULT_VERSION = 0
+"""The version of the default; those that admins save count from 1."""
 
 
-class Asker(NamedTuple):
-    """Who asks: a member in a role."""
+class Asked(NamedTuple):
+    """What is asked, by whom, and when (minute of the week, UTC)."""
 
     member: MemberId
     role: Role
+    workload: str
+    model: str
+    sensitivity: Sensitivity
+    minute: int = 0
 
 
-class Target(NamedTuple):
-    """Where the work would be done: a device's owner, the owner's role, and whether it is a phone."""
+class Place(NamedTuple):
+    """Where the work would be done. ``charging``: on its charger; ``named``: the asker named this very device."""
 
+    device: DeviceId
     owner: MemberId
     owner_role: Role
-    phone: bool
+    tags: tuple[str, ...] = ()
+    tier: int = 0
+    phone: bool = False
+    charging: bool = False
+    named: bool = False
 
 
 class Decision(NamedTuple):
-    """Allowed or not, by which rule, and why in words made of codes."""
+    """Allowed or not, by which rule, and why in words made of codes and names of grants."""
 
     allowed: bool
     rule: str
     reason: str
 
 
-def decide(asker: Asker, target: Target, sensitivity: Sensitivity, *, pinned: bool = False) -> Decision:
-    """Decide one job on one device; ``pinned``: the asker named this very device.
+class Rules:
+    """A policy narrowed to what is asked: grants that cannot apply are left out once, not for every device."""
 
-    One's own devices take all of one's own work. Sensitive data leaves them only for an admin's device, which a member
-    must have named, and goes to no phone but one's own, named one.
-    """
-    own = target.owner == asker.member
-    if sensitivity == "sensitive":
-        return _sensitive(asker, target, own=own, pinned=pinned)
-    if own:
-        return Decision(True, "own-device", "one's own device")
-    if asker.role == "guest":
-        if sensitivity == "public":
-            return Decision(True, "guest-public", "guests may use public data")
-        return Decision(False, "guest-public", "guests may use public data only")
-    if target.owner_role == "guest" and sensitivity != "public":
-        return Decision(False, "guest-device", "guests' devices get public data only")
-    return Decision(True, "members", "members may run everything on contributing devices")
+    def __init__(self, policy: Policy, asked: Asked) -> None:
+        self._policy = policy
+        self._asked = asked
+        self._grants = [grant for grant in policy.grants if not _other_work(grant, asked)]
+        self.by_device = any(grant.devices or grant.tags or grant.owners or grant.tier_min for grant in self._grants)
+        """Whether devices must be looked at one by one: else all with the same owner's role, phone, charger and naming
+        are decided alike.
+        """
+
+    def decide(self, place: Place) -> Decision:
+        """Decide one place."""
+        asked = self._asked
+        if place.owner == asked.member:
+            if asked.sensitivity == "sensitive" and place.phone and not place.named:
+                return Decision(False, "own-phone", "sensitive data goes to one's own phone only when it is named")
+            return Decision(True, "own-device", "one's own device")
+        if asked.sensitivity == "sensitive" and place.owner_role != "admin":
+            return Decision(False, "sensitive-owner", "sensitive data goes only to one's own or an admin's device")
+        for grant in self._grants:
+            if not _other_place(grant, place):
+                return Decision(True, grant.name, f"granted: {grant.name}")
+        return Decision(False, "no-grant", _nearest(self._policy, asked, place))
+
+
+def decide(policy: Policy, asked: Asked, place: Place) -> Decision:
+    """Decide one job on one device."""
+    return Rules(policy, asked).decide(place)
 
 
 def isolated(isolation: Isolation, sensitivity: Sensitivity, *, own: bool) -> Decision:
@@ -64,13 +115,49 @@ def isolated(isolation: Isolation, sensitivity: Sensitivity, *, own: bool) -> De
     return Decision(False, "isolation", f"isolation {isolation}, sensitive data of others needs strict")
 
 
-def _sensitive(asker: Asker, target: Target, *, own: bool, pinned: bool) -> Decision:
-    if target.phone and not (own and pinned):
-        return Decision(False, "sensitive-phone", "sensitive data goes to no phone but one's own, named one")
-    if own:
-        return Decision(True, "own-device", "one's own device")
-    if asker.role == "guest" or target.owner_role != "admin":
-        return Decision(False, "sensitive-owner", "sensitive data goes only to one's own or an admin's device")
-    if asker.role != "admin" and not pinned:
-        return Decision(False, "sensitive-named", "sensitive data leaves one's own devices only for a device named")
-    return Decision(True, "sensitive-admin", "an admin's device")
+def _other_work(grant: Grant, asked: Asked) -> list[str]:
+    """What of a grant keeps it from what is asked."""
+    missed = []
+    if grant.roles and asked.role not in grant.roles:
+        missed.append("role " + " or ".join(grant.roles))
+    if grant.members and asked.member not in grant.members:
+        missed.append("another member")
+    if grant.workloads and asked.workload not in grant.workloads:
+        missed.append("workload " + " or ".join(grant.workloads))
+    if grant.models and asked.model not in grant.models:
+        missed.append("model " + " or ".join(grant.models))
+    if grant.sensitivities and asked.sensitivity not in grant.sensitivities:
+        missed.append("data " + " or ".join(grant.sensitivities))
+    if (grant.hours or grant.days) and not within(asked.minute, grant.hours, grant.days):
+        missed.append("another time")
+    return missed
+
+
+def _other_place(grant: Grant, place: Place) -> list[str]:
+    """What of a grant keeps it from a place."""
+    missed = []
+    if grant.devices and place.device not in grant.devices:
+        missed.append("another device")
+    if grant.tags and not any(tag in place.tags for tag in grant.tags):
+        missed.append("tag " + " or ".join(grant.tags))
+    if grant.owners and place.owner not in grant.owners:
+        missed.append("another owner")
+    if grant.owner_roles and place.owner_role not in grant.owner_roles:
+        missed.append("owner " + " or ".join(grant.owner_roles))
+    if place.tier < grant.tier_min:
+        missed.append(f"tier {grant.tier_min}")
+    if grant.named and not place.named:
+        missed.append("a device that is named")
+    if place.phone and (grant.phones == "never" or (grant.phones == "charging" and not place.charging)):
+        missed.append("no phone" if grant.phones == "never" else "a phone on its charger")
+    return missed
+
+
+def _nearest(policy: Policy, asked: Asked, place: Place) -> str:
+    """Why nothing allows it: the grant that lacks least, and what."""
+    lacking = [(_other_work(grant, asked), _other_place(grant, place), grant) for grant in policy.grants]
+    if not lacking:
+        return "the policy grants nothing"
+    work, where, grant = min(lacking, key=lambda one: (len(one[0]) + len(one[1]), len(one[0])))
+    missed = work + where
+    return f"no grant allows it; nearest: {grant.name}, which needs {', '.join(missed)}"

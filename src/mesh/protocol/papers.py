@@ -9,7 +9,7 @@ import msgspec
 
 from mesh.ids import DeviceId, DeviceKey, MemberId
 from mesh.protocol.signed import Paper
-from mesh.protocol.values import Role
+from mesh.protocol.values import Policy, Role
 
 CERTIFICATE_LIFE_S = 7 * 86400.0
 """Certificates live 7 days and are renewed at half: a device may be away for half a week unnoticed."""
@@ -79,6 +79,8 @@ class State(Paper, frozen=True, kw_only=True):
     coordinator_keys: tuple[NetworkKey, ...]
     revoked: tuple[DeviceKey, ...] = ()
     policy_version: int = 1
+    policy: Policy | None = None
+    """None: the default of this version of Mesh."""
     relays: tuple[RelayInfo, ...] = ()
     catalogue_digest: str = ""
     ledger_head: str | None = None

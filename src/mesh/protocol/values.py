@@ -19,6 +19,7 @@ PathKind = Literal["local", "direct", "relayed"]
 AddressKind = Literal["loopback", "private", "public"]
 RoutingMode = Literal["auto", "device", "tier", "local"]
 Isolation = Literal["strict", "limited", "none"]
+Phones = Literal["any", "charging", "never"]
 Unit = Literal["byte", "page", "second"]
 
 TEXT_UNITS_PER_KB = 1000
@@ -235,3 +236,33 @@ class Explanation(Value, frozen=True):
             GateResult(self.devices[at], self.failed[number].gate, False, self.failed[number].reason)
             for at, number in failed
         )
+
+
+class Grant(Value, frozen=True):
+    """Who may run what, where, with which data, and when: what is empty or at its default is not restricted.
+
+    Members, owners and devices are ids. ``named``: only where the requester named this very device. ``hours`` are
+    minutes of the day (from, until; over midnight where until is not later), ``days`` as ``mon``, both in UTC.
+    """
+
+    name: str
+    roles: tuple[Role, ...] = ()
+    members: tuple[str, ...] = ()
+    workloads: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    sensitivities: tuple[Sensitivity, ...] = ()
+    devices: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    owner_roles: tuple[Role, ...] = ()
+    tier_min: int = 0
+    named: bool = False
+    phones: Phones = "any"
+    hours: tuple[tuple[int, int], ...] = ()
+    days: tuple[str, ...] = ()
+
+
+class Policy(Value, frozen=True):
+    """A network's grants: what none of them allows is denied."""
+
+    grants: tuple[Grant, ...] = ()

@@ -11,7 +11,7 @@ import msgspec
 
 from mesh.ids import DeviceId, DeviceKey, JobId, MemberId, NetworkId, TokenId
 from mesh.protocol.values import Role
-from mesh.sdk import answers
+from mesh.sdk import answers, policies
 
 T = TypeVar("T")
 Purpose = Literal["member", "device", "relay"]
@@ -264,3 +264,32 @@ def sign_in_link() -> Call[answers.SignInLink]:
 def end_session(session: str) -> Call[answers.Done]:
     """Sign out one of my sessions."""
     return Call("DELETE", f"/v1/sessions/{session}", answers.Done)
+
+
+def policy(network: NetworkId, version: int | None = None) -> Call[policies.PolicyText]:
+    """The policy that holds, or an earlier version of it."""
+    query = None if version is None else {"version": str(version)}
+    return Call("GET", _network(network, "policy"), policies.PolicyText, query=query)
+
+
+def policy_versions(network: NetworkId) -> Call[policies.PolicyVersions]:
+    """The versions of a policy that were saved."""
+    return Call("GET", _network(network, "policy", "versions"), policies.PolicyVersions)
+
+
+def save_policy(network: NetworkId, text: str, base: int, note: str = "") -> Call[policies.PolicySaved]:
+    """Save a policy that was made from version ``base`` (for admins)."""
+    body = {"text": text, "base_version": base, "note": note}
+    return Call("PUT", _network(network, "policy"), policies.PolicySaved, body)
+
+
+def try_policy(network: NetworkId, text: str | None = None) -> Call[policies.PolicyTried]:
+    """Run the tests of a draft (None: of what holds) and see what it would change (for admins)."""
+    return Call(
+        "POST", _network(network, "policy", "try"), policies.PolicyTried, {} if text is None else {"text": text}
+    )
+
+
+def policy_why(network: NetworkId, asked: dict[str, str]) -> Call[policies.PolicyWhy]:
+    """What the policy says of a request: member, workload, model, sensitivity, device, named, at; all optional."""
+    return Call("GET", _network(network, "policy", "why"), policies.PolicyWhy, query=asked)

@@ -32,6 +32,8 @@ from mesh.protocol.values import (
 from mesh.sdk.batches import AnyBatchAnswer, AnyBatchRequest, Batch
 from mesh.sdk.documents import AnyDocumentAnswer, AnyDocumentRequest, PageRead
 from mesh.sdk.documents import AttemptLine as AttemptLine
+from mesh.sdk.forecasts import Estimated as Estimated
+from mesh.sdk.forecasts import Waiting as Waiting
 from mesh.sdk.keys import AnyKeyAnswer, AnyKeyRequest
 from mesh.sdk.lines import Answer as Answer
 from mesh.sdk.lines import Request as Request
@@ -209,27 +211,6 @@ class Said(Answer, frozen=True):
     """The next text of a streamed result. ``Ran`` brings the whole."""
 
     text: str
-
-
-class Waiting(Answer, frozen=True):
-    """A job waits for a device, or for the coordinator: by which error, and for how long until it looks again."""
-
-    job: JobId
-    error: dict[str, Any]
-    retry_s: float
-
-
-class Estimated(Answer, frozen=True):
-    """What a job would cost at most (micro-credits), where it would go, and when its result should be there.
-
-    ``device`` None: nowhere now; ``error`` says why, as a MeshError's wire form.
-    """
-
-    device: DeviceId | None = None
-    cost: int = 0
-    expected_s: float = 0.0
-    explanation: Explanation = Explanation()
-    error: dict[str, Any] | None = None
 
 
 class Ran(Answer, frozen=True):

@@ -25,6 +25,7 @@ from mesh.coordinator.http import (
     pages,
     pairing,
     picture,
+    policy,
     sessions,
     tokens,
 )
@@ -59,6 +60,7 @@ NOUNS = (
     pages,
     pairing,
     picture,
+    policy,
     sessions,
     tokens,
 )

@@ -1,9 +1,9 @@
-"""Tables of networks and how one gets in: networks, memberships, join_tokens.
+"""Tables of networks and how one gets in: networks, policies, memberships, join_tokens.
 
 Touches: database (describes its tables).
 """
 
-from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, text
+from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, Text, text
 
 from mesh.coordinator.store.schema.columns import DOCUMENT, ID, KEY, METADATA, NAME, WHOLE, WORD, money, time_ms
 
@@ -31,6 +31,18 @@ networks = Table(
     ),
 )
 """``epoch`` grows with every change that the signed State carries; ``fee_ppm`` is the fee in parts per million."""
+
+policies = Table(
+    "policies",
+    METADATA,
+    Column("network", ID, ForeignKey("networks.id"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("note", String(255), nullable=False),
+    Column("by", ID, ForeignKey("members.id"), nullable=False),
+    time_ms("at_ms"),
+)
+"""Every version of a network's policy as its admins wrote it; the rules made of the newest are in ``settings``."""
 
 memberships = Table(
     "memberships",
