@@ -24,6 +24,7 @@ from mesh.cli import (
     key,
     ledger,
     members,
+    metrics,
     models,
     net,
     ocr,
@@ -77,6 +78,7 @@ up.add_to(app)
 serve.add_to(app)
 relay.add_to(app)
 running.add_to(app)
+metrics.add_to(app)
 doctor.add_to(app)
 ui.add_to(app)
 web.add_to(app)
