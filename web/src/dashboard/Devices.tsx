@@ -156,6 +156,19 @@ export function stateOf(device: Device, working: Set<string>): State {
   return working.has(device.device) && device.state === 'ready' ? 'busy' : (device.state as State);
 }
 
+/** Time goes on while news has stopped: what lies between is not known, and grows. */
+function useStillTime(known: number, at: number, stopped: boolean): number {
+  const [now, setNow] = useState(known);
+  useEffect(() => {
+    if (!stopped) return undefined;
+    const tick = () => setNow(known + performance.now() - at);
+    tick();
+    const timer = setInterval(tick, 1000);
+    return () => clearInterval(timer);
+  }, [known, at, stopped]);
+  return stopped ? Math.max(now, known) : known;
+}
+
 type LiveProps = { data: Picture; at: number; seconds: number; narrow: boolean; moving: boolean; working: Set<string> };
 
 function Live({ data, at, seconds, narrow, moving, working }: LiveProps) {
@@ -165,6 +178,7 @@ function Live({ data, at, seconds, narrow, moving, working }: LiveProps) {
   const names = useNames();
   const live = useLiveNow();
   const [open, setOpen] = useState({ ready: false, away: false });
+  const now = useStillTime(data.now_ms, at, live.state === 'stopped');
   const person = useMemo(() => {
     const known = new Map(members.data?.map((one) => [one.member, one.name]));
     return (id: string) => known.get(id) ?? '';
@@ -174,8 +188,8 @@ function Live({ data, at, seconds, narrow, moving, working }: LiveProps) {
   const many = data.devices.length > 20;
   const window = narrow ? Math.min(seconds, 30) * (seconds > 60 ? 15 : 1) : seconds;
   const drawn = useMemo(
-    () => facts(data, shown, window, (one) => (many || narrow ? '' : person(one.owner)), live.state === 'stopped' ? data.now_ms : null),
-    [data, shown, window, many, narrow, person, live.state],
+    () => facts(data, shown, window, (one) => (many || narrow ? '' : person(one.owner)), live.state === 'stopped' ? data.now_ms : null, now),
+    [data, shown, window, many, narrow, person, live.state, now],
   );
   const devices = new Map(shown.map((one) => [one.device, one]));
   const paths = useMemo(() => lastPaths(data.stitches), [data.stitches]);

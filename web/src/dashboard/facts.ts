@@ -59,9 +59,9 @@ function name(stitch: Stitch, outcome: string): string {
 }
 
 /** The lines of these devices, and the stitches between them. */
-export function facts(picture: Picture, devices: Device[], seconds: number, group: (device: Device) => string, stale: number | null): Facts {
+export function facts(picture: Picture, devices: Device[], seconds: number, group: (device: Device) => string, stale: number | null, now: number): Facts {
   return {
-    now: picture.now_ms,
+    now,
     seconds,
     lines: devices.map((one) => line(one, group(one))),
     stitches: picture.stitches.map(drawn),
