@@ -20,25 +20,26 @@ async def opened(device):
     return answer.url
 
 
-async def test_texts_are_compared_and_the_entry_says_where_and_for_how_much(tmp_path):
-    async with a_town(tmp_path) as (_, ann, _), a_browser() as browser:
-        lumen = await ann.device("lumen")
-        for size, theme in ((DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")):
-            async with a_page(browser, size, theme) as looked:
-                page = looked.page
-                await page.goto(await opened(lumen))
-                await page.get_by_role("heading", name="What you type here reaches this machine").wait_for()
-                assert "open." not in page.url, "the secret is out of the address at once"
-                await page.get_by_text("Compare", exact=True).click()
-                box = page.get_by_label("Texts to compare, one per line")
-                await box.fill("The invoice is due in ten days\nPayment within 10 days\n<img src=x onerror=alert(1)>")
-                await page.get_by_role("button", name="Send").click()
-                await page.get_by_text("lumen itself").wait_for()
-                assert await page.get_by_text("free, your own machine").is_visible()
-                assert await page.get_by_text("Nobody but you could see it.").is_visible()
-                assert await page.get_by_role("row").count() == 3, "three texts have three pairs"
-                assert await page.locator("img").count() == 0, "a text is text, whatever it says"
-                await looked.sound(f"agent-try-{theme}-{size['width']}")
+LOOKS = [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")]
+
+
+@pytest.mark.parametrize(("size", "theme"), LOOKS, ids=lambda one: one if isinstance(one, str) else one["width"])
+async def test_texts_are_compared_and_the_entry_says_where_and_for_how_much(tmp_path, size, theme):
+    async with a_town(tmp_path) as (_, ann, _), a_browser() as browser, a_page(browser, size, theme) as looked:
+        page, lumen = looked.page, await ann.device("lumen")
+        await page.goto(await opened(lumen))
+        await page.get_by_role("heading", name="What you type here reaches this machine").wait_for()
+        assert "open." not in page.url, "the secret is out of the address at once"
+        await page.get_by_text("Compare", exact=True).click()
+        box = page.get_by_label("Texts to compare, one per line")
+        await box.fill("The invoice is due in ten days\nPayment within 10 days\n<img src=x onerror=alert(1)>")
+        await page.get_by_role("button", name="Send").click()
+        await page.get_by_text("lumen itself").wait_for()
+        assert await page.get_by_text("free, your own machine").is_visible()
+        assert await page.get_by_text("Nobody but you could see it.").is_visible()
+        assert await page.get_by_role("row").count() == 3, "three texts have three pairs"
+        assert await page.locator("img").count() == 0, "a text is text, whatever it says"
+        await looked.sound(f"agent-try-{theme}-{size['width']}")
 
 
 async def test_a_person_pauses_and_shares_from_the_page_and_sees_a_refusal_in_words(tmp_path):

@@ -50,31 +50,37 @@ async def shown(page, name):
     await page.get_by_role("heading", level=1).filter(has_text=name).wait_for()
 
 
-async def test_a_person_sees_the_network_move_and_every_page_is_sound(tmp_path):
+LOOKS = [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")]
+each_look = pytest.mark.parametrize(
+    ("size", "theme"), LOOKS, ids=lambda one: one if isinstance(one, str) else one["width"]
+)
+
+
+@each_look
+async def test_a_person_sees_the_network_move_and_every_page_is_sound(tmp_path, size, theme):
     async with a_town(tmp_path) as (_, ann, ben), a_browser() as browser:
         *_, studio, waiting = await lively(ann, ben)
-        for size, theme in ((DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")):
-            async with a_page(browser, size, theme) as looked:
-                page, name = looked.page, f"{theme}-{size['width']}"
-                await signed_in(looked, ann)
-                await shown(page, "Three devices here, one at work.")
-                await page.get_by_text("so far").first.wait_for()
-                await page.get_by_text("Live", exact=True).wait_for()
-                await looked.sound(f"devices-{name}")
-                await page.get_by_role("link", name="studio").first.click()
-                await page.get_by_role("complementary", name="Device studio").wait_for()
-                await looked.sound(f"panel-{name}")
-                await page.keyboard.press("Escape")
-                for link, heading in (
-                    ("Jobs", "jobs"),
-                    ("Ledger", "You owe nothing"),
-                    ("Members", "Two people"),
-                    ("Settings", "friends line"),
-                ):
-                    await page.get_by_role("link", name=link, exact=True).locator("visible=true").click()
-                    await shown(page, heading)
-                    await page.wait_for_load_state("networkidle") if link != "Devices" else None
-                    await looked.sound(f"{link.lower()}-{name}")
+        async with a_page(browser, size, theme) as looked:
+            page, name = looked.page, f"{theme}-{size['width']}"
+            await signed_in(looked, ann)
+            await shown(page, "Three devices here, one at work.")
+            await page.get_by_text("so far").first.wait_for()
+            await page.get_by_text("Live", exact=True).wait_for()
+            await looked.sound(f"devices-{name}")
+            await page.get_by_role("link", name="studio").first.click()
+            await page.get_by_role("complementary", name="Device studio").wait_for()
+            await looked.sound(f"panel-{name}")
+            await page.keyboard.press("Escape")
+            for link, heading in (
+                ("Jobs", "jobs"),
+                ("Ledger", "You owe nothing"),
+                ("Members", "Two people"),
+                ("Settings", "friends line"),
+            ):
+                await page.get_by_role("link", name=link, exact=True).locator("visible=true").click()
+                await shown(page, heading)
+                await page.wait_for_load_state("networkidle")
+                await looked.sound(f"{link.lower()}-{name}")
         studio.engines.gate.set()
         await waiting
 
@@ -199,23 +205,26 @@ def drawing(scene, me, other):
     return drawn
 
 
-async def test_busy_and_large_networks_are_drawn_and_stay_reachable(tmp_path):
-    async with a_town(tmp_path) as (_, ann, ben), a_browser() as browser:
-        for scene, words in ((scenes.kitchen, "Seven devices here, three at work."), (scenes.lab, "49 devices here,")):
-            for size, theme in ((DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light")):
-                async with a_page(browser, size, theme) as looked:
-                    page = looked.page
-                    await page.route("**/picture?*", drawing(scene, ann.member, ben.member))
-                    link = (await ann.do(calls.sign_in_link())).link
-                    await page.goto(link)
-                    await page.get_by_role("button", name="Sign in").click()
-                    await shown(page, words)
-                    await looked.sound(f"{scene.__name__}-{theme}-{size['width']}")
-                    if scene is scenes.kitchen:
-                        await page.get_by_label("ocr now").first.focus()
-                        await page.get_by_role("status").filter(has_text="lumen → studio").first.wait_for()
-                        await page.keyboard.press("t")
-                        assert await page.get_by_role("row").count() == 10 or size is PHONE
-                    elif size is not PHONE:
-                        await page.get_by_role("button", name="12 more away: show").click()
-                        await page.get_by_role("link", name="away-11").wait_for()
+@each_look
+@pytest.mark.parametrize(
+    ("scene", "words"),
+    [(scenes.kitchen, "Seven devices here, three at work."), (scenes.lab, "49 devices here,")],
+    ids=["kitchen", "lab"],
+)
+async def test_busy_and_large_networks_are_drawn_and_stay_reachable(tmp_path, scene, words, size, theme):
+    async with a_town(tmp_path) as (_, ann, ben), a_browser() as browser, a_page(browser, size, theme) as looked:
+        page = looked.page
+        await page.route("**/picture?*", drawing(scene, ann.member, ben.member))
+        link = (await ann.do(calls.sign_in_link())).link
+        await page.goto(link)
+        await page.get_by_role("button", name="Sign in").click()
+        await shown(page, words)
+        await looked.sound(f"{scene.__name__}-{theme}-{size['width']}")
+        if scene is scenes.kitchen:
+            await page.get_by_label("ocr now").first.focus()
+            await page.get_by_role("status").filter(has_text="lumen → studio").first.wait_for()
+            await page.keyboard.press("t")
+            assert await page.get_by_role("row").count() == 10, "the same facts as a table: nine devices"
+        else:
+            await page.get_by_role("button", name="12 more away: show").click()
+            await page.get_by_role("link", name="away-11").wait_for()
