@@ -18,7 +18,7 @@ import psycopg
 from psycopg.types.numeric import IntLoader
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.database import Database, Waiting, answer
@@ -156,8 +156,12 @@ class PostgresDatabase(Database):
         while (waiting := self._waiting.get()) is not None:
             if waiting.answer.cancelled():
                 continue
-            connection = self._write(connection, waiting)
-            answer([waiting], None)
+            lost: MeshError | None = BatchLost(reason="writer")
+            try:
+                connection = self._write(connection, waiting)
+                lost = None
+            finally:
+                answer([waiting], lost)  # however this thread ends, nobody is left waiting for it
         if connection is not None:
             connection.close()
 
@@ -191,12 +195,15 @@ def _rolled_back(connection: Connection | None) -> bool:
     """Leave no transaction behind; True where the connection is of no more use."""
     if connection is None:
         return True
-    raw: Any = connection.connection.driver_connection
-    if raw is None or raw.closed or raw.broken:
-        connection.invalidate()
+    with suppress(SQLAlchemyError):
+        if not (connection.closed or connection.invalidated):
+            raw: Any = connection.connection.driver_connection
+            if raw is not None and not raw.closed and not raw.broken:
+                return False
+            connection.invalidate()
+    with suppress(SQLAlchemyError):
         connection.close()
-        return True
-    return False
+    return True
 
 
 def _again(error: BaseException, waiting: Waiting) -> bool:
