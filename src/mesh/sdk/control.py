@@ -9,7 +9,7 @@ Touches: the agent's Unix socket.
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -322,7 +322,7 @@ def decode_answer(line: bytes) -> AnyAnswer:
         raise ControlBroken from error
 
 
-def stream(path: Path, request: Request, timeout_s: float) -> Iterator[AnyAnswer]:
+def stream(path: Path, request: Request, timeout_s: float) -> Generator[AnyAnswer, None, None]:
     """Ask the agent whose socket is at ``path``; yield every line, the last one last.
 
     ``timeout_s`` bounds the silence between two lines. A ``Refusal`` is raised as the error it carries. Raises
