@@ -20,6 +20,7 @@ from mesh.ids import DeviceId, JobId
 from mesh.protocol.values import Explanation
 from mesh.sdk.naming import UnknownDevice
 from mesh.workloads.catalogue import CHAT_DEFAULT as CHAT_MODEL
+from mesh.workloads.catalogue import OCR_DEFAULT as OCR_MODEL
 from mesh.workloads.contract import Payload
 from mesh.workloads.embeddings import texts_of
 
@@ -45,6 +46,8 @@ class Jobs:
         self.asked.append(ask)
         if ask.workload.name == "chat":
             return await self.talk(ask)
+        if ask.workload.name == "ocr":
+            return self.read(ask)
         try:
             await self.hold(ask)
         except asyncio.CancelledError:
@@ -75,6 +78,15 @@ class Jobs:
         payload = Payload(manifest)
         where = JobId("C"), DeviceId("D"), "direct"
         return Result(*where, self.charge, 18, CHAT_MODEL, payload, (), Explanation())
+
+    def read(self, ask: Ask) -> Result:
+        """A page without lines, that says how many were read before it."""
+        if self.error:
+            raise self.error
+        page = {"width": 9, "height": 9, "turned": 0, "confidence": 1.0, "text": f"page {len(self.asked)}", "lines": []}
+        payload = Payload({"model": OCR_MODEL, "pages": [page]})
+        where = JobId(f"P{len(self.asked)}"), DeviceId("D"), "direct"
+        return Result(*where, self.charge, 1, OCR_MODEL, payload, (), Explanation())
 
     async def wait(self, ask: Ask) -> None:
         await self.gate.wait()
@@ -107,6 +119,7 @@ class Town:
         return [
             KnownModel(MODEL, "embeddings", "Apache-2.0", size_bytes=9, devices=("attic",), warm=self.warm, dim=WIDTH),
             KnownModel(CHAT_MODEL, "chat", "Apache-2.0"),
+            KnownModel(OCR_MODEL, "ocr", "Apache-2.0"),
         ]
 
     def device_named(self, text: str) -> DeviceId:

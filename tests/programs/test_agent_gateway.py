@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from agents import MODEL, WAIT_S, WIDTH, a_home, a_town
-from gateways import CHAT_MODEL, Jobs, Town, a_gateway, error_of
+from gateways import CHAT_MODEL, OCR_MODEL, Jobs, Town, a_gateway, error_of
 from mesh.agent.asked import AllBusy
 from mesh.agent.gateway import server
 from mesh.agent.gateway.calls import Front
@@ -220,13 +220,13 @@ async def test_while_a_model_is_fetched_who_asks_is_told_how_far_it_is(tmp_path)
 async def test_models_are_listed_for_both_families_of_clients(tmp_path):
     async with a_gateway(tmp_path) as served:
         listed = (await served.http.get("/v1/models")).json()["data"]
-        assert [one["id"] for one in listed] == ["mesh/auto", MODEL, CHAT_MODEL]
+        assert [one["id"] for one in listed] == ["mesh/auto", MODEL, CHAT_MODEL, OCR_MODEL]
         assert (listed[1]["licence"], listed[1]["warm"], listed[1]["devices"]) == ("Apache-2.0", True, ["attic"])
         for name in ("mesh/auto", MODEL):
             assert (await served.http.get(f"/v1/models/{name}")).json()["id"] == name
         assert error_of(await served.http.get("/v1/models/gpt-4")) == (404, "gateway.model_not_found")
         tags = (await served.http.get("/api/tags")).json()["models"]
-        assert [(one["model"], one["size"]) for one in tags] == [(MODEL, 9), (CHAT_MODEL, 0)]
+        assert [(one["model"], one["size"]) for one in tags] == [(MODEL, 9), (CHAT_MODEL, 0), (OCR_MODEL, 0)]
         assert len((await served.http.get("/api/ps")).json()["models"]) == 1
         served.town.warm = False
         assert (await served.http.get("/api/ps")).json() == {"models": []}

@@ -62,16 +62,16 @@ class Call:
 
     async def run(self, workload: Workload, payload: Payload, model: str) -> Whole:
         """Do the work that a model's name asks for. Raises UnknownModel, ModelLoading, and the job's errors."""
-        ask = self._ask(workload, payload, model)
+        ask = self.ask(workload, payload, model)
         try:
-            return await run_divided(self._run, ask, self.front.devices())
+            return await run_divided(self.run_one, ask, self.front.devices())
         except MeshError as error:
             self._say_if_loading(ask, error)
             raise
 
     async def begin(self, workload: Workload, payload: Payload, model: str) -> tuple[Begun, Streamed]:
         """Have the work done that a model's name asks for, and return with its first bytes. Raises as ``run`` does."""
-        ask = self._ask(workload, payload, model)
+        ask = self.ask(workload, payload, model)
         answer = await self.stack.enter_async_context(streamed(self.front.run, ask))
         try:
             begun = await answer.begun()
@@ -81,7 +81,8 @@ class Call:
         self.stack.callback(self._settle, answer, begun)
         return begun, answer
 
-    def _ask(self, workload: Workload, payload: Payload, model: str) -> Ask:
+    def ask(self, workload: Workload, payload: Payload, model: str) -> Ask:
+        """The job that a model's name asks for, within the limits of the key. Raises UnknownModel, UnknownDevice."""
         around = self.front.around
         found = meant(model, workload, around.models(), around.device_named)
         return Ask(workload, payload, found.model, routing=found.routing, max_cost=self.max_cost)
@@ -93,7 +94,8 @@ class Call:
             charge = answer.result.charge
         self.front.keys.charged(self._opener, charge)
 
-    async def _run(self, ask: Ask) -> Result:
+    async def run_one(self, ask: Ask) -> Result:
+        """Have one job done, and count its charge for the key."""
         result = await self.front.run(ask)
         self.front.keys.charged(self._opener, result.charge)
         return result

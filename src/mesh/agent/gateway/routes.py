@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mesh.agent.gateway import chatting, ollama, openai
+from mesh.agent.gateway import chatting, ollama, openai, reading
 from mesh.agent.gateway.calls import Call, Handler, Reply, headers_of
 from mesh.agent.gateway.names import AUTO, KnownModel, UnknownModel, meant
 from mesh.errors import MeshError
@@ -136,6 +136,7 @@ ROUTES = (
     Route("POST", "/v1/chat/completions", OPENAI, chatting.chat_completions, works=True),
     Route("POST", "/v1/completions", OPENAI, chatting.completions, works=True),
     Route("POST", "/v1/responses", OPENAI, chatting.respond, works=True),
+    Route("POST", "/v1/ocr", OPENAI, reading.ocr, works=True),
     Route("POST", "/api/chat", OLLAMA, chatting.ollama_chats, works=True),
     Route("POST", "/api/generate", OLLAMA, chatting.generate, works=True),
     Route("POST", "/api/embed", OLLAMA, embed, works=True),
