@@ -6,6 +6,7 @@ import pytest
 
 from agents import MODEL, a_town
 from foreign import node_clients, python_clients, told_by_node, told_by_python
+from gateways import SAID, a_gateway
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]  # a first time installs them
 VECTOR = [1.0, 0.0, 0.0, 0.0]
@@ -61,3 +62,18 @@ async def test_openais_client_for_node_works_unchanged(tmp_path):
         "empty": ["BadRequestError", 400, "input.empty"],
         "key": ["AuthenticationError", 401, "gateway.wrong_key"],
     }
+
+
+async def test_the_same_clients_chat_whole_and_streamed(tmp_path):
+    python, node = await python_clients(), await node_clients()
+    async with a_gateway(tmp_path) as served:
+        here = {"URL": served.address.url, "KEY": served.address.key}
+        openai = await told_by_python("openai_python_chat.py", python, **here)
+        ollama = await told_by_python("ollama_python_chat.py", python, **here)
+        by_node = await told_by_node("openai_node_chat.mjs", node, URL_V1=f"{here['URL']}/v1", KEY=here["KEY"])
+    assert [openai[how] for how in ("whole", "streamed", "completed", "responded")] == [SAID] * 4
+    assert (openai["usage"]["total_tokens"], openai["usage"]["charge"]) == (13, 67)
+    assert [ollama[how] for how in ("whole", "streamed", "generated")] == [SAID] * 3
+    assert ollama["done"] == [True, "stop", 4]
+    assert [by_node[how] for how in ("whole", "streamed", "responded")] == [SAID] * 3
+    assert by_node["usage"]["charge"] == 67
