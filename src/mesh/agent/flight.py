@@ -62,6 +62,8 @@ class Flight:
         self.dropped = False
         self.taken_back: MeshError | None = None
         self.late = False
+        self.moving = False
+        """It says how far its work is: what goes on is not overdue, however long it takes in all."""
         self._told = told
 
     @property

@@ -46,7 +46,8 @@ class Hearing:
         if flight.signs.loading:
             return False
         p95_s = deadlines.p95_s(flight.model.shown, flight.job.units)
-        age_s = now - flight.signs.submitted_s
+        since_s = flight.signs.life_s if flight.moving else flight.signs.submitted_s
+        age_s = now - since_s
         return age_s > deadlines.ACCEPT_HEDGE_S and hedging.overdue(
             age_s, waited_s=flight.choice.wait_s, p95_s=p95_s, rtt_s=flight.signs.rtt_s
         )
@@ -98,6 +99,7 @@ class Hearing:
         elif isinstance(frame, frames.Progress | frames.Chunk):
             accepted_s = flight.signs.accepted_s or now
             flight.signs = flight.signs._replace(accepted_s=accepted_s, life_s=now, loading=False)
+            flight.moving = True
             if isinstance(frame, frames.Chunk) and flight.job.reads(flight.tried):
                 self.on_read(flight)
 
