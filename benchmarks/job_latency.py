@@ -100,7 +100,7 @@ class Role:
     """A process that takes a turn for every line it is sent."""
 
     def __init__(self, name: str, home: Path, to: str, path: str) -> None:
-        command = [sys.executable, __file__, "--role", name, "--home", str(home), "--to", to, "--path", path]
+        command = [sys.executable, sys.argv[0], "--role", name, "--home", str(home), "--to", to, "--path", path]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"

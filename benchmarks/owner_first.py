@@ -1,8 +1,6 @@
 """How long an owner's short job waits behind other people's: alone, beside a huge job of others, and with a lane kept.
 
-It also says how soon an engine is rid of a cancelled job.
-
-Run: `python benchmarks/owner_first.py [MODEL_FOLDER]`
+Run: python benchmarks/owner_first.py MODEL_FOLDER. It also says how soon an engine is rid of a cancelled job.
 
 Touches: processes (an engine), files (the model), clock.
 """
@@ -20,7 +18,6 @@ from mesh.workloads.contract import Turn
 from mesh.workloads.embeddings import Embeddings, payload_of
 from mesh.workloads.files import ModelFiles
 
-MODELS = Path(__file__).resolve().parents[1] / ".dev" / "models"
 TIMES = 40
 MINE = payload_of(["boats in the dark"])
 LONG = payload_of(["word " * 250] * 400)
@@ -57,5 +54,4 @@ async def main(models: Path) -> None:
                 print(f"  the cancelled job was gone after {(time.perf_counter() - started) * 1000:.0f} ms")
 
 
-if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else MODELS))
+asyncio.run(main(Path(sys.argv[1]).resolve()))

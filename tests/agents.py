@@ -56,6 +56,7 @@ class HeldEngines:
         self.service_s = 0.001
         self.words: asyncio.Queue[bytes | MeshError | None] = asyncio.Queue()
         """What is said in answer to a chat, None at its end; an error breaks it."""
+        self.on_measured = None
         self.said = 0
         """Bytes of chats that have left."""
         self.loaded = True
@@ -121,6 +122,12 @@ class HeldEngines:
     async def measure(self, workload: str, model: str) -> ModelOffer:
         self._offer = msgspec.structs.replace(self._offer, units_per_s=27_000.0, warm=True)
         return self.offer(workload, model)
+
+    def assume(self, workload: str, model: str) -> None:
+        return None
+
+    def measured(self, workload: str, model: str) -> bool:
+        return self._offer.units_per_s > 0
 
     def offer(self, workload: str, model: str) -> ModelOffer:
         return msgspec.structs.replace(self._offer, workload=workload, model=model)

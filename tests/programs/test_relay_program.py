@@ -96,12 +96,6 @@ async def test_it_listens_takes_news_and_ends_with_its_parent(tmp_path: Path) ->
         assert await child.over() == 0
 
 
-async def test_a_damaged_list_hinders_no_start_and_its_warning_is_not_said_to_the_parent(tmp_path: Path) -> None:
-    (tmp_path / "admissions.json").write_bytes(b"{")
-    async with a_child({"folder": str(tmp_path)}) as child:
-        assert child.first["event"] == "ready"
-
-
 async def test_a_public_url_is_what_it_announces(tmp_path: Path) -> None:
     async with a_child({"folder": str(tmp_path), "public_url": "https://relay.example"}) as child:
         assert (child.first["event"], child.url) == ("ready", "https://relay.example")

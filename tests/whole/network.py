@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from mesh.cli.programs import Program
 from mesh.cli.stage import Player, Stage
 from mesh.sdk.home import write_secret
-from mesh.workloads.catalogue import BUILTIN, EMBEDDINGS_DEFAULT
+from mesh.workloads.catalogue import BUILTIN
+from mesh.workloads.known import WORKLOADS
 from modelfolder import shared_model_files
 
 T = TypeVar("T")
@@ -36,9 +37,9 @@ def eventually(probe: Callable[[], T | None], what: str, timeout_s: float = WAIT
         time.sleep(0.05)  # between two looks at another process; what is waited for is the answer
 
 
-def give_model(player: Player) -> None:
-    """Put the embedding model into a player's home; it is fetched once per checkout, by Mesh's own catalogue."""
-    entry = BUILTIN.entry("embeddings", EMBEDDINGS_DEFAULT)
+def give_model(player: Player, workload: str = "embeddings") -> None:
+    """Put a default model into a player's home; it is fetched once per checkout, by Mesh's own catalogue."""
+    entry = BUILTIN.entry(workload, WORKLOADS[workload].default_model)
     shared = asyncio.run(shared_model_files().ensure(entry))
     folder = player.home / "models"
     folder.mkdir(parents=True, mode=0o700, exist_ok=True)

@@ -9,10 +9,10 @@ Touches: processes, files and clock (through ``workloads``).
 import asyncio
 import importlib.util
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from statistics import median
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -20,6 +20,7 @@ from mesh.agent.engine_slots import Known, Say, Slot
 from mesh.errors import MeshError
 from mesh.protocol.values import Isolation, ModelOffer
 from mesh.units import MINUTE
+from mesh.workloads import processor
 from mesh.workloads.catalogue import BUILTIN, Catalogue
 from mesh.workloads.contract import ANY_TURN, NOBODY, Listener, Model, Payload, Turn
 from mesh.workloads.files import ModelFiles
@@ -48,6 +49,9 @@ SAMPLE_PIECES = 16
 SAMPLE_LIMIT_S = 30.0
 """A device that needs more for a few short texts is too slow to offer itself."""
 
+FETCH_BYTES_S = 5e6
+"""What a model that is not here yet is expected to come at: 40 Mbit/s."""
+
 log = structlog.get_logger()
 
 
@@ -69,6 +73,8 @@ class Engines:
         self._catalogue = catalogue
         self._idle_s = idle_s
         self._clock = clock
+        self.on_measured: Callable[[], Coroutine[Any, Any, None]] | None = None
+        """Called when the first job has shown how fast an assumed model really is here."""
         self._known: dict[tuple[str, str], Known] = {}
         self._slots: dict[tuple[str, str, str], Slot] = {}
         self._all: set[Slot] = set()
@@ -123,7 +129,10 @@ class Engines:
             done = await process.run(payload, limit_s=limit_s, turn=turn, listener=listener)
         finally:
             slot.left(self._clock())
+        assumed = known.assumed
         known.learn(known.workload.count(payload, done.payload), done.work_s, self._lanes)
+        if assumed and not known.assumed and self.on_measured is not None:
+            self._tasks.create_task(self.on_measured())
         return done.payload
 
     async def prepare(self, workload: str, model: str, say: Say | None = None) -> None:
@@ -132,12 +141,7 @@ class Engines:
         Where requesters are kept apart nothing is loaded: nobody knows yet for whom.
         """
         known = self._of(workload, model)
-        missing = [module for module in MODULES[workload] if importlib.util.find_spec(module) is None]
-        if missing:
-            raise EngineNotLoaded(
-                f"The engine for {workload} is not installed here. Install Mesh with its `{workload}` extra.",
-                missing=missing,
-            )
+        self._check_able(known)
         if known.workload.apart:
             await self._files.ensure(known.entry, *([] if say is None else [say]))
             return
@@ -147,6 +151,31 @@ class Engines:
             await self._ready(slot, say)
         finally:
             slot.left(self._clock())
+
+    def _check_able(self, known: Known) -> None:
+        """Raise what keeps this machine from running a model at all."""
+        workload = known.workload.name
+        missing = [module for module in MODULES[workload] if importlib.util.find_spec(module) is None]
+        if missing:
+            raise EngineNotLoaded(
+                f"The engine for {workload} is not installed here. Install Mesh with its `{workload}` extra.",
+                missing=missing,
+            )
+        if workload == "chat":
+            processor.check()
+
+    def assume(self, workload: str, model: str) -> None:
+        """Offer a model before it is here, at a plain core's speed: the first job brings it. Raises EngineNotLoaded,
+        ProcessorTooOld.
+        """
+        known = self._of(workload, model)
+        self._check_able(known)
+        known.assume(self._lanes)
+
+    def measured(self, workload: str, model: str) -> bool:
+        """Whether a job or a rehearsal has shown its speed here."""
+        known = self._of(workload, model)
+        return known.speed is not None and not known.assumed
 
     async def measure(self, workload: str, model: str) -> ModelOffer:
         """Measure this device's speed with made-up input, loading the engine first; a second or two.
@@ -171,7 +200,7 @@ class Engines:
             model=model,
             units_per_s=known.speed.units_per_s_now if known.speed else 0.0,
             overhead_s=known.speed.overhead_s_now if known.speed else 0.0,
-            cold_load_s=known.load_s,
+            cold_load_s=self._cold_load_s(known),
             warm=any(slot.warm for slot in self._slots_of(known)),
             digest=known.entry.digest,
         )
@@ -328,6 +357,12 @@ class Engines:
                 idle_s = min(self._idle_s, APART_IDLE_S) if slot.known.workload.apart else self._idle_s
                 if slot.warm and slot.users == 0 and self._clock() - slot.used_at >= idle_s:
                     self._drop(slot)
+
+    def _cold_load_s(self, known: Known) -> float:
+        """Seconds until it is loaded; one that is fetched with its first job has its way here before it."""
+        if known.load_s or not known.entry.on_demand or self._files.present(known.entry):
+            return known.load_s
+        return known.entry.size_bytes / FETCH_BYTES_S
 
     async def _sample(self, known: Known, pieces: int) -> Sample:
         payload = known.workload.rehearsal(pieces)

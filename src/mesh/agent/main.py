@@ -147,7 +147,7 @@ class Agent:
         )
         parts.planner.nearby = self.nearby.of
         self.reach = Reach(transport, parts.membership, observe=options.direct)
-        self.reach.on_change = self._tell_reach
+        self.reach.on_change = offering.on_change = self._tell_anew
 
     @classmethod
     async def build(cls, home: Home, record: HomeRecord, options: Options, stack: AsyncExitStack) -> "Agent":
@@ -314,8 +314,8 @@ class Agent:
             await self.parts.coordination.welcomed.wait()
         ready()
 
-    async def _tell_reach(self) -> None:
-        """This device is reached otherwise now: the coordinator learns it, now or at the next Welcome."""
+    async def _tell_anew(self) -> None:
+        """This device is reached otherwise, or offers more: the coordinator learns it, now or at the next Welcome."""
         with suppress(LinkDown):
             await self.parts.coordination.say_hello()
 

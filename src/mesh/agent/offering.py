@@ -1,21 +1,24 @@
-"""What this device offers: each model of the catalogue that it has measured itself on.
+"""What this device offers: each model of the catalogue that it has measured itself on, and those it could fetch.
 
-The measurement is made once per model and kept in the home; a restart takes it up without loading the model.
+The measurement is made once per model and kept in the home; a restart takes it up without loading the model. Small
+models are made ready at the start; one on demand is offered untested, and comes with the first job that needs it: a
+device that nobody chats with never fetches a chat model.
 
 Touches: the clock; the agent's engines and store (through its arguments).
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 import structlog
 
 from mesh.agent.loading import Loading, Progress
 from mesh.agent.pool import Pool, Say
-from mesh.agent.store import Store
+from mesh.agent.store import Store, StoreBroken
 from mesh.errors import MeshError
 from mesh.protocol.values import Isolation, ModelOffer
+from mesh.workloads.catalogue import BUILTIN
 from mesh.workloads.known import WORKLOADS
 
 _offers: msgspec.json.Decoder[tuple[ModelOffer, ...]] = msgspec.json.Decoder(tuple[ModelOffer, ...])
@@ -32,7 +35,10 @@ class Offering:
         self._engines = engines
         self._store = store
         self._removed = removed
-        self._measured: list[tuple[str, str]] = []
+        self._offered: list[tuple[str, str]] = []
+        self.on_change: Callable[[], Awaitable[None]]
+        """Called when offers have changed by a job; set by the wiring."""
+        engines.on_measured = self._measured
         self._isolation: Isolation = "none"
         self._loading: dict[str, Progress] = {}
 
@@ -42,8 +48,8 @@ class Offering:
         return None if on_its_way is None else on_its_way.now(time.monotonic())
 
     def offers(self) -> tuple[ModelOffer, ...]:
-        """What was measured, as it is now."""
-        return tuple(self._engines.offer(workload, model) for workload, model in self._measured)
+        """What was measured or can be fetched, as it is now."""
+        return tuple(self._engines.offer(workload, model) for workload, model in self._offered)
 
     def warm(self) -> tuple[str, ...]:
         """The models that are loaded now."""
@@ -71,17 +77,21 @@ class Offering:
                     log.warning("offering.forgotten", model=offer.model, code=error.wire_code)
                     continue
                 if self._engines.offer(offer.workload, offer.model).units_per_s > 0:
-                    self._measured.append((offer.workload, offer.model))
+                    self._offered.append((offer.workload, offer.model))
 
     async def prepare(self, say: Say | None = None) -> bool:
         """Fetch and measure the default models that are not measured yet; returns whether offers changed."""
         changed = False
         for name, workload in WORKLOADS.items():
             model = workload.default_model
-            if (name, model) in self._measured or model in self._removed():
+            if (name, model) in self._offered or model in self._removed():
                 continue
             try:
-                await self.offer(name, model, say)
+                if BUILTIN.entry(name, model).on_demand:
+                    self._engines.assume(name, model)
+                    self._offered.append((name, model))
+                else:
+                    await self.offer(name, model, say)
             except MeshError as error:
                 self.failed[model] = error
                 log.warning("offering.not_ready", model=model, code=error.wire_code)
@@ -98,20 +108,32 @@ class Offering:
         finally:
             self._loading.pop(model, None)
         self.failed.pop(model, None)
-        if (workload, model) not in self._measured:
-            self._measured.append((workload, model))
+        if (workload, model) not in self._offered:
+            self._offered.append((workload, model))
         self._isolation = self._engines.isolation(workload, model) or self._isolation
         await self._keep()
 
     async def forget(self, workload: str, model: str) -> None:
         """Offer a model no more, and unload it; jobs that run on it fail."""
-        if (workload, model) in self._measured:
-            self._measured.remove((workload, model))
+        if (workload, model) in self._offered:
+            self._offered.remove((workload, model))
             await self._keep()
         self._engines.unload(workload, model)
 
+    async def _measured(self) -> None:
+        """A first job has shown how fast a model is here: that is kept, and told."""
+        for workload, model in self._offered:
+            self._isolation = self._engines.isolation(workload, model) or self._isolation
+        try:
+            await self._keep()
+        except StoreBroken as error:
+            log.warning("offering.not_kept", code=error.code)
+        await self.on_change()
+
     async def _keep(self) -> None:
-        await self._store.keep("offers", msgspec.json.encode(self.offers()))
+        """Remember what was measured; an assumed speed is none."""
+        measured = [one for one in self.offers() if self._engines.measured(one.workload, one.model)]
+        await self._store.keep("offers", msgspec.json.encode(measured))
         await self._store.keep("isolation", msgspec.json.encode(self._isolation))
 
 

@@ -3,8 +3,8 @@
 Touches: nothing.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from mesh.protocol.values import Isolation, ModelOffer
 from mesh.workloads.contract import ANY_TURN, NOBODY, Listener, Payload, Turn
@@ -56,6 +56,17 @@ class Pool(Protocol):
     def limit_others(self, share: float) -> None:
         """Let other people's jobs use this share (0..1) of the device, at least one lane."""
         ...
+
+    def assume(self, workload: str, model: str) -> None:
+        """Offer a model before it is here; the first job brings it. Raises what keeps this machine from it."""
+        ...
+
+    def measured(self, workload: str, model: str) -> bool:
+        """Whether its speed is known here."""
+        ...
+
+    on_measured: Callable[[], Coroutine[Any, Any, None]] | None
+    """Called when the first job has shown how fast an assumed model really is here."""
 
     def processes(self) -> dict[str, int]:
         """Process ids of the loaded models."""

@@ -31,6 +31,7 @@ from mesh.cli import (
     policy,
     relay,
     run,
+    run_chat,
     running,
     serve,
     service,
@@ -91,6 +92,7 @@ app.add_typer(device.app, name="device")
 app.add_typer(members.app, name="members")
 app.add_typer(invite.app, name="invite")
 ocr.add_to(run.app)
+run_chat.add_to(run.app)
 app.add_typer(run.app, name="run")
 app.add_typer(job.app, name="job")
 app.add_typer(key.app, name="key")

@@ -272,16 +272,7 @@ async def _serve_parent() -> None:
 
 
 def main() -> None:
-    """Entry of the child process: stdout is for the parent alone, its log goes to stderr, as the parent's does."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    """Entry of the child process."""
     try:
         asyncio.run(_serve_parent())
     except (asyncio.CancelledError, KeyboardInterrupt):

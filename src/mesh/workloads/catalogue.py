@@ -95,6 +95,8 @@ class ModelEntry(msgspec.Struct, frozen=True):
     settings: dict[str, int | str | bool]
     memory_limit_bytes: int
     about: str = ""
+    on_demand: bool = False
+    """It is fetched when a job first needs it, and offered before at an assumed speed; else when a device starts."""
 
     @property
     def size_bytes(self) -> int:
@@ -295,6 +297,7 @@ BUILTIN = Catalogue(
                 "A very small chat model (135 million parameters): quick answers on any machine, weak on facts. "
                 "For a demonstration; share a larger model for real work."
             ),
+            on_demand=True,
             settings={"weights": "q4_1", "context_tokens": 4096, "family": "llama"},
             # 98 MB of weights and 95 MB for each lane's window; 355 to 410 MB were seen with four short ones
             memory_limit_bytes=GIB,

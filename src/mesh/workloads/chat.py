@@ -18,9 +18,9 @@ import msgspec
 
 from mesh.protocol.values import Unit
 from mesh.units import KIB, MIB
+from mesh.workloads import processor
 from mesh.workloads.catalogue import CHAT_DEFAULT
 from mesh.workloads.contract import BadInput, Engine, Model, Payload
-from mesh.workloads.process import EngineNotLoaded
 
 MESSAGES_MAX = 1000
 INPUT_BYTES_MAX = MIB
@@ -44,27 +44,27 @@ _FIELDS = frozenset(
 class NothingSaid(BadInput):
     """There is nothing to answer: no message, or an empty one. Send at least one message with text."""
 
-    code = "chat.empty"
+    code = "input.chat_empty"
 
 
 class ChatTooLong(BadInput):
     """The messages are longer than this model's window. Shorten them, leave old ones out, or use another model."""
 
-    code = "chat.too_long"
+    code = "input.chat_too_long"
     kind = "too_large"
 
 
 class ChatInputTooLarge(BadInput):
     """A chat may hold up to 1,000 messages and 1 MiB of text. Shorten it."""
 
-    code = "chat.too_large"
+    code = "input.chat_too_large"
     kind = "too_large"
 
 
 class BadSetting(BadInput):
     """A setting of this chat cannot be used. The message names it and what it may be."""
 
-    code = "chat.bad_setting"
+    code = "input.chat_setting"
 
 
 class BadChatResult(BadInput):
@@ -151,9 +151,8 @@ class Chat:
             raise BadChatResult(limit=most)
 
     def rehearsal(self, pieces: int) -> Payload:
-        """A short question; a larger one is to be answered at length."""
-        question = "Write a long story about a harbour, a storm, and the people on the ships that came home."
-        return payload_of([("user", question)], max_tokens=8 if pieces == 1 else 48, temperature=0.0, seed=1)
+        """None: ``assumed_s`` holds until the first chat was answered. Raises NothingSaid."""
+        raise NothingSaid
 
     def from_line(self, fields: dict[str, Any]) -> Payload:
         """``{"message": "..."}``, or a whole manifest (``messages`` and settings). Raises BadInput."""
@@ -169,8 +168,11 @@ class Chat:
         return {"text": result.manifest["text"], "finish": result.manifest["finish"]}
 
     def load(self, model: Model) -> Engine:
-        """Load the engine. Raises EngineNotLoaded."""
-        raise EngineNotLoaded("This version of Mesh has no engine for chat yet.")
+        """Load the engine. Only in the child: this imports xllamacpp. Raises ProcessorTooOld."""
+        processor.check()
+        from mesh.workloads.chat_engine import LlamaChat
+
+        return LlamaChat(model)
 
 
 def tokens_max(payload: Payload) -> int:

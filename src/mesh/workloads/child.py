@@ -88,7 +88,7 @@ class _Child:
         self._uncut: deque[_Job] = deque()
         self._line = Line(engine.batch_pieces_max, engine.batch_size_max)
         self._batches: dict[int, tuple[Stop, list[_Job]]] = {}  # what each lane works on
-        self._others_lanes = engine.lanes
+        self._others_lanes = engine.others_lanes
 
     def say(self, news: News) -> None:
         """Write one frame; frames of several lanes do not mix."""
@@ -130,7 +130,7 @@ class _Child:
     def limit(self, lanes: int) -> None:
         """Keep lanes for the owner: so many work for others."""
         with self._changed:
-            self._others_lanes = max(1, lanes)
+            self._others_lanes = min(max(1, lanes), self._engine.others_lanes)
             self._changed.notify_all()
 
     def lane(self, number: int) -> None:

@@ -126,6 +126,9 @@ class Engine(Protocol):
     lanes: int
     """How many threads may work at once, each with its own lane number from 0."""
 
+    others_lanes: int
+    """How many of them work for others than the owner, at most."""
+
     batch_pieces_max: int
     batch_size_max: int
     """Limits of one batch: its pieces, and pieces times the largest one's size (what padding makes of it)."""

@@ -32,7 +32,7 @@ class OnnxEmbeddings:
 
     def __init__(self, model: Model) -> None:
         """Load tokenizer and sessions; ``settings`` give ``tokens_max`` and ``dim``."""
-        self.lanes = model.lanes
+        self.lanes = self.others_lanes = model.lanes
         self._model = model.id
         self._tokens_max = int(model.settings["tokens_max"])
         self._dim = int(model.settings["dim"])

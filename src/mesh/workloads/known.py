@@ -4,6 +4,7 @@ Touches: nothing.
 """
 
 from mesh.errors import MeshError
+from mesh.workloads.chat import Chat
 from mesh.workloads.contract import Workload
 from mesh.workloads.embeddings import Embeddings
 from mesh.workloads.ocr import Ocr
@@ -17,12 +18,13 @@ class UnknownWorkload(MeshError):
     kind = "not_found"
 
 
-WORKLOADS: dict[str, Workload] = {"embeddings": Embeddings(), "ocr": Ocr()}
+WORKLOADS: dict[str, Workload] = {"embeddings": Embeddings(), "ocr": Ocr(), "chat": Chat()}
 """What devices do for each other."""
 
 MODULES: dict[str, tuple[str, ...]] = {
     "embeddings": ("numpy", "onnxruntime", "tokenizers"),
     "ocr": ("PIL", "tesserocr"),
+    "chat": ("xllamacpp",),
     "pages": ("PIL", "pypdfium2"),
 }
 """What a workload's engine imports: the extra of the workload's name brings it (``pages``: the extra ``ocr``)."""

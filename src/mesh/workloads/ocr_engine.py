@@ -44,7 +44,7 @@ class Tesseract:
 
     def __init__(self, model: Model) -> None:
         """Load one instance, so that what is wrong shows now; the other lanes load theirs with their first page."""
-        self.lanes = model.lanes
+        self.lanes = self.others_lanes = model.lanes
         self._model = model.id
         self._language = str(model.settings["language"])
         self._folder = os.path.join(os.getcwd(), "tessdata")

@@ -59,6 +59,7 @@ class Drawing:
     """Draws pages, one after the other: PDFium knows one thread."""
 
     lanes = 1
+    others_lanes = 1
     batch_pieces_max = 1
     batch_size_max = 1
 

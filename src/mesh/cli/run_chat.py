@@ -1,0 +1,179 @@
+"""`mesh run chat`: ask a chat model, and see the answer while it is written.
+
+Touches: files (a schema), the agent's control socket, processes (a requester for one command, where no agent runs),
+stdout, stderr.
+"""
+
+import sys
+import unicodedata
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+import typer
+
+from mesh.cli import here
+from mesh.cli.agent import agent_for
+from mesh.cli.output import Json, Out, foreign, line
+from mesh.cli.run import SILENCE_S_MAX, NoSuchFile, name_gates, names_of, routing
+from mesh.errors import MeshError
+from mesh.units import credits_text
+
+if TYPE_CHECKING:
+    from mesh.sdk.control import Begun, Ran, Run
+    from mesh.sdk.home import Home
+
+FILE_BYTES_MAX = 64 * 1024
+
+
+class BadSchemaFile(MeshError):
+    """The schema's file holds no JSON object. Correct it, or leave --schema out."""
+
+    code = "usage.schema"
+    kind = "invalid"
+
+
+def chat(
+    message: Annotated[str, typer.Option("--message", help="What you ask.")],
+    system: Annotated[str | None, typer.Option("--system", help="How the model is to answer.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="A model's id; `mesh models list` shows them.")] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="How long the answer may be (512).")] = None,
+    temperature: Annotated[float | None, typer.Option("--temperature", help="0: always the likeliest word.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="The same seed gives the same choice of words.")] = None,
+    stop: Annotated[list[str] | None, typer.Option("--stop", help="End before this text; any number of times.")] = None,
+    schema: Annotated[Path | None, typer.Option("--schema", help="Answer in JSON that keeps to this schema.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Run it there: a device's id or name.")] = None,
+    route: Annotated[str, typer.Option("--route", help="auto, local (prefer this LAN), tier:N (at least).")] = "auto",
+    sensitivity: Annotated[
+        Literal["public", "private", "sensitive"], typer.Option("--sensitivity", help="How private the chat is.")
+    ] = "private",
+    max_cost: Annotated[
+        int | None, typer.Option("--max-cost", min=0, help="The most to pay, in micro-credits, as `charge` is.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Ask a chat model. The answer appears as it is written; with --json as one object per line."""
+    from mesh.sdk import control
+    from mesh.workloads.chat import Chat, payload_of
+
+    out, place = Out(json), here.home()
+    asked = [*([("system", system)] if system else []), ("user", message)]
+    kept_to = None if schema is None else _schema(schema)
+    payload = payload_of(
+        asked, max_tokens=max_tokens, temperature=temperature, seed=seed, stop=stop or None, json=kept_to
+    )
+    Chat().check(payload)
+    with agent_for(place, out):
+        request = control.Run(
+            workload="chat",
+            manifest=payload.manifest,
+            model=model,
+            sensitivity=sensitivity,
+            routing=routing(place, device, route),
+            max_cost=max_cost,
+            stream=True,
+        )
+        ran = _follow(place, request, out)
+        name = "" if json else names_of(place).get(ran.device, ran.device)
+    out.result(_value(ran), lambda: _show(ran, name))
+
+
+def add_to(run: typer.Typer) -> None:
+    """Join it to `mesh run`."""
+    run.command()(chat)
+
+
+def _follow(place: "Home", request: "Run", out: Out) -> "Ran":
+    """Have the agent run it, showing what comes when it comes. Raises what the job failed with."""
+    from mesh.sdk import control
+
+    said = False
+    try:
+        with ExitStack() as showing:
+            show = showing.enter_context(out.progress("chat"))
+            for answer in control.stream(place.control_socket, request, SILENCE_S_MAX):
+                if isinstance(answer, control.Progress):
+                    show(answer.stage, answer.fraction)
+                elif isinstance(answer, control.Begun):
+                    showing.close()
+                    show = _unseen
+                    if out.as_json:
+                        line(_begun(answer))
+                elif isinstance(answer, control.Said):
+                    said = True
+                    _say(answer.text, out)
+                elif isinstance(answer, control.Ran):
+                    return answer
+    except MeshError as error:
+        if said and not out.as_json:
+            print(flush=True)  # the error stands on a line of its own
+        name_gates(place, error, out)
+        raise
+    raise control.ControlBroken
+
+
+def _begun(begun: "Begun") -> dict[str, Any]:
+    where = {"job": begun.job, "device": begun.device, "path": begun.path}
+    return {"event": "begun", **where, "estimate": begun.estimate, "model": begun.model}
+
+
+def _unseen(stage: str, fraction: float, left: str = "") -> None:
+    """Once there is text, no bar."""
+
+
+def _say(text: str, out: Out) -> None:
+    if out.as_json:
+        line({"event": "text", "text": text})
+    else:
+        sys.stdout.write(spoken(text))
+        sys.stdout.flush()
+
+
+def spoken(text: str) -> str:
+    """A model's text for a terminal: line ends and tabs stay, whatever else steers a terminal becomes ``?``."""
+    return "".join(
+        letter if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else "?"
+        for letter in text
+    )
+
+
+def _value(ran: "Ran") -> dict[str, Any]:
+    manifest = ran.manifest
+    prompt, answer = manifest["prompt_tokens"], manifest["tokens"]
+    return {
+        "event": "done",
+        "job": ran.job,
+        "device": ran.device,
+        "path": ran.path,
+        "charge": ran.charge,
+        "units": ran.units,
+        "model": ran.model,
+        "attempts": ran.attempts,
+        "text": manifest["text"],
+        "finish": manifest["finish"],
+        "usage": {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer},
+    }
+
+
+def _show(ran: "Ran", name: str) -> None:
+    if not ran.manifest["text"].endswith("\n"):
+        print()
+    sys.stdout.flush()
+    cost = f"{credits_text(ran.charge)} credits" if ran.charge else "nothing"
+    cut = " It was cut at --max-tokens." if ran.manifest["finish"] == "length" else ""
+    written = f"{ran.manifest['tokens']} tokens by {foreign(ran.model)} on {foreign(name)} ({ran.path})"
+    print(f"{written}; it cost {cost}.{cut} Why there: mesh job why {ran.job}", file=sys.stderr, flush=True)
+
+
+def _schema(file: Path) -> dict[str, Any]:
+    """Read a JSON schema. Raises NoSuchFile, BadSchemaFile."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise NoSuchFile(f"{file} cannot be read: {error.strerror}.") from error
+    try:
+        return msgspec.json.decode(content, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadSchemaFile from error

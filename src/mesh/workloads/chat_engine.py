@@ -1,0 +1,230 @@
+"""The engine of chat: llama.cpp through xllamacpp, called in this process. Imported only in an engine's process.
+
+The library opens a port as it starts, which nobody needs: it is made a socket in this process's own folder, and shut
+before any input is read. Nothing of a prompt is kept for the next one, so that nobody can tell by the time an answer
+takes what others have asked.
+
+Touches: model files, a Unix socket (at the start), the processor's count.
+"""
+
+import os
+import socket
+import stat
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import psutil
+import xllamacpp
+
+from mesh.errors import MeshError
+from mesh.workloads.chat import BadSetting, ChatTooLong, tokens_max
+from mesh.workloads.contract import Model, Payload, Piece, Say, Stop
+
+LANES_MAX = 2
+"""Answers written at once: two on two cores take as long as one after the other. The second lane is the owner's."""
+OTHERS_LANES = 1
+BATCH_TOKENS = 64
+"""Prompts are read so many tokens at a time: half a second on a slow machine, then a cancel is heeded."""
+SPARE_SHARE = 0.75
+"""Where old messages are left out, so much of the window is filled at most: the rest is for the answer."""
+TRIMS_MAX = 12
+
+_SEED_MAX = 2**32 - 1
+
+
+class EngineRefused(MeshError):
+    """The engine could not answer this chat. Try it again; if it fails again, change the input."""
+
+    code = "engine.chat_refused"
+
+
+class LlamaChat:
+    """A GGUF model with a window of its own for each of its lanes."""
+
+    batch_pieces_max = 1
+    batch_size_max = 1 << 30
+
+    def __init__(self, model: Model) -> None:
+        """Load ``model.gguf``; ``settings`` give ``context_tokens``, the window of each lane."""
+        self.lanes = min(model.lanes, LANES_MAX)
+        self.others_lanes = OTHERS_LANES
+        self._model = model.id
+        self._server = xllamacpp.Server(_parameters(model, self.lanes))
+        shut_listeners()
+
+    def cut(self, payload: Payload) -> Iterator[Piece]:
+        """One piece: a chat is worked on as a whole. Its size is not known before the model has read it."""
+        yield Piece(payload, 1)
+
+    def work(self, lane: int, pieces: Sequence[Piece], stop: Stop, say: Say) -> list[Payload]:
+        """Answer one chat, saying each token as it comes; a stop ends it with the next token."""
+        payload: Payload = pieces[0].content
+        messages, left_out = payload.manifest.get("messages"), 0
+        for _ in range(TRIMS_MAX):
+            answer = _Answer(stop, say)
+            self._ask(payload, messages, answer)
+            if answer.over is None:
+                return [answer.result(self._model, left_out)]
+            shorter = _shorter(messages, answer.over) if payload.manifest.get("trim") else None
+            if shorter is None or messages is None:
+                raise ChatTooLong(tokens=answer.over[0], limit=answer.over[1])
+            left_out += len(messages) - len(shorter)
+            messages = shorter
+        raise ChatTooLong
+
+    def join(self, payload: Payload, pieces: Sequence[Piece], answers: Sequence[Payload]) -> Payload:
+        """The answer to the one piece."""
+        return answers[0]
+
+    def _ask(self, payload: Payload, messages: list[dict[str, str]] | None, answer: "_Answer") -> None:
+        request = _settings(payload)
+        try:
+            if messages is None:
+                request["prompt"] = payload.manifest["prompt"]
+                self._server.handle_completions(request, answer.hear)
+            else:
+                request["messages"] = messages
+                self._server.handle_chat_completions(request, answer.hear)
+        except ValueError:  # its text may quote the input
+            if "json" in payload.manifest:
+                raise BadSetting("The JSON schema is not one that this engine can keep to.") from None
+            raise EngineRefused from None
+        if answer.problem is not None:
+            raise answer.problem
+
+
+class _Answer:
+    """What the library says to one chat."""
+
+    def __init__(self, stop: Stop, say: Say) -> None:
+        self.problem: BaseException | None = None
+        self.over: tuple[int, int] | None = None
+        """The prompt's tokens and the window, where it does not fit."""
+        self._stop, self._say = stop, say
+        self._parts: list[str] = []
+        self._finish = "length"
+        self._usage: dict[str, Any] = {}
+
+    def hear(self, news: dict[str, Any]) -> bool:
+        """Called by the library with each thing it has to say; True stops it."""
+        try:
+            return self._hear(news)
+        except BaseException as problem:  # noqa: BLE001 - raised again where the library has let go
+            self.problem = problem
+            return True
+
+    def _hear(self, news: dict[str, Any]) -> bool:
+        if "error" in news:
+            error = news["error"]
+            if error.get("type") == "exceed_context_size_error":
+                self.over = (int(error["n_prompt_tokens"]), int(error["n_ctx"]))
+                return True
+            raise EngineRefused(status=int(error.get("code", 500)))
+        if news.get("usage"):
+            self._usage = news["usage"]
+        for choice in news.get("choices") or ():
+            text = choice.get("text") or (choice.get("delta") or {}).get("content")
+            if text:
+                self._parts.append(text)
+                self._say(text.encode())
+            if choice.get("finish_reason"):
+                self._finish = "length" if choice["finish_reason"] == "length" else "stop"
+        if self._stop.asked:
+            raise InterruptedError
+        return False
+
+    def result(self, model: str, left_out: int) -> Payload:
+        """The whole answer."""
+        return Payload(
+            {
+                "model": model,
+                "text": "".join(self._parts),
+                "finish": self._finish,
+                "prompt_tokens": int(self._usage.get("prompt_tokens", 0)),
+                "tokens": int(self._usage.get("completion_tokens", 0)),
+                "left_out": left_out,
+            }
+        )
+
+
+def _parameters(model: Model, lanes: int) -> Any:
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = model.files["model.gguf"]
+    parameters.n_parallel = lanes
+    parameters.n_ctx = int(model.settings["context_tokens"]) * lanes
+    parameters.n_batch = parameters.n_ubatch = BATCH_TOKENS
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads(model.lanes)
+    parameters.cache_prompt = parameters.cache_idle_slots = False
+    parameters.cache_ram_mib = 0
+    parameters.slot_prompt_similarity = 0.0
+    parameters.endpoint_slots = parameters.fit_params = parameters.ui = False
+    parameters.hostnames = [os.path.join(os.getcwd(), "engine.sock")]
+    parameters.verbosity = 0  # what it logs may quote prompts
+    return parameters
+
+
+def threads(lanes: int) -> int:
+    """Threads that compute: the physical cores but one, since they wait for each other and one that is disturbed
+    holds up all (8 to 17 tokens a second instead of 100 where another program took a core).
+    """
+    cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = min(cores, len(os.sched_getaffinity(0)))
+    return max(1, cores - 1)
+
+
+def shut_listeners() -> None:
+    """Shut every socket on which this process listens: its threads see the end, and nobody can come in."""
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else map(str, range(3, 256)):
+        try:
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(int(name))) as one:
+                if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    one.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            continue  # closed meanwhile, or no socket that can be shut
+
+
+def _settings(payload: Payload) -> dict[str, Any]:
+    """A chat's settings as the library names them."""
+    manifest = payload.manifest
+    request: dict[str, Any] = {
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "return_progress": True,
+        "cache_prompt": False,
+        "max_tokens": tokens_max(payload),
+        "n_predict": tokens_max(payload),
+    }
+    for name in ("temperature", "top_p", "seed", "stop"):
+        if name in manifest:
+            request[name] = manifest[name]
+    schema = manifest.get("json", False)
+    if isinstance(schema, dict):
+        request["response_format"] = {"type": "json_schema", "json_schema": {"schema": schema}}
+    elif schema:
+        request["response_format"] = {"type": "json_object"}
+    return request
+
+
+def _shorter(messages: list[dict[str, str]] | None, over: tuple[int, int]) -> list[dict[str, str]] | None:
+    """The messages without the oldest, but the system's, by how much they are over the window; None if none can go."""
+    if messages is None:
+        return None
+    tokens, window = over
+    size = sum(len(message["content"]) for message in messages)
+    target = size * window * SPARE_SHARE / tokens
+    kept = list(messages)
+    while size > target or len(kept) == len(messages):
+        oldest = next((place for place, one in enumerate(kept[:-1]) if one["role"] != "system"), None)
+        if oldest is None:
+            return kept if len(kept) < len(messages) else None
+        size -= len(kept.pop(oldest)["content"])
+    while len(kept) > 1 and (place := _first_said(kept)) is not None and kept[place]["role"] == "assistant":
+        kept.pop(place)  # an answer whose question has gone
+    return kept
+
+
+def _first_said(messages: list[dict[str, str]]) -> int | None:
+    return next((place for place, one in enumerate(messages) if one["role"] != "system"), None)

@@ -1,0 +1,184 @@
+"""`mesh run chat` between two people, with the real model: words as they come, pay by count, all ways to break it."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import psutil
+import pytest
+
+from mesh.cli.programs import MESH
+from mesh.cli.stage import Player
+from whole.network import Network, a_network, eventually, give_model
+
+PER_KB = 160_000  # micro-credits
+STORY = "Tell a very long story about a harbour, with many people in it."
+LIMIT_S = 100.0
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with a_network(tmp_path_factory.mktemp("chat")) as made:
+        ben = made.person("ben")
+        made.join(made.ada)
+        made.join(ben)
+        give_model(ben)
+        give_model(ben, "chat")
+        made.stage.at_once(lambda: made.up(made.ada, "--only-ask"), lambda: made.up(ben))
+        made.ready("ben")
+        yield made
+
+
+class Asking:
+    """A chat that a player asks in a process of its own; its lines are read one by one."""
+
+    def __init__(self, player: Player, message: str, *options: str) -> None:
+        command = [*MESH, "run", "chat", "--message", message, "--json", *options]
+        self.process = subprocess.Popen(
+            command, env=player.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self.lines: list[dict[str, Any]] = []
+
+    def __enter__(self) -> "Asking":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.wait(LIMIT_S)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def until(self, event: str, times: int = 1) -> dict[str, Any]:
+        """Read on until an event has come so often."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(json.loads(line))
+            times -= self.lines[-1].get("event") == event
+            if times == 0:
+                return self.lines[-1]
+        raise AssertionError(f"no {event} came: {self.lines[-3:]}")
+
+    def rest(self) -> int:
+        """Read to the end; returns the exit code."""
+        assert self.process.stdout is not None
+        self.lines += [json.loads(line) for line in self.process.stdout]
+        return self.process.wait(LIMIT_S)
+
+    @property
+    def text(self) -> str:
+        return "".join(line["text"] for line in self.lines if line.get("event") == "text")
+
+
+def charged(network: Network, job: str) -> int | None:
+    """What Ada paid for a job, once it is settled."""
+    me = next(one["member"] for one in network.ada.mesh("members", "list")["members"] if one["name"] == "Ada")
+    lines = network.ada.mesh("ledger", "show")["lines"]
+    paid = [-one["amount"] for one in lines if one["job"] == job and one["member"] == me]
+    return sum(paid) if paid else None
+
+
+def cost(question: str, answer: str) -> int:
+    size = len(question.encode()) + len(answer.encode())
+    return -(-size * PER_KB // 1000)
+
+
+def engine_of(network: Network, name: str) -> psutil.Process:
+    """The process of somebody's chat engine: the newest, since it was loaded last."""
+    agent = psutil.Process(network.agents[name].process.pid)
+    return max(
+        (one for one in agent.children(recursive=True) if "mesh.workloads.child" in one.cmdline()),
+        key=lambda one: float(one.create_time()),
+    )
+
+
+def test_the_words_come_one_by_one_and_the_last_line_says_what_it_was(network: Network) -> None:
+    with Asking(
+        network.ada, "What is a harbour?", "--max-tokens", "30", "--seed", "1", "--system", "Be brief."
+    ) as chat:
+        begun = chat.until("begun")
+        assert chat.rest() == 0
+        done = chat.lines[-1]
+        assert [line["event"] for line in chat.lines] == ["begun", *["text"] * (len(chat.lines) - 2), "done"]
+        assert len(chat.lines) > 8
+        assert chat.text == done["text"] != ""
+        question = "Be brief." + "What is a harbour?"
+        assert begun["estimate"] == cost(question, "x" * 30 * 6)
+        assert (done["device"], done["path"]) == (network.devices["ben"], "direct")
+        assert done["charge"] == cost(question, done["text"])
+        assert done["usage"]["completion_tokens"] <= 30
+        assert eventually(lambda: charged(network, done["job"]), "the job is settled") == done["charge"]
+
+
+def test_people_see_the_text_alone_on_stdout(network: Network) -> None:
+    shown = subprocess.run(
+        [*MESH, "run", "chat", "--message", "Say hello.", "--max-tokens", "12"],
+        env=network.ada.environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.strip()
+    assert "credits" in shown.stderr and "credits" not in shown.stdout
+
+
+def test_an_engine_that_is_killed_breaks_the_stream_in_band_and_pays_what_was_counted(network: Network) -> None:
+    alone = ("--route", "local")  # the first job of its kind: what is owed for it does not wait for a series to end
+    with Asking(network.ada, STORY, "--max-tokens", "2000", *alone) as chat:
+        begun = chat.until("begun")
+        chat.until("text", times=60)  # more than a beat: something was counted
+        engine_of(network, "ben").kill()
+        assert chat.rest() == 1
+        error = chat.lines[-1]["error"]
+        assert error["code"] == "stream.broken"
+        assert error["facts"]["cause"] == "engine.crashed"
+        assert error["facts"]["bytes"] == len(chat.text.encode())
+        paid = eventually(lambda: charged(network, begun["job"]), "the cut stream is paid", timeout_s=60)
+        assert 0 < paid <= cost(STORY, chat.text)
+    with Asking(network.ada, "Say hello.", "--max-tokens", "4") as again:
+        assert again.rest() == 0, "the next chat finds a new process"
+
+
+def test_a_chat_that_is_stopped_by_its_asker_stops_the_engine_and_pays_what_came(network: Network) -> None:
+    with Asking(network.ada, STORY, "--max-tokens", "2000") as chat:
+        begun = chat.until("begun")
+        chat.until("text", times=10)
+        chat.process.terminate()
+        chat.process.wait(LIMIT_S)
+        eventually(
+            lambda: network.ben.mesh("status")["agent"].get("jobs_here", 0) == 0, "the engine was told", timeout_s=5
+        )
+        paid = eventually(lambda: charged(network, begun["job"]), "what came is paid", timeout_s=60)
+        assert cost(STORY, "") < paid < cost(STORY, "x" * 2000 * 6)
+        assert network.ada.mesh("ledger", "verify")["ok"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "exit_code"),
+    [
+        (("--message", ""), "input.chat_empty", 2),
+        (("--message", "x", "--temperature", "9"), "input.chat_setting", 2),
+        (("--message", "x", "--max-tokens", "0"), "input.chat_setting", 2),
+        (("--message", "word " * 4_500, "--max-tokens", "4"), "input.chat_too_long", 2),
+        (("--message", "x", "--model", "no-such-model"), "placement.nowhere", 4),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_with_its_reason(
+    network: Network, options: tuple[str, ...], code: str, exit_code: int
+) -> None:
+    refused = network.ada.attempt("run", "chat", *options)
+    assert (refused.value["error"]["code"], refused.exit_code) == (code, exit_code)
+
+
+def test_a_worker_that_is_killed_in_the_middle_ends_the_stream_in_band(network: Network) -> None:
+    with Asking(network.ada, STORY, "--max-tokens", "2000") as chat:
+        chat.until("text", times=10)
+        agent = psutil.Process(network.agents["ben"].process.pid)
+        for process in [agent, *agent.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        assert chat.rest() == 1
+        assert chat.lines[-1]["error"]["code"] == "stream.broken"
+        assert chat.text
