@@ -15,8 +15,9 @@ import typer
 
 from mesh.cli import here
 from mesh.cli.agent import agent_for
+from mesh.cli.asking import SILENCE_S_MAX, name_gates, names_of, routing
 from mesh.cli.output import Json, Out, foreign, line
-from mesh.cli.run import SILENCE_S_MAX, NoSuchFile, name_gates, names_of, routing
+from mesh.cli.run import NoSuchFile
 from mesh.errors import MeshError
 from mesh.units import credits_text
 
@@ -108,7 +109,7 @@ def _follow(place: "Home", request: "Run", out: Out) -> "Ran":
     except MeshError as error:
         if said and not out.as_json:
             print(flush=True)  # the error stands on a line of its own
-        name_gates(place, error, out)
+        name_gates(place, error.facts.get("gates"), out)
         raise
     raise control.ControlBroken
 
