@@ -16,7 +16,7 @@ HOLDS = sys.platform == "linux" and platform.machine() == "x86_64" and landlock.
 pytestmark = pytest.mark.skipif(not HOLDS, reason="needs Linux on x86_64 with Landlock")
 
 TRY = """
-import ctypes, json, os, signal, socket, sys, threading
+import ctypes, json, os, resource, signal, socket, sys, threading
 
 model, foreign, scratch, parent = sys.argv[1:4] + [os.getppid()]
 from mesh.workloads.confine import keep_to_files, keep_to_work
@@ -28,7 +28,7 @@ def attempt(name, act):
     try:
         act()
         outcome[name] = "done"
-    except OSError as error:
+    except (OSError, ValueError):  # the limits say ValueError
         outcome[name] = "refused"
 
 def early():
@@ -53,6 +53,24 @@ attempt("the parent's memory", lambda: open(f"/proc/{parent}/mem").close())
 attempt("the parent's environment", lambda: open(f"/proc/{parent}/environ").close())
 attempt("tcp", lambda: socket.create_connection(("127.0.0.1", 9), 1))
 attempt("a unix socket", lambda: socket.socket(socket.AF_UNIX).close())
+attempt("udp", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close())
+attempt("a pair of sockets", lambda: socket.socketpair())
+attempt("a link to outside", lambda: open(os.path.join(scratch, "link")).close())
+attempt("writing beside its folder", lambda: open(scratch + "/../new", "w").close())
+libc = ctypes.CDLL(None, use_errno=True)
+def called(number, *arguments):
+    if libc.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+def steer(*arguments):
+    if libc.prctl(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+attempt("outliving the agent", lambda: steer(1, 0, 0, 0, 0))
+attempt("naming itself", lambda: steer(15, b"x", 0, 0, 0))
+attempt("reading limits", lambda: resource.getrlimit(resource.RLIMIT_DATA))
+attempt("lifting limits", lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)))
+attempt("limits of the parent", lambda: resource.prlimit(parent, resource.RLIMIT_CORE, (0, 0)))
+attempt("a mount", lambda: called(165, b"none", scratch.encode(), b"tmpfs", 0, None))
+attempt("another user", lambda: called(105, 0))
 attempt("a program", lambda: os.execv("/bin/true", ["true"]))
 attempt("a child", lambda: os.fork() or os._exit(0))
 attempt("a signal", lambda: os.kill(parent, 0))
@@ -64,6 +82,7 @@ def test_only_the_model_and_its_own_folder_are_left(tmp_path):
     for name in ("model", "foreign"):
         (tmp_path / name).write_text("x")
     (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "link").symlink_to(tmp_path / "foreign")
     places = [str(tmp_path / name) for name in ("model", "foreign", "scratch")]
     done = subprocess.run([sys.executable, "-c", TRY, *places], capture_output=True, text=True, timeout=60)
     outcome = json.loads(done.stdout)
@@ -72,8 +91,10 @@ def test_only_the_model_and_its_own_folder_are_left(tmp_path):
         "the model",
         "its own folder",
         "a new thread",
+        "naming itself",
+        "reading limits",
     }
-    assert len(outcome) == 16
+    assert len(outcome) == 27
 
 
 @pytest.mark.anyio

@@ -15,9 +15,11 @@ import msgspec
 
 from mesh.errors import MeshError, from_wire
 from mesh.units import GIB
+from mesh.workloads.child import EngineFailed
 from mesh.workloads.contract import Model, Payload
 from mesh.workloads.known import MODULES
 from mesh.workloads.pages import Drawn, Pages, TooCostly
+from mesh.workloads.pictures import Unreadable
 from mesh.workloads.process import (
     EngineCrashed,
     EngineNotLoaded,
@@ -49,7 +51,8 @@ class Batch(NamedTuple):
 class Drawer:
     """Draws pages, a few at a time. Use as an async context manager: leaving it leaves no process behind."""
 
-    def __init__(self) -> None:
+    def __init__(self, page_limit_s: float = PAGE_LIMIT_S) -> None:
+        self._page_limit_s = page_limit_s
         self._stack = AsyncExitStack()
         self._process: EngineProcess | None = None
 
@@ -97,10 +100,14 @@ class Drawer:
         _PAGES.check(payload)
         try:
             process = await self._ready()
-            done = await process.run(payload, limit_s=PAGE_LIMIT_S * max(1, min(count, 2)))
+            done = await process.run(payload, limit_s=self._page_limit_s * max(1, min(count, 2)))
         except (EngineCrashed, EngineOutOfMemory, JobTimedOut) as error:
             await self._end()
             raise TooCostly(reason=error.wire_code) from error
+        except MeshError as error:
+            if error.wire_code == EngineFailed.code:  # nobody foresaw what this file provokes
+                raise Unreadable(reason=str(error.facts.get("problem", ""))) from error
+            raise
         _PAGES.check_result(payload, done.payload)
         drawn = msgspec.convert(done.payload.manifest, Drawn)
         blobs = iter(done.payload.blobs)

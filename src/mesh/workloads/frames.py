@@ -147,7 +147,7 @@ def read_command(body: bytes) -> Command:
     """Decode what an agent said. Raises BadFrame."""
     try:
         return _commands.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadFrame from error
 
 
@@ -155,5 +155,5 @@ def read_news(body: bytes) -> News:
     """Decode what an engine's process said. Raises BadFrame."""
     try:
         return _news.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadFrame from error

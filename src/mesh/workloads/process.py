@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -20,7 +21,7 @@ from typing import NamedTuple
 import psutil
 
 from mesh.errors import MeshError, from_wire
-from mesh.units import MIB
+from mesh.units import GIB, MIB
 from mesh.workloads.contract import ANY_TURN, NOBODY, Listener, Model, Payload, Turn
 from mesh.workloads.frames import (
     LENGTH_BYTES,
@@ -48,6 +49,12 @@ LOAD_LIMIT_S = 120.0
 
 MEMORY_EVERY_S = 0.5
 """How often a process's resident memory is looked at: 50 µs each time."""
+
+MEMORY_SPARE_BYTES = GIB
+"""What a process may reserve beyond its limit of resident memory: stacks of threads, and what is never touched."""
+
+FILE_BYTES_MAX = 64 * MIB
+"""Any file in its own folder: engines write next to nothing."""
 
 CANCEL_GRACE_S = 1.0
 """An engine stops in the middle of a batch that nobody wants, within some 20 ms: one that takes a second hangs."""
@@ -310,6 +317,19 @@ def child_environment(scratch: str) -> dict[str, str]:
     }
 
 
+def _bound(pid: int, memory_limit_bytes: int) -> None:
+    """What a process cannot pass even between two looks at it (Linux): memory of its own, files it writes, cores."""
+    if sys.platform == "linux":
+        limits = (
+            (resource.RLIMIT_DATA, memory_limit_bytes + MEMORY_SPARE_BYTES),
+            (resource.RLIMIT_FSIZE, FILE_BYTES_MAX),
+            (resource.RLIMIT_CORE, 0),
+        )
+        for kind, most in limits:
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself: loading it says why
+                resource.prlimit(pid, kind, (most, most))
+
+
 @contextlib.asynccontextmanager
 async def engine_process(workload: str, model: Model, *, memory_limit_bytes: int) -> AsyncIterator[EngineProcess]:
     """Start a process and load ``model``; on leaving, it is killed, waited for, and its folder removed.
@@ -329,6 +349,7 @@ async def engine_process(workload: str, model: Model, *, memory_limit_bytes: int
             start_new_session=True,
             limit=PIPE_BYTES,
         )
+        _bound(process.pid, memory_limit_bytes)
         engine = EngineProcess(process, memory_limit_bytes)
         try:
             await engine.load(workload, model)

@@ -1,4 +1,4 @@
-"""seccomp on Linux (x86_64): from a call on, no thread opens sockets, starts programs or signals others.
+"""seccomp on Linux (x86_64): from a call on, no thread opens sockets, starts programs, signals others or lifts limits.
 
 A list of what is refused, not of what is allowed: engines differ in what they use, and the files are Landlock's
 business. Refused calls fail with an error; the process lives.
@@ -18,6 +18,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 _ARCH = 0xC000003E
 _X32_BIT = 0x40000000
 _CLONE, _CLONE3, _CLONE_THREAD = 56, 435, 0x10000
+_PRCTL, _PRLIMIT, _PR_SET_PDEATHSIG = 157, 302, 1
 
 _REFUSED = (
     *(41, 42, 43, 49, 50, 53, 288),  # socket connect accept bind listen socketpair accept4
@@ -28,7 +29,11 @@ _REFUSED = (
     *(298, 321, 323),  # perf_event_open bpf userfaultfd
     *(248, 249, 250),  # add_key request_key keyctl
     *(155, 161, 165, 166, 272, 308),  # pivot_root chroot mount umount2 unshare setns
-    *(175, 246, 304, 313),  # init_module kexec_load open_by_handle_at finit_module
+    *(428, 429, 430, 431, 432, 433, 442),  # open_tree move_mount fsopen fsconfig fsmount fspick mount_setattr
+    *(175, 176, 246, 304, 313, 320),  # init_module delete_module kexec_load open_by_handle_at finit_ kexec_file_load
+    *(105, 106, 113, 114, 117, 119),  # setuid setgid setreuid setregid setresuid setresgid
+    *(164, 169, 170, 171, 172, 173, 227),  # settimeofday reboot sethostname setdomainname iopl ioperm clock_settime
+    *(163, 167, 168, 179, 160, 159, 305),  # acct swapon swapoff quotactl setrlimit adjtimex clock_adjtime
 )
 """System call numbers of x86_64; other architectures have others."""
 
@@ -71,6 +76,18 @@ def _filter() -> list[_Instruction]:
     steps += [
         (_IF_EQUAL, 0, 1, _CLONE3),  # its flags lie in memory, unseen: the C library falls back to clone
         (_RETURN, 0, 0, _REFUSE | errno.ENOSYS),
+        (_IF_EQUAL, 0, 4, _PRCTL),  # it may not outlive the agent
+        (_LOAD, 0, 0, 16),
+        (_IF_EQUAL, 0, 1, _PR_SET_PDEATHSIG),
+        refuse,
+        (_RETURN, 0, 0, _ALLOW),
+        (_IF_EQUAL, 0, 6, _PRLIMIT),  # limits are read, not changed: its address of new ones, both halves, must be 0
+        (_LOAD, 0, 0, 32),
+        (_IF_EQUAL, 0, 2, 0),
+        (_LOAD, 0, 0, 36),
+        (_IF_EQUAL, 1, 0, 0),
+        refuse,
+        (_RETURN, 0, 0, _ALLOW),
         (_IF_EQUAL, 0, 3, _CLONE),
         (_LOAD, 0, 0, 16),  # its flags: threads are allowed, processes are not
         (_IF_BITS, 1, 0, _CLONE_THREAD),
