@@ -48,7 +48,7 @@ async def main(models: Path) -> None:
                 print(f"beside {name:18} {kept}", await waits(engines, first=True), flush=True)
                 others.cancel()
                 started = time.perf_counter()
-                process = engines._slots["embeddings", EMBEDDINGS_DEFAULT].process
+                process = engines._slots["embeddings", EMBEDDINGS_DEFAULT, ""].process
                 while (process is not None and process._leaving) or not others.done():  # noqa: ASYNC110
                     await asyncio.sleep(0.002)
                 print(f"  the cancelled job was gone after {(time.perf_counter() - started) * 1000:.0f} ms")

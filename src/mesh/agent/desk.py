@@ -26,6 +26,7 @@ from mesh.agent.planning import Planner
 from mesh.agent.reach import Reach
 from mesh.agent.requester import Requester
 from mesh.agent.sessions import Sessions
+from mesh.agent.sharing import Sharing
 from mesh.agent.store import Store
 from mesh.agent.streaming import streamed
 from mesh.agent.worker import Worker
@@ -33,10 +34,11 @@ from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError
 from mesh.ids import JobId
 from mesh.sdk import control
-from mesh.sdk.documents import AnyDocumentRequest
+from mesh.sdk.documents import AnyDocumentRequest, AttemptLine
 from mesh.sdk.keys import AnyKeyRequest
 from mesh.sdk.models import AnyModelRequest, OfferModel
 from mesh.sdk.naming import UnknownDevice
+from mesh.sdk.sharing import AnySharingRequest
 from mesh.transport.interface import TransportTimeout
 from mesh.transport.link import LinkDown
 from mesh.workloads.contract import Payload
@@ -81,6 +83,7 @@ class Desk:
         self.offering: Offering
         self.batches: BatchDesk
         self.keys: KeyBook
+        self.sharing: Sharing
         self.page: Page
         self.reach: Reach | None = None
         """Set by the wiring, as ``gateway`` is."""
@@ -110,6 +113,8 @@ class Desk:
             return control.KeyRotated(*await self._parts.coordination.turning.turn())
         if isinstance(request, control.Cancel):
             return self._cancel(request.job)
+        if isinstance(request, AnySharingRequest):
+            return await self.sharing.answer(request)
         if isinstance(request, AnyKeyRequest):
             return await self.keys.answer(request)
         if isinstance(request, control.OpenPage):
@@ -244,7 +249,7 @@ def _ran(result: Result) -> control.Ran:
         model=result.model,
         manifest=result.payload.manifest,
         blobs=result.payload.blobs,
-        attempts=tuple(control.AttemptLine(one.device, one.attempt, one.path, one.code) for one in result.attempts),
+        attempts=tuple(AttemptLine(one.device, one.attempt, one.path, one.code) for one in result.attempts),
         explanation=result.explanation,
     )
 

@@ -15,7 +15,7 @@ from mesh.agent.drawing import Drawer
 from mesh.errors import MeshError, reason_of
 from mesh.ids import JobId
 from mesh.sdk import control
-from mesh.sdk.documents import FILES_BYTES_MAX, FILES_MAX, FilesTooLarge, PageRead, ReadEnd, ReadFiles
+from mesh.sdk.documents import FILES_BYTES_MAX, FILES_MAX, AttemptLine, FilesTooLarge, PageRead, ReadEnd, ReadFiles
 from mesh.sdk.lines import Answer
 from mesh.workloads.contract import BadInput, Payload
 from mesh.workloads.known import workload_named
@@ -173,5 +173,5 @@ def _line(request: ReadFiles, page: PageDone) -> PageRead:
         charge=done.charge,
         model=done.model,
         read=done.payload.manifest["pages"][0],
-        attempts=tuple(control.AttemptLine(one.device, one.attempt, one.path, one.code) for one in done.attempts),
+        attempts=tuple(AttemptLine(one.device, one.attempt, one.path, one.code) for one in done.attempts),
     )

@@ -43,6 +43,7 @@ from mesh.agent.myself import Myself
 from mesh.agent.nearby import Nearby
 from mesh.agent.numbers import Numbers
 from mesh.agent.offering import Offering
+from mesh.agent.opening import open_iroh
 from mesh.agent.outbox import Outbox
 from mesh.agent.page.server import Page
 from mesh.agent.planning import Planner
@@ -52,6 +53,8 @@ from mesh.agent.reach import Reach
 from mesh.agent.requester import Requester
 from mesh.agent.series import SeriesBook
 from mesh.agent.sessions import Sessions
+from mesh.agent.shared_pool import SharedPool
+from mesh.agent.sharing import Sharing
 from mesh.agent.steering import Steering
 from mesh.agent.store import Store
 from mesh.agent.strangers import Strangers
@@ -132,6 +135,7 @@ class Agent:
     def __init__(self, parts: Parts, offering: Offering, transport: Transport, options: Options) -> None:
         self.parts = parts
         self.engines: Pool
+        self.sharing: Sharing
         self.record: HomeRecord
         self.numbers: Numbers
         self.offering = offering
@@ -167,7 +171,6 @@ class Agent:
         engines = await stack.enter_async_context((options.open_engines or open_engines)(home, probe.cores))
         offering = Offering(engines, store, lambda: read_choice(home).removed)
         await offering.recall()
-
         strangers = Strangers(membership.known)
 
         async def open_end(one: Identity) -> Transport:
@@ -189,7 +192,9 @@ class Agent:
         coordination.turning = turning = Turning(keys, membership, transport, open_end)
         turning.begin(client)
         await turning.open_former()
-        worker = Worker(membership, keys, store, outbox, engines, Door(membership, myself))
+        sharing = await Sharing.recalled(store)
+        offering.more = sharing.offers
+        worker = Worker(membership, keys, store, outbox, SharedPool(engines, sharing), Door(membership, myself))
         await worker.recall()
         signer = Signer(membership.network, membership.me, keys)
         planner = Planner(membership, sessions, coordination, myself, SeriesBook(signer, outbox))
@@ -204,6 +209,7 @@ class Agent:
         coordination.on_drain = steering.steered
         parts = Parts(membership, myself, coordination, sessions, planner, requester, worker, outbox, store)
         agent = cls(parts, offering, transport, options)
+        agent.sharing, sharing.on_change = sharing, agent._tell_anew
         agent.engines, agent.record, agent.numbers = engines, record, numbers
         agent.installation = await store.advance("installation", 1) + 1
         coordination.hello = agent.hello
@@ -217,7 +223,7 @@ class Agent:
         desk.check_network = self._check_network
         desk.offering = self.offering
         batches, desk.batches = await self._open_batches(home)
-        desk.keys = KeyBook(parts.store)
+        desk.sharing, desk.keys = self.sharing, KeyBook(parts.store)
         await desk.keys.open()
         async with asyncio.TaskGroup() as group:
             parts.requester.spawn = parts.worker.spawn = parts.planner.series.spawn = group.create_task
@@ -235,7 +241,7 @@ class Agent:
             if self.record.coordinator is not None and not self.record.coordinator.here_only:
                 tasks.append(group.create_task(self.nearby.run()))
             await parts.sessions.running.wait()
-            tasks.append(group.create_task(batches.run()))
+            tasks += [group.create_task(batches.run()), group.create_task(self.sharing.run())]
             try:
                 async with AsyncExitStack() as stack:
                     desk.page = await stack.enter_async_context(Page(home, desk.answer, self.record, parts.membership))
@@ -325,15 +331,6 @@ def open_engines(home: Home, lanes: int) -> AbstractAsyncContextManager[Pool]:
     files = ModelFiles(home.models, os.environ)
     files.budget = lambda: read_choice(home).disk_bytes
     return Engines(files, lanes=lanes)
-
-
-async def open_iroh(me: Identity, admits: Callable[[DeviceKey], bool], options: Options) -> Transport:
-    """The real transport: iroh, with this device's own calls kept in process."""
-    from mesh.transport.iroh import IrohTransport
-    from mesh.transport.iroh import Options as IrohOptions
-    from mesh.transport.local import LocalTransport
-
-    return LocalTransport(await IrohTransport.open(me.seed, IrohOptions(direct=options.direct), admits))
 
 
 def main() -> int:

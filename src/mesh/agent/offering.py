@@ -32,6 +32,8 @@ class Offering:
         """``removed``: the models that the owner wants no more."""
         self.failed: dict[str, MeshError] = {}
         """Models that could not be made ready, and why."""
+        self.more: Callable[[], tuple[ModelOffer, ...]] = lambda: ()
+        """What is offered beside: models of shared engines."""
         self._engines = engines
         self._store = store
         self._removed = removed
@@ -48,7 +50,10 @@ class Offering:
         return None if on_its_way is None else on_its_way.now(time.monotonic())
 
     def offers(self) -> tuple[ModelOffer, ...]:
-        """What was measured or can be fetched, as it is now."""
+        """What was measured or can be fetched, as it is now, and what is offered beside."""
+        return (*self._own(), *self.more())
+
+    def _own(self) -> tuple[ModelOffer, ...]:
         return tuple(self._engines.offer(workload, model) for workload, model in self._offered)
 
     def warm(self) -> tuple[str, ...]:
@@ -132,7 +137,7 @@ class Offering:
 
     async def _keep(self) -> None:
         """Remember what was measured; an assumed speed is none."""
-        measured = [one for one in self.offers() if self._engines.measured(one.workload, one.model)]
+        measured = [one for one in self._own() if self._engines.measured(one.workload, one.model)]
         await self._store.keep("offers", msgspec.json.encode(measured))
         await self._store.keep("isolation", msgspec.json.encode(self._isolation))
 

@@ -13,8 +13,8 @@ Say = Callable[[str, int, int], None]
 """Progress of getting a model ready: stage, done, total bytes."""
 
 
-class Pool(Protocol):
-    """The engines of this device."""
+class Works(Protocol):
+    """Whatever does jobs on this device."""
 
     async def run(
         self,
@@ -32,6 +32,14 @@ class Pool(Protocol):
     def expected_s(self, workload: str, model: str, units: int) -> float | None:
         """Seconds of work in so many units; None if unknown."""
         ...
+
+    def warm(self) -> tuple[str, ...]:
+        """The models that are loaded now."""
+        ...
+
+
+class Pool(Works, Protocol):
+    """The engines of this device."""
 
     async def prepare(self, workload: str, model: str, say: Say | None = None) -> None:
         """Fetch, check and load a model."""
@@ -70,10 +78,6 @@ class Pool(Protocol):
 
     def processes(self) -> dict[str, int]:
         """Process ids of the loaded models."""
-        ...
-
-    def warm(self) -> tuple[str, ...]:
-        """The models that are loaded now."""
         ...
 
     def isolation(self, workload: str, model: str) -> Isolation | None:

@@ -21,7 +21,7 @@ from mesh.agent.fair_queue import Queued
 from mesh.agent.identity import Keychain
 from mesh.agent.membership import Membership
 from mesh.agent.outbox import Outbox
-from mesh.agent.pool import Pool
+from mesh.agent.pool import Works
 from mesh.agent.queueing import Bid, Work
 from mesh.agent.sessions import PeerConnection
 from mesh.agent.shares import Shares
@@ -53,7 +53,7 @@ class Worker:
     """All work that this device does for peers, its own other devices included."""
 
     def __init__(
-        self, membership: Membership, keys: Keychain, store: Store, outbox: Outbox, engines: Pool,
+        self, membership: Membership, keys: Keychain, store: Store, outbox: Outbox, engines: Works,
         doorkeeper: Doorkeeper,
     ) -> None:  # fmt: skip
         self._membership = membership

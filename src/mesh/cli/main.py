@@ -35,6 +35,7 @@ from mesh.cli import (
     running,
     serve,
     service,
+    share,
     ui,
     up,
     web,
@@ -81,6 +82,7 @@ relay.add_to(app)
 running.add_to(app)
 metrics.add_to(app)
 doctor.add_to(app)
+share.add_to(app)
 ui.add_to(app)
 web.add_to(app)
 app.add_typer(auth.app, name="auth")

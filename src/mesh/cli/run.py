@@ -33,6 +33,7 @@ class NoSuchFile(MeshError):
 def embeddings(
     text: Annotated[list[str] | None, typer.Option("--text", help="A text; give it as often as you like.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="A UTF-8 file with a text per line.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Another model than the default.")] = None,
     device: asking.Device = None,
     route: asking.Route = "auto",
     sensitivity: asking.Sensitivity = "private",
@@ -59,7 +60,7 @@ def embeddings(
     payload = payload_of([*(text or []), *(lines_of(file) if file else [])])
     Embeddings().check(payload)
     with agent_for(place, out):
-        request = control.Run("embeddings", payload.manifest, **options.fields(place))
+        request = control.Run("embeddings", payload.manifest, model=model, **options.fields(place))
         if estimate:
             asking.show_estimate(place, asking.estimate(place, request), out)
             return

@@ -1,8 +1,6 @@
 """What the command line and the agent of the same home say to each other, and the client's end of it.
 
-One JSON object per line over a Unix socket in MESH_HOME (home 0700, socket 0600, the peer's user checked by the
-agent). A request is answered by any number of ``Ping``, ``Progress``, ``PageRead``, ``Begun`` or ``Said`` lines and
-one last line: the answer, or ``Refusal``. One connection carries one request; closing it cancels what was asked.
+A Unix socket in MESH_HOME (0600 in 0700, peer's user checked), a JSON object per line: some on the way, an answer last.
 
 Touches: the agent's Unix socket.
 """
@@ -41,6 +39,7 @@ from mesh.sdk.models import AnyModelRequest
 from mesh.sdk.peers import Peer as Peer
 from mesh.sdk.peers import Peers as Peers
 from mesh.sdk.peers import Ping as Ping
+from mesh.sdk.sharing import AnySharingAnswer, AnySharingRequest
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """10,000 embeddings in base64 are 20 MB; three times that bounds what either side keeps of a line."""
@@ -274,6 +273,7 @@ AnyRequest = (
     | AnyKeyRequest
     | AnyDocumentRequest
     | AnyModelRequest
+    | AnySharingRequest
 )
 AnyAnswer = (
     Ok
@@ -294,6 +294,7 @@ AnyAnswer = (
     | AnyBatchAnswer
     | AnyKeyAnswer
     | AnyDocumentAnswer
+    | AnySharingAnswer
 )
 
 _encoder = msgspec.json.Encoder()
