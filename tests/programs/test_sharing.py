@@ -341,6 +341,8 @@ async def test_a_job_of_another_person_runs_on_a_shared_engine_and_is_paid(tmp_p
             assert len(engine.asked) == asked
             await worker.agent.sharing.answer(UnshareEngine("all"))
             await until(lambda: _nowhere(asker, model))
+            await asker.reported()
+            await worker.reported()
 
 
 async def _nowhere(asker, model):
