@@ -151,6 +151,12 @@ async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, requ
     await reader.readexactly(int(length.partition(b":")[2]))
 
 
+async def one_answer(port: int, request: bytes) -> None:
+    """One request on a connection of its own."""
+    async with connection(port) as (reader, writer):
+        await asked(reader, writer, request)
+
+
 def cpu_s(way: Way) -> float:
     """CPU seconds that a way's processes have used, with their children."""
     used = 0.0
@@ -262,7 +268,7 @@ def run_litellm(folder: Path, python: Path, upstream: int, run: Any) -> tuple[in
     until_s = time.monotonic() + START_S
     while time.monotonic() < until_s:
         try:
-            asyncio.run(measured(Way("", port, request_to(port, KEY, MODEL), ()), 1, 0.0))
+            asyncio.run(one_answer(port, request_to(port, KEY, MODEL)))
             return port, psutil.Process(process.pid)
         except (OSError, asyncio.IncompleteReadError):
             time.sleep(0.5)
