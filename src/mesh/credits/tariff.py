@@ -24,7 +24,7 @@ CURRENT = 1
 # 6_000_000 / (27 * 60) = 3_704 micro-credits per kB, rounded to 3_700 (measured in benchmarks/embeddings.py).
 _EMBEDDINGS_PER_KB = 3_700
 
-# The same two cores read 2.67 pages a second (0.75 s a page and core, measured in benchmarks/ocr_pages.py): a minute of
+# The same two cores read 2.67 pages a second (0.75 s a page and core; benchmarks/ocr_pages.py): a minute of
 # that is to cost 6 credits too: 6_000_000 / (60 * 2.67) = 37_500 micro-credits a page.
 _OCR_PER_PAGE = 37_500
 
