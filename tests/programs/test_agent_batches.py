@@ -303,6 +303,6 @@ async def test_what_is_not_there_or_not_ours_is_refused(tmp_path):
                 await ask(box, batches.SubmitBatch(name, "embeddings"))
             assert refused.value.wire_code == "batch.input_gone"
         with pytest.raises(RemoteError) as refused:
-            await ask(box, batches.SubmitBatch(brought(box, numbered(1)), "ocr"))
+            await ask(box, batches.SubmitBatch(brought(box, numbered(1)), "weather"))
         assert refused.value.wire_code == "workload.unknown"
         assert outside.exists()

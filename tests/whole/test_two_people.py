@@ -82,7 +82,7 @@ def test_the_price_is_said_before_it_runs(network: Network, capfd: pytest.Captur
 
 def test_people_read_why_in_plain_words(network: Network, capfd: pytest.CaptureFixture[str]) -> None:
     ran = network.embed(network.ada, "Why there, in words?", on="ben")
-    eventually(lambda: network.ada.mesh("job", "why", ran["job"])["attempts"], "the job is recorded")
+    eventually(lambda: network.ada.attempt("job", "why", ran["job"]).value.get("attempts"), "the job is recorded")
     network.ada.show("job", "why", ran["job"])
     printed = capfd.readouterr().out
     for words in (

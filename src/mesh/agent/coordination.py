@@ -261,8 +261,13 @@ class Coordination:
                 self.heads.write()
 
     async def _keep_membership(self) -> None:
-        while True:
-            await self._remember.wait()
-            await asyncio.sleep(REMEMBER_S)
-            self._remember.clear()
-            await self.parts.membership.remember(self.parts.store)
+        """Write down what is news, some at a time; what is not written yet when this device stops is written then."""
+        try:
+            while True:
+                await self._remember.wait()
+                await asyncio.sleep(REMEMBER_S)
+                self._remember.clear()
+                await self.parts.membership.remember(self.parts.store)
+        finally:
+            if self._remember.is_set():
+                await self.parts.membership.remember(self.parts.store)
