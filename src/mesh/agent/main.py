@@ -94,6 +94,9 @@ class Ready(NamedTuple):
         return f"Ready({self.device}, {self.gateway})"
 
 
+WELCOME_S = 2.0
+"""So long a device that knows its network waits for the coordinator's word (its time, above all) before it is ready."""
+
 OpenEngines = Callable[[Home, int], AbstractAsyncContextManager[Pool]]
 OpenTransport = Callable[[Identity, Callable[[DeviceKey], bool], "Options"], Awaitable[Transport]]
 
@@ -316,8 +319,9 @@ class Agent:
         if self.options.work and await self.offering.prepare(self.options.say):
             with suppress(LinkDown):
                 await self.parts.coordination.say_hello()
-        if not self.parts.membership.certified:
-            await self.parts.coordination.welcomed.wait()
+        with suppress(TimeoutError):  # the coordinator is away: one's own devices work all the same
+            async with asyncio.timeout(WELCOME_S if self.parts.membership.certified else None):
+                await self.parts.coordination.welcomed.wait()
         ready()
 
     async def _tell_anew(self) -> None:
