@@ -6,8 +6,10 @@ import pytest
 
 from agents import EMBEDDINGS, a_town, until
 from mesh.agent.asked import AllBusy, Ask, JobFailed
+from mesh.agent.stream import PeerSilent
 from mesh.errors import MeshError
 from mesh.jobs.placement import NowhereToRun
+from mesh.protocol import frames
 from mesh.protocol.values import Routing
 from mesh.sdk import calls
 from mesh.workloads.embeddings import payload_of
@@ -179,6 +181,33 @@ async def test_cancelling_stops_the_engine_and_frees_what_was_held(tmp_path):
         await until(lambda: worker.engines.cancelled == 1)
         await until(lambda: _nothing_held(ann, town))
         assert await ann.balance() == 0
+
+
+async def test_an_attempt_that_ends_before_it_has_begun_leaves_nothing_behind_on_either_side(tmp_path):
+    async with a_town(tmp_path) as (_town, ann, ben):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        there, here = worker.agent.parts.worker, asker.agent.parts.requester.dispatch
+        taken, sent = there._submitted, here.send
+
+        def cancelled_at_once(peer, stream, frame):
+            taken(peer, stream, frame)
+            there.frame(peer, stream, frames.Cancel(frame.job, frame.attempt))
+
+        there._submitted = cancelled_at_once
+        with pytest.raises(MeshError):
+            await asker.run()
+        assert (there.busy, there.load().work_s) == (0, 0), "the worker is as free as before"
+        there._submitted = taken
+
+        def taken_back_at_once(line, entry, target, choice, views):
+            here.send = sent
+            flight = sent(line, entry, target, choice, views)
+            here.take_back(flight, "unstarted", PeerSilent())
+            return flight
+
+        here.send = taken_back_at_once
+        assert (await asker.run()).device == worker.id
+        assert not here.knowledge.device(worker.id).flights
 
 
 async def test_a_full_device_says_so_and_the_job_ends_with_when_to_try_again(tmp_path):

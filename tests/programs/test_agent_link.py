@@ -234,3 +234,30 @@ def test_a_clock_that_slept_is_not_sure_until_it_hears_again():
     assert (clock.now_ms(), clock.fresh) == (1_600_000, False)
     clock.sample(1_600_500, now["boot"])
     assert (clock.now_ms(), clock.fresh) == (1_600_500, True)
+
+
+async def test_who_is_stopped_in_the_moment_in_which_the_link_ends_stops():
+    async def leave(socket):
+        talk = asyncio.create_task(answering()(socket))
+        await leaving.wait()
+        talk.cancel()
+        await asyncio.gather(talk, return_exceptions=True)
+
+    async with serve(leave, "127.0.0.1", 0) as server:
+        leaving, ends = asyncio.Event(), Ends(url_of(server))
+        keep_beating = ends.client._keep_beating
+
+        async def stopped_at_its_end(socket):
+            try:
+                await keep_beating(socket)
+            finally:
+                running.cancel()
+
+        ends.client._keep_beating = stopped_at_its_end
+        running = asyncio.create_task(ends.client.run(ends.events.put_nowait))
+        async with asyncio.timeout(WAIT_S):
+            assert isinstance(await ends.events.get(), Up)
+        leaving.set()
+        done, _ = await asyncio.wait([running], timeout=WAIT_S)
+        assert done, "it goes on"
+        assert running.cancelled()

@@ -57,6 +57,8 @@ class Attempt:
         self.payload = frame.payload
         self.size = len(frame.payload) if frame.payload is not None else frame.payload_size
         self.task: asyncio.Task[None] | None = None
+        self.begun = False
+        """Whether the task has made its first step: one that is cancelled before it would never clean up."""
         self.cancelled: MeshError | None = None
         """Why it is to end, once it is."""
         self.started = False
@@ -71,6 +73,12 @@ class Attempt:
     def key(self) -> AttemptKey:
         """What names this attempt."""
         return (self.asker.device, self.frame.job, self.frame.attempt)
+
+    def begin(self) -> None:
+        """The task's first step. Raises why it is to end, if that was said before."""
+        self.begun = True
+        if self.cancelled is not None:
+            raise self.cancelled
 
     def advance(self, fraction: float) -> None:
         """Tell the requester how much of it is done."""

@@ -252,9 +252,7 @@ class BatchRun:
         terms = self.terms
         price = rate(terms.workload).cost(self._workload.count(payload, None))
         promised = sum(under.promised for under in self._under.values())
-        most = rules.allowance(
-            price, charged=self.tally.charge, promised=promised, max_cost=self.row.max_cost
-        )  # fmt: skip
+        most = rules.allowance(price, charged=self.tally.charge, promised=promised, max_cost=self.row.max_cost)
         number = self._progress.again.get(line.number, self.row.job_number + line.number)
         numbered = self._world.numbers.numbered(number, self.row.created_ms)
         ask = Ask(
@@ -263,8 +261,10 @@ class BatchRun:
         )  # fmt: skip
         self._runs[line.number] += 1
         task = group.create_task(self._line(line, ask, short=most is not None and most < price))
-        self._under[line.number] = _Under(task, most or 0)
+        under = self._under[line.number] = _Under(task, most or 0)
         self._room.lines += 1
+        # One that is cancelled before its first step never gets as far as to say so.
+        task.add_done_callback(lambda _: self._ended(line) if self._under.get(line.number) is under else None)
 
     async def _line(self, line: Line, ask: Ask, *, short: bool) -> None:
         """Have a line's job done. ``short``: it may cost less than its usual price."""

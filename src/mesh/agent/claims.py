@@ -16,8 +16,9 @@ from mesh.agent.attempt import Attempt, AttemptKey
 from mesh.agent.identity import Keychain
 from mesh.agent.membership import Membership
 from mesh.agent.outbox import Outbox
-from mesh.agent.sessions import PeerConnection, Spawn
+from mesh.agent.sessions import PeerConnection
 from mesh.agent.store import Store, StoreBroken, Taken
+from mesh.concurrency import Spawn
 from mesh.ids import PermitId
 from mesh.protocol import frames, receipt, signed
 from mesh.protocol.papers import Certificate

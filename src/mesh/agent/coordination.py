@@ -15,6 +15,7 @@ from mesh.agent.requester import Requester
 from mesh.agent.store import Store
 from mesh.agent.turning import Turning
 from mesh.agent.worker import Worker
+from mesh.concurrency import expected
 from mesh.devices.copies import CopiedHome
 from mesh.errors import MeshError, from_wire
 from mesh.ids import PermitId, RequestId
@@ -100,7 +101,7 @@ class Coordination:
         return answer
 
     async def _ask(self, request: link.PermitRequest | link.EstimateRequest) -> Any:
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer = expected()  # the link may end while the question is still being sent
         self._asked[request.request] = answer
         try:
             await self._client.send(request)

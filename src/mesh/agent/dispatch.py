@@ -10,9 +10,9 @@ Touches: the event loop, randomness (draws among near ties), the exchanges (thro
 import asyncio
 import math
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from itertools import count
-from typing import Any, Literal
+from typing import Literal
 
 from mesh.agent.asked import AllBusy, Job, Outrun, Plan, Target, Tried, Won
 from mesh.agent.attempt import Cancelled
@@ -22,6 +22,7 @@ from mesh.agent.hearing import AttentiveClock, Hearing
 from mesh.agent.knowledge import Knowledge
 from mesh.agent.line import Line
 from mesh.agent.membership import Membership
+from mesh.concurrency import Spawn, expected
 from mesh.errors import MeshError
 from mesh.ids import DeviceId
 from mesh.jobs import deadlines, dispatch
@@ -46,7 +47,7 @@ class Dispatch:
     def __init__(self, membership: Membership, exchanges: Exchanges) -> None:
         self.knowledge = Knowledge()
         self.lines: dict[tuple[str, str], Line] = {}
-        self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+        self.spawn: Spawn
         """Set by the wiring, as ``awake`` is: called when there is something to watch."""
         self.awake: Callable[[], None] = lambda: None
         self.clock = AttentiveClock()
@@ -69,7 +70,7 @@ class Dispatch:
 
     async def do(self, job: Job, plan: Plan) -> Outcome:
         """Have a job done by a device of its plan. Raises what ends the job."""
-        entry = Entry(job, plan, asyncio.get_running_loop().create_future())
+        entry = Entry(job, plan, expected())
         if job.seat is None:
             job.seat = next(self._seats)
         entry.seat = job.seat
@@ -232,8 +233,10 @@ class Dispatch:
     async def _fly(self, line: Line, flight: Flight) -> None:
         missed: Missed | None = None
         won: Won | None = None
+        flight.begun = True
         try:
-            won = await self._exchanges.attempt(flight.job, flight.tried, flight)
+            if not flight.dropped:
+                won = await self._exchanges.attempt(flight.job, flight.tried, flight)
         except Missed as error:
             missed = error
         finally:
@@ -260,16 +263,15 @@ class Dispatch:
         if flight in flight.entry.flights:
             flight.entry.flights.remove(flight)
         if not flight.dropped and not (flight.canary and end == "outrun"):
-            flight.dropped = True
-            flight.task.cancel()
+            flight.give_up()
 
     def take_back(self, flight: Flight, end: End, error: MeshError) -> None:
         """Give an attempt up for another one: its job goes on as soon as this one has been cancelled, not before."""
         if flight.tried.end is None:
             flight.tried.ended(end, error, self._membership.clock.now_ms())
         if not flight.dropped:
-            flight.dropped, flight.taken_back = True, error
-            flight.task.cancel()
+            flight.taken_back = error
+            flight.give_up()
 
     def _only(self, flight: Flight) -> None:
         """Its stream goes to the caller now: no other attempt's can."""

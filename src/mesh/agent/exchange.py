@@ -7,8 +7,8 @@ Touches: the agent's sessions (through its argument).
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -19,6 +19,7 @@ from mesh.agent.membership import Membership, PeerRefused
 from mesh.agent.receiving import Streams
 from mesh.agent.sessions import PeerConnection, Sessions
 from mesh.agent.stream import SessionStream
+from mesh.concurrency import Spawn, expected
 from mesh.errors import MeshError, from_wire
 from mesh.ids import DeviceId
 from mesh.jobs.attempts import End
@@ -77,7 +78,7 @@ class _Waiting:
         self.job = job
         self.watch = watch
         self.begun = False
-        self.last: asyncio.Future[Last] = asyncio.get_running_loop().create_future()
+        self.last: asyncio.Future[Last] = expected()
 
 
 class Exchanges:
@@ -87,7 +88,7 @@ class Exchanges:
         self._membership = membership
         self._signer = signer
         self._sessions = sessions
-        self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+        self.spawn: Spawn
         """Set by the wiring."""
         self._waiting: dict[Key, _Waiting] = {}
         self._streams = Streams(signer)

@@ -59,6 +59,7 @@ class Flight:
         self.signs: Signs | None = None
         self.began_s = 0.0
         self.task: asyncio.Task[None]
+        self.begun = False
         self.dropped = False
         self.taken_back: MeshError | None = None
         self.late = False
@@ -80,6 +81,12 @@ class Flight:
     def canary(self) -> bool:
         """Whether it only finds out whether a device works again."""
         return self.choice.reason == "canary"
+
+    def give_up(self) -> None:
+        """End it. A task that is cancelled before its first step would never clean up: that one finds out there."""
+        self.dropped = True
+        if self.begun:
+            self.task.cancel()
 
     def deadline_s(self) -> float:
         """Seconds in which the next sign must come once it has started."""

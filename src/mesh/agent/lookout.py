@@ -7,8 +7,6 @@ Touches: the event loop, the agent's sessions and exchanges (through its argumen
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 from mesh.agent.asked import Target
 from mesh.agent.dispatch import Dispatch, Reason
@@ -18,6 +16,7 @@ from mesh.agent.knowledge import DeviceSeen
 from mesh.agent.line import Line
 from mesh.agent.sessions import Sessions
 from mesh.agent.stream import PeerSilent
+from mesh.concurrency import Spawn
 from mesh.errors import MeshError
 from mesh.ids import DeviceId
 from mesh.jobs import hedging
@@ -53,7 +52,7 @@ class Lookout:
         self._dispatch = dispatch
         self._exchanges = exchanges
         self._sessions = sessions
-        self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+        self.spawn: Spawn
         """Set by the wiring."""
         self._due: asyncio.TimerHandle | None = None
         self._pinging: dict[DeviceId, asyncio.Task[None]] = {}

@@ -61,6 +61,7 @@ from mesh.agent.strangers import Strangers
 from mesh.agent.supervisor import REFUSED
 from mesh.agent.turning import Turning
 from mesh.agent.worker import Worker
+from mesh.concurrency import spawner
 from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError, reason_of
 from mesh.ids import DeviceId, DeviceKey
@@ -229,9 +230,10 @@ class Agent:
         desk.sharing, desk.keys = self.sharing, KeyBook(parts.store)
         await desk.keys.open()
         async with asyncio.TaskGroup() as group:
-            parts.requester.spawn = parts.worker.spawn = parts.planner.series.spawn = group.create_task
+            spawn = spawner(group)
+            parts.requester.spawn = parts.worker.spawn = parts.planner.series.spawn = spawn
             for part in (parts.requester.exchanges, parts.requester.dispatch, parts.requester.lookout):
-                part.spawn = group.create_task
+                part.spawn = spawn
             tasks = [
                 group.create_task(parts.sessions.run()),
                 group.create_task(parts.outbox.run(parts.coordination)),

@@ -28,6 +28,7 @@ from mesh.agent.coordination import Coordination
 from mesh.agent.membership import Membership
 from mesh.agent.reach import Reach
 from mesh.agent.store import Store
+from mesh.concurrency import expected
 from mesh.devices import facts
 from mesh.devices.nat import classify
 from mesh.errors import MeshError
@@ -285,7 +286,7 @@ async def in_thread(work: Callable[[], T]) -> T:
     the program's end as well.
     """
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
+    done: asyncio.Future[T] = expected()
 
     def settle(result: T | None, error: BaseException | None) -> None:
         if done.cancelled():

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from mesh.agent.store import Outgoing, Store, StoreBroken
+from mesh.concurrency import expected
 from mesh.ids import JobId
 from mesh.protocol import link
 from mesh.transport.link import LinkDown
@@ -116,7 +117,7 @@ class Outbox:
         facts = [item for item in batch if item.kind == "fact"]
         jobs = [item for item in batch if item.kind == "job"]
         self._batch += 1
-        self._ack = asyncio.get_running_loop().create_future()
+        self._ack = expected()
         await sender.send(
             link.Report(
                 self._batch,

@@ -7,7 +7,6 @@ Touches: the agent's sessions, outbox and coordinator (through its arguments), r
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -26,6 +25,7 @@ from mesh.agent.outbox import Outbox
 from mesh.agent.planning import Planner
 from mesh.agent.sessions import Sessions
 from mesh.agent.store import StoreBroken
+from mesh.concurrency import Spawn
 from mesh.errors import MeshError
 from mesh.ids import JobId, RequestId
 from mesh.jobs.placement import NowhereToRun
@@ -53,7 +53,7 @@ class Requester:
         self.exchanges = Exchanges(membership, signer, sessions)
         self.dispatch = Dispatch(membership, self.exchanges)
         self.lookout = Lookout(self.dispatch, self.exchanges, sessions)
-        self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+        self.spawn: Spawn
         self._running: dict[JobId, asyncio.Task[Any]] = {}
         self._answering: set[asyncio.Task[None]] = set()
 

@@ -9,8 +9,7 @@ Touches: the event loop; the outbox and, through the planner, the coordinator (i
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
@@ -19,6 +18,7 @@ from mesh.agent.answers import Signer
 from mesh.agent.asked import Job, Plan, Tried
 from mesh.agent.outbox import Outbox
 from mesh.agent.store import StoreBroken
+from mesh.concurrency import Spawn
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, RequestId
 from mesh.jobs.series import SERIES_JOBS_MAX, renew_now, series_jobs
@@ -138,7 +138,7 @@ class SeriesBook:
 
     def __init__(self, signer: Signer, outbox: Outbox) -> None:
         """``signer`` and ``outbox`` say what is closed."""
-        self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+        self.spawn: Spawn
         """Set by the wiring, as ``ask`` is by the planner."""
         self.ask: Ask
         self._signer = signer

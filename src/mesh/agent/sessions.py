@@ -8,7 +8,7 @@ Touches: the transport (through its argument).
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from mesh.agent.blobs import Inbox
 from mesh.agent.ends import Ends
 from mesh.agent.membership import Membership, PeerRefused
 from mesh.agent.stream import SessionStream
+from mesh.concurrency import Spawn, spawner
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey
 from mesh.protocol import frames
@@ -47,8 +48,6 @@ STREAMS_MAX = 32
 """Streams of one peer that are read at once; more wait in the transport."""
 
 log = structlog.get_logger()
-
-Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
 class PeerRemoved(TransportError):
@@ -310,7 +309,7 @@ class Sessions:
     async def run(self) -> None:
         """Accept connections until cancelled. A task of any connection that fails by a bug of ours ends it all."""
         async with asyncio.TaskGroup() as group:
-            self.spawn = group.create_task
+            self.spawn = spawner(group)
             self.running.set()
             while True:
                 connection = await self._transport.accept()

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from mesh.agent.journal import Journal
+from mesh.concurrency import expected
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, JobId, PermitId
 
@@ -168,7 +169,7 @@ class Store:
         ``sync`` runs before the commit, once for all acts of a commit that name the same. Raises StoreBroken.
         """
         assert self._loop is not None, "open comes first"
-        done: asyncio.Future[T] = self._loop.create_future()
+        done: asyncio.Future[T] = expected()
         self._acts.put(Entry(act, done, sync))
         return await done
 

@@ -19,6 +19,7 @@ from mesh.agent import identity
 from mesh.agent.ends import Ends
 from mesh.agent.identity import Identity, Keychain, Next
 from mesh.agent.membership import Membership
+from mesh.concurrency import expected
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey
 from mesh.networks.rotation import GRACE_MS
@@ -93,7 +94,7 @@ class Turning:
         number = self._membership.key_number + 1
         whose = KeyOf("device", self._membership.me, self._membership.network)
         said = statement(whose, number, old_seed=old.seed, new_seed=new.seed, from_ms=now_ms)
-        self._answer = asyncio.get_running_loop().create_future()
+        self._answer = expected()
         try:
             await asyncio.to_thread(self._keys.prepare, Next(new, said))
             self.client.show(new.seed, said)

@@ -7,7 +7,6 @@ Touches: the agent's store, engines and sessions (through its arguments).
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -28,6 +27,7 @@ from mesh.agent.shares import Shares
 from mesh.agent.store import Store, StoreBroken
 from mesh.agent.stream import SessionStream
 from mesh.agent.telling import say_loading
+from mesh.concurrency import Spawn
 from mesh.errors import MeshError
 from mesh.ids import JobId, PermitId
 from mesh.protocol import frames, receipt, signed
@@ -61,7 +61,7 @@ class Worker:
         self._engines = engines
         self._doorkeeper = doorkeeper
         self.work: Work[Attempt] = Work(membership.member, membership.clock.boot_s)
-        self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+        self.spawn: Spawn
         self._attempts: dict[AttemptKey, Attempt] = {}
         self._seen: dict[AttemptKey, int] = {}
         self._swept_ms = 0
@@ -204,9 +204,10 @@ class Worker:
     async def _fetch(self, attempt: Attempt) -> None:
         """Wait for a long payload; only then does the job take a place in the queue."""
         try:
+            attempt.begin()
             key = (attempt.frame.job, attempt.frame.attempt)
             attempt.payload = await attempt.peer.blobs.receive(key, attempt.size)
-            attempt.task = None
+            attempt.task, attempt.begun = None, False
             self._queue(attempt)
         except asyncio.CancelledError:
             self._fault(attempt, attempt.cancelled or Cancelled())
@@ -252,6 +253,7 @@ class Worker:
     async def _run(self, job: Queued[Attempt]) -> None:
         attempt = job.entry
         try:
+            attempt.begin()
             await self._do(attempt)
         except asyncio.CancelledError:
             self._fault(attempt, attempt.cancelled or Cancelled())
@@ -338,9 +340,10 @@ class Worker:
         if attempt is None:
             return
         attempt.cancelled = reason or Cancelled()
-        if attempt.task is not None:
+        if attempt.begun:
+            assert attempt.task is not None
             attempt.task.cancel()
-        elif self.work.queue.remove(attempt):
+        elif attempt.task is None and self.work.queue.remove(attempt):
             self._fault(attempt, attempt.cancelled)
 
     def _fault(self, attempt: Attempt, error: MeshError) -> None:

@@ -166,11 +166,15 @@ async def _pour(stdin: asyncio.StreamWriter, waiting: list[bytes], told: asyncio
 
 async def _to_its_end(work: Coroutine[None, None, None]) -> None:
     """Finish something bounded however often we are cancelled meanwhile: no process may be left behind."""
-    task = asyncio.ensure_future(work)
+    task, cancelled = asyncio.ensure_future(work), False
     while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(task)
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            cancelled = True
     task.result()
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

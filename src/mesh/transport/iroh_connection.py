@@ -89,7 +89,7 @@ class IrohConnection:
 
     async def open_stream(self, timeout_s: float) -> IrohStream:
         """Open a stream; waits while the peer allows no more of them."""
-        opening = self._tasks.start(self._called(self._raw.open_bi()))
+        opening = self._tasks.start(self._open_raw())
         try:
             await asyncio.wait((opening,), timeout=timeout_s)  # not shield: the connection's end cancels only `opening`
         except asyncio.CancelledError:
@@ -131,6 +131,9 @@ class IrohConnection:
 
     def _stream(self, raw: Any) -> IrohStream:
         return IrohStream(raw.send(), raw.recv(), self._tasks, self._called)
+
+    async def _open_raw(self) -> Any:
+        return await self._called(self._raw.open_bi())
 
     def _drop_late(self, opening: "asyncio.Task[Any]") -> None:
         if not opening.cancelled() and opening.exception() is None:

@@ -21,6 +21,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
+from mesh.concurrency import ended
 from mesh.errors import MeshError, from_wire
 from mesh.ids import DeviceId, DeviceKey
 from mesh.protocol import link, signed
@@ -286,9 +287,7 @@ class LinkClient:
                     return link.Removed.__name__.lower()
             return LinkDown.code
         finally:
-            beats.cancel()
-            with suppress(asyncio.CancelledError, ConnectionClosed):
-                await beats
+            await ended(beats)
 
     async def _keep_beating(self, socket: ClientConnection) -> None:
         """A beat now and every 5 s; a link whose beats go unanswered is cut, so that it is opened anew."""

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import psutil
 
+from mesh.concurrency import expected
 from mesh.errors import MeshError, from_wire
 from mesh.units import GIB, MIB
 from mesh.workloads.contract import ANY_TURN, NOBODY, Listener, Model, Payload, Turn
@@ -146,7 +147,7 @@ class EngineProcess:
         command = frame(
             Run(job, payload, turn.group, turn.first, listener.outlet is not None)
         )  # before the job is known here: what cannot be said never began
-        answer: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Done] = expected()
         self._pending[job] = _Pending(answer, listener)
         if listener.outlet is not None:
             listener.outlet.on_taken = _Taking(self, job)

@@ -18,6 +18,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection
 
+from mesh.concurrency import expected
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.errors import StoreClosed
 from mesh.errors import MeshError
@@ -91,7 +92,7 @@ class Database(ABC):
         Raises what the act raised (its changes undone), WriteRefused, BatchLost or StoreClosed.
         """
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
+        answer: asyncio.Future[T] = expected()
         alone = not getattr(act, "side_by_side", False)
         self._put(Waiting(lambda store: act(store, *args, **kwargs), answer, loop, alone=alone))
         return await answer
