@@ -6,7 +6,7 @@ Touches: database (through the store it is given).
 from typing import Any, Literal, NamedTuple
 
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import decisions, ledger, limits, marks
+from mesh.coordinator.store import decisions, ledger, limits, marks, networks
 from mesh.coordinator.store.connection import Store
 from mesh.credits import limits as rules
 from mesh.credits.accounts import Account
@@ -99,18 +99,18 @@ def set_terms(
 ) -> Terms:
     """Give a person a floor and a daily limit of their own; open shares stay. Raises BadAmount, NotMember."""
     (floor, day), (admin, moment) = change, by
+    if networks.role(store, network, member) is None:
+        raise NotMember
     facts: dict[str, Any] = {}
     if floor != "unset":
         checked(floor, negative=True)
         facts["floor"] = floor
-        if not limits.set_floor(store, network, member, floor):
-            raise NotMember
+        limits.set_floor(store, network, member, floor)
         ledger.account_of(store, network, Account("balance", member), moment.new_id)
     if day != "unset":
         checked(day)
         facts["day_limit"] = day
-        if not limits.set_day(store, network, member, day):
-            raise NotMember
+        limits.set_day(store, network, member, day)
     decisions.add(store, network, admin, ("credit.terms", member), facts, moment.now_ms)
     return terms(store, network, member)
 

@@ -129,7 +129,7 @@ def public(why: str) -> Dependency:
 
 def signed_in(*, keys: bool = False) -> Dependency:
     """Anybody with a session; with ``keys`` also programs with an API key, whatever its scopes."""
-    return _dependency(Access("signed in", keys=keys))
+    return _dependency(Access("signed in, or an API key" if keys else "signed in", keys=keys))
 
 
 def operator() -> Dependency:

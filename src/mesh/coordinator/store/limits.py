@@ -141,14 +141,14 @@ def terms_of(store: Store, network: NetworkId, member: MemberId) -> tuple[int | 
     return (None, None) if row is None else (row[0], row[1])
 
 
-def set_floor(store: Store, network: NetworkId, member: MemberId, floor: int | None) -> bool:
-    """Give a person a line of their own (None: the network's); False for a stranger."""
-    return store.run(_SET_FLOOR, {"of": network, "who": member, "amount": floor}) == 1
+def set_floor(store: Store, network: NetworkId, member: MemberId, floor: int | None) -> None:
+    """Give a member a line of their own (None: the network's)."""
+    store.run(_SET_FLOOR, {"of": network, "who": member, "amount": floor})
 
 
-def set_day(store: Store, network: NetworkId, member: MemberId, limit: int | None) -> bool:
-    """Set what a person's jobs may cost in a day (None: their role's default); False for a stranger."""
-    return store.run(_SET_DAY, {"of": network, "who": member, "amount": limit}) == 1
+def set_day(store: Store, network: NetworkId, member: MemberId, limit: int | None) -> None:
+    """Set what a member's jobs may cost in a day (None: their role's default)."""
+    store.run(_SET_DAY, {"of": network, "who": member, "amount": limit})
 
 
 def set_device_day(store: Store, network: NetworkId, device: DeviceId, limit: int | None) -> bool:
