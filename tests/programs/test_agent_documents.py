@@ -9,7 +9,9 @@ from mesh.agent.asked import Ask
 from mesh.agent.documents import FilesTooLarge, NoFile, PageDone, read_documents
 from mesh.errors import MeshError
 from mesh.jobs.placement import NowhereToRun
-from mesh.protocol.values import ModelOffer, Routing
+from mesh.protocol.values import ModelOffer, Need, Routing
+from mesh.sdk import control
+from mesh.sdk.documents import NamedFile, PageRead, ReadFiles
 from mesh.workloads.contract import BadInput, Payload
 from mesh.workloads.known import workload_named
 from mesh.workloads.ocr import BadReading, Ocr
@@ -125,6 +127,48 @@ async def test_the_most_to_pay_is_for_all_pages_together(tmp_path):
         assert sum(page.done.charge for page in told) == 2 * 37_500
         with pytest.raises(MeshError):
             await read(asker, a_document(WIDTHS[:2]), max_cost=2 * 37_500 - 2)
+
+
+async def told_by(device, request):
+    return await asyncio.to_thread(lambda: list(control.stream(device.home.control_socket, request, PLENTY_S)))
+
+
+async def test_the_price_of_all_pages_is_said_before_and_they_wait_for_a_reader(tmp_path):
+    async with a_town(tmp_path) as (_town, ann, ben):
+        asker = await ann.device("ann-box", work=False)
+        picture = encoded(a_page([], (900, 400)), "PNG")
+        letters = (NamedFile("letter.pdf", a_document(WIDTHS[:3])), NamedFile("photo.png", picture))
+        [nowhere] = await told_by(asker, control.Estimate(ReadFiles(letters)))
+        assert (nowhere.device, nowhere.error["code"]) == (None, NowhereToRun.code)
+
+        waits: asyncio.Queue[control.Waiting] = asyncio.Queue()
+        loop, answers = asyncio.get_running_loop(), []
+
+        def follow():
+            for answer in control.stream(asker.home.control_socket, ReadFiles(letters, wait=True), PLENTY_S):
+                answers.append(answer)
+                if isinstance(answer, control.Waiting):
+                    loop.call_soon_threadsafe(waits.put_nowait, answer)
+
+        reading = asyncio.create_task(asyncio.to_thread(follow))
+        assert (await waits.get()).error["code"] == NowhereToRun.code
+        worker = await a_reading_device(ben, "ben-box")
+        await reading
+        pages = [answer for answer in answers if isinstance(answer, PageRead)]
+        assert [(page.file, page.page, page.error) for page in pages] == [
+            *(("letter.pdf", number, None) for number in (1, 2, 3)),
+            ("photo.png", 1, None),
+        ]
+
+        [found] = await told_by(asker, control.Estimate(ReadFiles(letters, max_cost=4 * 37_500)))
+        assert (found.device, found.cost, found.error) == (worker.id, 4 * 37_500, None)
+        [dear] = await told_by(asker, control.Estimate(ReadFiles(letters, max_cost=4 * 37_500 - 1)))
+        assert (dear.device, dear.error["code"]) == (None, NowhereToRun.code)
+        [needy] = await told_by(asker, control.Estimate(ReadFiles(letters, need=Need(gpu=True))))
+        assert "gpu" in {gate.gate for gate in needy.explanation.refused if gate.device == worker.id}
+        with pytest.raises(MeshError) as refused:
+            await told_by(asker, ReadFiles(letters, need=Need(gpu=True)))
+        assert "gpu" in {gate["gate"] for gate in refused.value.facts["gates"]}
 
 
 async def test_a_cancelled_document_leaves_no_job(tmp_path):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import typer.main
 
+from mesh.cli.asking import Asked
 from mesh.cli.main import app
 from shape.sources import ROOT, sources
 
@@ -25,6 +26,13 @@ def test_every_command_takes_json() -> None:
 def test_every_command_is_documented() -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert [command for command, _ in commands() if f"`{command}" not in page] == []
+
+
+def test_every_job_is_asked_with_the_same_options() -> None:
+    shared = {f"--{name.replace('_', '-')}" for name in Asked._fields}
+    jobs = {command: options for command, options in commands() if command.startswith("mesh run ")}
+    assert jobs.keys() >= {"mesh run embeddings", "mesh run ocr", "mesh run chat"}
+    assert {command: shared - options for command, options in jobs.items() if shared - options} == {}
 
 
 MENTIONED = re.compile(r"`mesh ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?[^`]*`")

@@ -111,6 +111,17 @@ def test_the_words_come_one_by_one_and_the_last_line_says_what_it_was(network: N
         assert eventually(lambda: charged(network, done["job"]), "the job is settled") == done["charge"]
 
 
+def test_what_it_costs_is_said_before_and_whom_it_needs_is_asked_for(network: Network) -> None:
+    asked = ("run", "chat", "--message", "Say hello.", "--max-tokens", "12")
+    found = network.ada.mesh(*asked, "--estimate")
+    assert (found["device"], found["cost"]) == (network.devices["ben"], cost("Say hello.", "x" * 12 * 6))
+    needy = network.ada.attempt(*asked, "--memory", "1000GiB")
+    assert needy.exit_code == 4
+    assert {(one["device"], one["gate"]) for one in needy.value["error"]["facts"]["gates"]} >= {
+        (network.devices["ben"], "memory")
+    }
+
+
 def test_people_see_the_text_alone_on_stdout(network: Network) -> None:
     shown = subprocess.run(
         [*MESH, "run", "chat", "--message", "Say hello.", "--max-tokens", "12"],
@@ -121,6 +132,7 @@ def test_people_see_the_text_alone_on_stdout(network: Network) -> None:
     )
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.strip()
+    assert "It costs at most" in shown.stderr
     assert "credits" in shown.stderr and "credits" not in shown.stdout
 
 

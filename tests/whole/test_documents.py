@@ -34,6 +34,13 @@ def test_documents_are_read_page_by_page(network: Network) -> None:
     assert read["text"] == "The harbour office\n\nSeven boxes of paper\n\nGood morning"
     assert read["pages"][0]["lines"][0]["words"][1]["text"] == "harbour"
 
+    found = home.mesh("run", "ocr", "--image", str(letter), "--estimate")
+    assert (found["device"], found["cost"]) == (network.devices["ada"], 0)
+    needy = home.attempt("run", "ocr", "--image", str(letter), "--memory", "1000GiB", "--wait", "--limit", "0s")
+    assert needy.exit_code == 2, "what nobody can wait for is refused at once"
+    needy = home.attempt("run", "ocr", "--image", str(letter), "--memory", "1000GiB")
+    assert (needy.exit_code, needy.value["error"]["facts"]["gates"][0]["gate"]) == (4, "memory")
+
     partly = home.attempt("run", "ocr", "--image", str(photo), "--image", str(broken))
     assert (partly.exit_code, partly.value["failed"], partly.value["pages"][1]["error"]["code"]) == (
         1,

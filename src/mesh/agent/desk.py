@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from mesh import __version__
 from mesh.agent import documents
-from mesh.agent.asked import Ask, Result
+from mesh.agent.asked import Ask, OnProgress, Result
 from mesh.agent.batch_desk import BatchDesk
 from mesh.agent.control import Say
 from mesh.agent.coordination import Coordination
-from mesh.agent.estimating import estimate
+from mesh.agent.dividing import Run
+from mesh.agent.estimating import Estimating
 from mesh.agent.gateway.keys import KeyBook
 from mesh.agent.membership import Membership, Peer
 from mesh.agent.myself import Myself
@@ -34,7 +35,7 @@ from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError
 from mesh.ids import JobId
 from mesh.sdk import control
-from mesh.sdk.documents import AnyDocumentRequest, AttemptLine
+from mesh.sdk.documents import AnyDocumentRequest, AttemptLine, ReadFiles
 from mesh.sdk.keys import AnyKeyRequest
 from mesh.sdk.models import AnyModelRequest, OfferModel
 from mesh.sdk.naming import UnknownDevice
@@ -95,10 +96,9 @@ class Desk:
         if isinstance(request, control.Run):
             return await self._run(request, say)
         if isinstance(request, AnyDocumentRequest):
-            return await documents.answer(request, self._parts.requester.run, say)
+            return await documents.answer(request, self._runner(request, say, lambda job, stage, fraction: None), say)
         if isinstance(request, control.Estimate):
-            parts = self._parts
-            return await estimate(_asked(request.job), parts.membership, parts.planner, parts.coordination)
+            return await self._estimate(request.job)
         if isinstance(request, control.PingDevice):
             return await self._ping(request, say)
         if isinstance(request, control.GetPeers):
@@ -166,20 +166,29 @@ class Desk:
         await myself.remember(self._parts.store)
         return await self._status()
 
-    async def _run(self, request: control.Run, say: Callable[[control.Answer], None]) -> control.Ran:
-        ask = _asked(request)
+    async def _estimate(self, job: control.Run | ReadFiles) -> control.Estimated:
+        parts = self._parts
+        estimating = Estimating(parts.membership, parts.planner, parts.coordination)
+        if isinstance(job, ReadFiles):
+            return await estimating.alike(documents.asked(job), await documents.pages_of(job))
+        return await estimating.job(_asked(job))
 
-        def progress(job: JobId, stage: str, fraction: float) -> None:
-            say(control.Progress(job, stage, fraction))
+    def _runner(self, request: control.Run | ReadFiles, say: Callable[[control.Answer], None], tell: OnProgress) -> Run:
+        """How jobs of a request are run: at once, or with ``wait`` as soon as somebody can."""
 
         def waits(job: JobId, error: MeshError, retry_s: float) -> None:
             say(control.Waiting(job, error.wire(), retry_s))
 
         async def run(ask: Ask) -> Result:
             if request.wait:
-                return await self._patience.run(ask, progress, waits)
-            return await self._parts.requester.run(ask, progress)
+                return await self._patience.run(ask, tell, waits)
+            return await self._parts.requester.run(ask, tell)
 
+        return run
+
+    async def _run(self, request: control.Run, say: Callable[[control.Answer], None]) -> control.Ran:
+        ask = _asked(request)
+        run = self._runner(request, say, lambda job, stage, part: say(control.Progress(job, stage, part)))
         if not request.stream:
             return _ran(await run(ask))
         async with streamed(run, ask) as answer:

@@ -45,6 +45,13 @@ class _Place(NamedTuple):
     page: int
 
 
+class _Opened(NamedTuple):
+    """All pages, in order; a file that could not be opened is one, and says why."""
+
+    order: list[_Place]
+    unopened: dict[_Place, MeshError]
+
+
 def check_files(contents: Sequence[bytes]) -> None:
     """Refuse too many files, or too much of them. Raises NoFile, FilesTooLarge."""
     if not contents:
@@ -70,6 +77,20 @@ async def read_documents(run: Run, ask: Ask, contents: Sequence[bytes], tell: Ca
             raise reason_of(failed) from None
 
 
+async def _opened(drawer: Drawer, contents: Sequence[bytes]) -> _Opened:
+    found = _Opened([], {})
+    for file, content in enumerate(contents):
+        try:
+            total = await drawer.total(content)
+        except EngineNotLoaded:
+            raise
+        except MeshError as error:
+            found.unopened[_Place(file, 1)] = error
+            total = 1
+        found.order.extend(_Place(file, page) for page in range(1, total + 1))
+    return found
+
+
 class _Reading:
     """One request on its way."""
 
@@ -83,16 +104,7 @@ class _Reading:
 
     async def all(self, drawer: Drawer) -> None:
         """Draw and read everything."""
-        unopened: dict[_Place, MeshError] = {}
-        for file, content in enumerate(self._contents):
-            try:
-                total = await drawer.total(content)
-            except EngineNotLoaded:
-                raise
-            except MeshError as error:
-                unopened[_Place(file, 1)] = error
-                total = 1
-            self._order += [_Place(file, page) for page in range(1, total + 1)]
+        self._order, unopened = await _opened(drawer, self._contents)
         if self._ask.max_cost is not None:
             self._ask = self._ask._replace(max_cost=self._ask.max_cost // len(self._order))
         async with asyncio.TaskGroup() as group:
@@ -152,11 +164,24 @@ async def answer(request: ReadFiles, run: Run, say: Callable[[Answer], None]) ->
         say(_line(request, page))
         say(control.Progress(JobId(""), "reading", told / total))
 
-    ocr = workload_named("ocr")
-    ask = Ask(ocr, Payload({}), request.model, request.sensitivity, request.routing, request.max_cost, request.limit_s)
-    contents = [file.content for file in request.files]
-    await read_documents(run, ask, contents, tell)
+    await read_documents(run, asked(request), [file.content for file in request.files], tell)
     return ReadEnd(told)
+
+
+async def pages_of(request: ReadFiles) -> int:
+    """How many pages there are to read; a file that cannot be opened counts as one. Raises as ``read_documents``."""
+    contents = [file.content for file in request.files]
+    check_files(contents)
+    async with Drawer() as drawer:
+        return len((await _opened(drawer, contents)).order)
+
+
+def asked(request: ReadFiles) -> Ask:
+    """The job that each page is, but for the page."""
+    return Ask(
+        workload_named("ocr"), Payload({}), request.model, request.sensitivity, request.routing, request.max_cost,
+        request.limit_s, need=request.need,
+    )  # fmt: skip
 
 
 def _line(request: ReadFiles, page: PageDone) -> PageRead:

@@ -3,8 +3,10 @@
 Touches: the agent's control socket.
 """
 
+import inspect
 import re
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
@@ -16,7 +18,7 @@ from mesh.units import credits_text
 
 if TYPE_CHECKING:
     from mesh.protocol.values import Need, Routing
-    from mesh.sdk.control import Estimated, Ran, Waiting
+    from mesh.sdk.control import AnyAnswer, Estimated, Waiting
     from mesh.sdk.home import Home
 
 SILENCE_S_MAX = 900.0
@@ -34,7 +36,7 @@ Sensitivity = Annotated[
     Literal["public", "private", "sensitive"], typer.Option("--sensitivity", help="How private the input is.")
 ]
 MaxCost = Annotated[
-    int | None, typer.Option("--max-cost", min=0, help="The most to pay, in micro-credits, as `charge` is.")
+    int | None, typer.Option("--max-cost", min=0, help="The most to pay in all, in micro-credits, as `charge` is.")
 ]
 Limit = Annotated[str, typer.Option("--limit", help="The longest that it may run, such as 90s or 10m.")]
 Tier = Annotated[int, typer.Option("--tier", min=0, max=4, help="At least this class of hardware, 0 to 4.")]
@@ -65,27 +67,31 @@ class BadMemory(MeshError):
 class Asked(NamedTuple):
     """The options of one job, as they were typed."""
 
-    device: str | None = None
-    route: str = "auto"
-    sensitivity: Literal["public", "private", "sensitive"] = "private"
-    max_cost: int | None = None
-    limit: str = "10m"
-    tier: int = 0
-    gpu: bool = False
-    memory: str | None = None
-    latency: float | None = None
-    tags: tuple[str, ...] = ()
-    wait: bool = False
+    device: Device = None
+    route: Route = "auto"
+    sensitivity: Sensitivity = "private"
+    max_cost: MaxCost = None
+    limit: Limit = "10m"
+    tier: Tier = 0
+    gpu: Gpu = False
+    memory: Memory = None
+    latency: Latency = None
+    tag: Tag = None
+    wait: Wait = False
+    estimate: EstimateOnly = False
 
     def need(self) -> "Need":
         """What the device must have. Raises BadMemory."""
         from mesh.protocol.values import Need
 
         memory = 0 if self.memory is None else bytes_of(self.memory)
-        return Need(self.tier, self.gpu, memory, self.tags, self.latency)
+        return Need(self.tier, self.gpu, memory, tuple(self.tag or ()), self.latency)
 
     def fields(self, place: "Home") -> dict[str, Any]:
-        """The fields of ``sdk.control.Run`` that they stand for. Raises BadRoute, UnknownDevice, BadSpan, BadMemory."""
+        """The fields that they stand for in a request to have something run.
+
+        Raises BadRoute, UnknownDevice, BadSpan, BadMemory.
+        """
         return {
             "sensitivity": self.sensitivity,
             "routing": routing(place, self.device, self.route),
@@ -104,8 +110,30 @@ def bytes_of(text: str) -> int:
     return int((int(match[1]) + int(match[2] or 0) / 10) * 1024 ** _POWER[match[3].upper()])
 
 
-def perform(place: "Home", request: Any, out: Out, title: str) -> "Ran":
-    """Have the agent run a job: say first what it will cost, then show its progress. Raises what it failed with."""
+def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that takes all options of ``Asked``, which it gets together as ``options``, beside its own."""
+    own = [one for one in inspect.signature(command).parameters.values() if one.name != "options"]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=Asked._field_defaults[name], annotation=kind)
+        for name, kind in Asked.__annotations__.items()
+    ]
+
+    def run(**typed: Any) -> None:
+        options = Asked(**{name: typed.pop(name) for name in Asked._fields})
+        command(**typed, options=options)
+
+    every = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *shared]
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__annotations__ = {one.name: one.annotation for one in every}
+    run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+    return run
+
+
+def perform(place: "Home", request: Any, out: Out, title: str) -> Iterator["AnyAnswer"]:
+    """Have the agent do what is asked: say first what it will cost, show its progress, and give on all other answers.
+
+    Once text comes there is no bar any more. Raises what it failed with.
+    """
     from mesh.sdk import control
 
     if not out.as_json:
@@ -113,15 +141,19 @@ def perform(place: "Home", request: Any, out: Out, title: str) -> "Ran":
             tell_cost(out, estimate(place, request), names_of(place))
     waiting = Waits(place, out)
     try:
-        with out.progress(title) as show:
+        with ExitStack() as showing:
+            show = showing.enter_context(out.progress(title))
             for answer in control.stream(place.control_socket, request, SILENCE_S_MAX):
                 if isinstance(answer, control.Progress):
                     show(answer.stage, answer.fraction)
                 elif isinstance(answer, control.Waiting):
                     waiting.tell(answer)
                     show("waiting for a device", 0.0)
-                elif isinstance(answer, control.Ran):
-                    return answer
+                else:
+                    if isinstance(answer, control.Begun):
+                        showing.close()
+                        show = _unseen
+                    yield answer
     except MeshError as error:
         name_gates(place, error.facts.get("gates"), out)
         raise
@@ -129,7 +161,10 @@ def perform(place: "Home", request: Any, out: Out, title: str) -> "Ran":
         if waiting.said:
             out.note("\nNo longer waiting. Nothing was run, and nothing is charged.")
         raise
-    raise control.ControlBroken
+
+
+def _unseen(stage: str, fraction: float, left: str = "") -> None:
+    """Once there is text, no bar."""
 
 
 def estimate(place: "Home", request: Any) -> "Estimated":

@@ -77,7 +77,7 @@ def submit(
 
     out, place = Out(json), here.home()
     workload_named(workload)
-    options = asking.Asked(device, route, sensitivity, max_cost, limit, tier, gpu, memory, tags=tuple(tag or ()))
+    options = asking.Asked(device, route, sensitivity, max_cost, limit, tier, gpu, memory, tag=tag)
     if not wait and not running(place):
         raise control.AgentAway
     with agent_for(place, out) if wait else nullcontext():

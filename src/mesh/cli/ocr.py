@@ -5,48 +5,44 @@ Touches: files (input), the agent's control socket, processes (a requester for o
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mesh.cli import here
+from mesh.cli import asking, here
 from mesh.cli.agent import agent_for
-from mesh.cli.asking import SILENCE_S_MAX, name_gates, names_of, routing
 from mesh.cli.output import Json, Out, foreign
 from mesh.cli.run import NoSuchFile
-from mesh.errors import MeshError, from_wire
+from mesh.errors import from_wire
 from mesh.units import credits_text
 
 if TYPE_CHECKING:
     from mesh.sdk.documents import NamedFile, PageRead
-    from mesh.sdk.home import Home
 
 
+@asking.takes_options
 def ocr(
     image: Annotated[
         list[Path], typer.Option("--image", help="A PNG, JPEG, WebP or PDF; give it as often as you like.")
     ],
-    device: Annotated[str | None, typer.Option("--device", help="Run it there: a device's id or name.")] = None,
-    route: Annotated[str, typer.Option("--route", help="auto, local (prefer this LAN), tier:N (at least).")] = "auto",
-    sensitivity: Annotated[
-        Literal["public", "private", "sensitive"], typer.Option("--sensitivity", help="How private the pages are.")
-    ] = "private",
-    max_cost: Annotated[
-        int | None, typer.Option("--max-cost", min=0, help="The most to pay for all pages, in micro-credits.")
-    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Another model than the default.")] = None,
+    options: asking.Asked = asking.Asked(),
     json: Json = False,
 ) -> None:
     """Read the text of printed pages, with boxes and confidences. The pages of a document go to several devices."""
-    from mesh.sdk import documents
+    from mesh.sdk import control, documents
 
     out, place = Out(json), here.home()
     files = tuple(files_of(image))
     with agent_for(place, out):
-        request = documents.ReadFiles(
-            files=files, sensitivity=sensitivity, routing=routing(place, device, route), max_cost=max_cost
-        )
-        pages = _perform(place, request, out)
-        names = {} if json else names_of(place)
+        request = documents.ReadFiles(files=files, model=model, **options.fields(place))
+        if options.estimate:
+            asking.show_estimate(place, asking.estimate(place, request), out)
+            return
+        pages = [one for one in asking.perform(place, request, out, "ocr") if isinstance(one, documents.PageRead)]
+        names = {} if json else asking.names_of(place)
+    if not pages:
+        raise control.ControlBroken
     failed = [page for page in pages if page.error is not None]
     if len(failed) == len(pages):
         assert failed[0].error is not None
@@ -84,26 +80,6 @@ def files_of(paths: Sequence[Path]) -> list["NamedFile"]:
             raise FilesTooLarge(limit=FILES_BYTES_MAX)
         files.append(NamedFile(path.name, content))
     return files
-
-
-def _perform(place: "Home", request: Any, out: Out) -> list["PageRead"]:
-    from mesh.sdk import control
-    from mesh.sdk.documents import PageRead
-
-    pages = []
-    try:
-        with out.progress("ocr") as show:
-            for answer in control.stream(place.control_socket, request, SILENCE_S_MAX):
-                if isinstance(answer, control.Progress):
-                    show(answer.stage, answer.fraction)
-                elif isinstance(answer, PageRead):
-                    pages.append(answer)
-    except MeshError as error:
-        name_gates(place, error.facts.get("gates"), out)
-        raise
-    if not pages:
-        raise control.ControlBroken
-    return pages
 
 
 def _value(pages: Sequence["PageRead"]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from mesh.units import credits_text
 if TYPE_CHECKING:
     from mesh.sdk.control import Ran
 
-app = typer.Typer(help="Run a job: embeddings, ocr.", no_args_is_help=True)
+app = typer.Typer(help="Run a job: embeddings, ocr, chat.", no_args_is_help=True)
 SIMILARITIES_MAX = 8
 """More texts than this make a table that nobody reads; --json has the vectors."""
 
@@ -30,22 +30,12 @@ class NoSuchFile(MeshError):
 
 
 @app.command()
+@asking.takes_options
 def embeddings(
     text: Annotated[list[str] | None, typer.Option("--text", help="A text; give it as often as you like.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="A UTF-8 file with a text per line.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="Another model than the default.")] = None,
-    device: asking.Device = None,
-    route: asking.Route = "auto",
-    sensitivity: asking.Sensitivity = "private",
-    max_cost: asking.MaxCost = None,
-    limit: asking.Limit = "10m",
-    tier: asking.Tier = 0,
-    gpu: asking.Gpu = False,
-    memory: asking.Memory = None,
-    latency: asking.Latency = None,
-    tag: asking.Tag = None,
-    wait: asking.Wait = False,
-    estimate: asking.EstimateOnly = False,
+    options: asking.Asked = asking.Asked(),
     json: Json = False,
 ) -> None:
     """Turn texts into vectors, for search and comparison."""
@@ -54,17 +44,15 @@ def embeddings(
     from mesh.workloads.embeddings import Embeddings, payload_of, vectors_of
 
     out, place = Out(json), here.home()
-    options = asking.Asked(
-        device, route, sensitivity, max_cost, limit, tier, gpu, memory, latency, tuple(tag or ()), wait
-    )
     payload = payload_of([*(text or []), *(lines_of(file) if file else [])])
     Embeddings().check(payload)
     with agent_for(place, out):
         request = control.Run("embeddings", payload.manifest, model=model, **options.fields(place))
-        if estimate:
+        if options.estimate:
             asking.show_estimate(place, asking.estimate(place, request), out)
             return
-        ran = asking.perform(place, request, out, "embeddings")
+        *_, ran = asking.perform(place, request, out, "embeddings")
+        assert isinstance(ran, control.Ran)
         name = "" if json else asking.names_of(place).get(ran.device, ran.device)
     vectors = vectors_of(Payload(ran.manifest, ran.blobs))
     value = {

@@ -6,16 +6,14 @@ stdout, stderr.
 
 import sys
 import unicodedata
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
-from mesh.cli import here
+from mesh.cli import asking, here
 from mesh.cli.agent import agent_for
-from mesh.cli.asking import SILENCE_S_MAX, name_gates, names_of, routing
 from mesh.cli.output import Json, Out, foreign, line
 from mesh.cli.run import NoSuchFile
 from mesh.errors import MeshError
@@ -35,6 +33,7 @@ class BadSchemaFile(MeshError):
     kind = "invalid"
 
 
+@asking.takes_options
 def chat(
     message: Annotated[str, typer.Option("--message", help="What you ask.")],
     system: Annotated[str | None, typer.Option("--system", help="How the model is to answer.")] = None,
@@ -44,14 +43,7 @@ def chat(
     seed: Annotated[int | None, typer.Option("--seed", help="The same seed gives the same choice of words.")] = None,
     stop: Annotated[list[str] | None, typer.Option("--stop", help="End before this text; any number of times.")] = None,
     schema: Annotated[Path | None, typer.Option("--schema", help="Answer in JSON that keeps to this schema.")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="Run it there: a device's id or name.")] = None,
-    route: Annotated[str, typer.Option("--route", help="auto, local (prefer this LAN), tier:N (at least).")] = "auto",
-    sensitivity: Annotated[
-        Literal["public", "private", "sensitive"], typer.Option("--sensitivity", help="How private the chat is.")
-    ] = "private",
-    max_cost: Annotated[
-        int | None, typer.Option("--max-cost", min=0, help="The most to pay, in micro-credits, as `charge` is.")
-    ] = None,
+    options: asking.Asked = asking.Asked(),
     json: Json = False,
 ) -> None:
     """Ask a chat model. The answer appears as it is written; with --json as one object per line."""
@@ -70,13 +62,14 @@ def chat(
             workload="chat",
             manifest=payload.manifest,
             model=model,
-            sensitivity=sensitivity,
-            routing=routing(place, device, route),
-            max_cost=max_cost,
             stream=True,
+            **options.fields(place),
         )
+        if options.estimate:
+            asking.show_estimate(place, asking.estimate(place, request), out)
+            return
         ran = _follow(place, request, out)
-        name = "" if json else names_of(place).get(ran.device, ran.device)
+        name = "" if json else asking.names_of(place).get(ran.device, ran.device)
     out.result(_value(ran), lambda: _show(ran, name))
 
 
@@ -91,25 +84,17 @@ def _follow(place: "Home", request: "Run", out: Out) -> "Ran":
 
     said = False
     try:
-        with ExitStack() as showing:
-            show = showing.enter_context(out.progress("chat"))
-            for answer in control.stream(place.control_socket, request, SILENCE_S_MAX):
-                if isinstance(answer, control.Progress):
-                    show(answer.stage, answer.fraction)
-                elif isinstance(answer, control.Begun):
-                    showing.close()
-                    show = _unseen
-                    if out.as_json:
-                        line(_begun(answer))
-                elif isinstance(answer, control.Said):
-                    said = True
-                    _say(answer.text, out)
-                elif isinstance(answer, control.Ran):
-                    return answer
-    except MeshError as error:
+        for answer in asking.perform(place, request, out, "chat"):
+            if isinstance(answer, control.Begun) and out.as_json:
+                line(_begun(answer))
+            elif isinstance(answer, control.Said):
+                said = True
+                _say(answer.text, out)
+            elif isinstance(answer, control.Ran):
+                return answer
+    except MeshError:
         if said and not out.as_json:
             print(flush=True)  # the error stands on a line of its own
-        name_gates(place, error.facts.get("gates"), out)
         raise
     raise control.ControlBroken
 
@@ -117,10 +102,6 @@ def _follow(place: "Home", request: "Run", out: Out) -> "Ran":
 def _begun(begun: "Begun") -> dict[str, Any]:
     where = {"job": begun.job, "device": begun.device, "path": begun.path}
     return {"event": "begun", **where, "estimate": begun.estimate, "model": begun.model}
-
-
-def _unseen(stage: str, fraction: float, left: str = "") -> None:
-    """Once there is text, no bar."""
 
 
 def _say(text: str, out: Out) -> None:

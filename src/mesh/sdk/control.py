@@ -28,7 +28,7 @@ from mesh.protocol.values import (
     Sensitivity,
 )
 from mesh.sdk.batches import AnyBatchAnswer, AnyBatchRequest, Batch
-from mesh.sdk.documents import AnyDocumentAnswer, AnyDocumentRequest, PageRead
+from mesh.sdk.documents import AnyDocumentAnswer, AnyDocumentRequest, PageRead, ReadFiles
 from mesh.sdk.documents import AttemptLine as AttemptLine
 from mesh.sdk.forecasts import Estimated as Estimated
 from mesh.sdk.forecasts import Waiting as Waiting
@@ -89,9 +89,12 @@ class Run(Request, frozen=True):
 
 
 class Estimate(Request, frozen=True):
-    """Ask what a job would cost and where it would go, without running it. Answered by ``Estimated``."""
+    """Ask what a job, or all pages of documents, would cost and where it would go, without running it.
 
-    job: Run
+    Answered by ``Estimated``.
+    """
+
+    job: Run | ReadFiles
 
 
 class PingDevice(Request, frozen=True):

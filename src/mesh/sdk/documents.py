@@ -9,7 +9,7 @@ import msgspec
 
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, JobId
-from mesh.protocol.values import PathKind, Routing, Sensitivity
+from mesh.protocol.values import Need, PathKind, Routing, Sensitivity
 from mesh.sdk.lines import Answer, Request
 from mesh.units import MIB
 
@@ -44,6 +44,9 @@ class ReadFiles(Request, frozen=True):
     routing: Routing = Routing()
     max_cost: int | None = None
     limit_s: float = 600.0
+    need: Need = Need()
+    wait: bool = False
+    """Where no device may read a page now: wait for one. ``Waiting`` lines say why, until it goes on."""
 
 
 class AttemptLine(msgspec.Struct, frozen=True, omit_defaults=True):
