@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from agents import EMBEDDINGS, a_town, until
+from agents import EMBEDDINGS, WAIT_S, a_town, until
 from mesh.agent.asked import AllBusy, Ask, JobFailed
 from mesh.agent.stream import PeerSilent
 from mesh.errors import MeshError
 from mesh.jobs.placement import NowhereToRun
 from mesh.protocol import frames
 from mesh.protocol.values import Routing
-from mesh.sdk import calls
-from mesh.workloads.embeddings import payload_of
+from mesh.sdk import calls, control
+from mesh.workloads.embeddings import payload_of, texts_of
 from mesh.workloads.process import EngineCrashed
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +51,28 @@ async def test_one_connection_serves_many_jobs_at_once(tmp_path):
         assert len({result.job for result in results}) == 40
         assert {result.device for result in results} == {worker.id}
         await paid(ann, ben, *(result.charge for result in results))
+
+
+async def test_a_single_job_is_next_whatever_another_caller_has_waiting(tmp_path):
+    async with a_town(tmp_path) as (_town, ann, ben):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        worker.engines.gate.clear()
+        long = "word " * 3000  # half a second by what the device says of itself: one at a time goes there
+        many = [asyncio.ensure_future(asker.run(f"{number} {long}", caller="batch one")) for number in range(30)]
+        line = asker.agent.parts.requester.dispatch
+        await until(lambda: sum(len(one.entries) for one in line.lines.values()) == 30)
+        await worker.engines.started.get()
+        request = control.Run("embeddings", {"texts": [f"single {long}"]})
+        single = asyncio.ensure_future(
+            asyncio.to_thread(lambda: list(control.stream(asker.home.control_socket, request, WAIT_S)))
+        )
+        await until(lambda: sum(len(one.entries) for one in line.lines.values()) == 31)
+        worker.engines.gate.set()
+        *_, ran = await single
+        assert isinstance(ran, control.Ran)
+        await asyncio.gather(*many)
+        order = [texts_of(worker.engines.started.get_nowait())[0].split()[0] for _ in range(30)]
+        assert order.index("single") < 4, "behind what was at the device already, and nothing else"
 
 
 async def test_long_inputs_and_results_travel_beside_the_session(tmp_path):

@@ -82,6 +82,8 @@ async def test_a_key_is_made_used_listed_and_revoked(tmp_path):
         assert made.key.startswith("meshkey_")
         mine = served.bearer(made.key)
         assert (await served.http.post("/v1/embeddings", json=EMBED, headers=mine)).status_code == 200
+        assert (await served.http.post("/v1/embeddings", json=EMBED)).status_code == 200
+        assert [ask.caller for ask in served.jobs.asked[-2:]] == ["key notes", "key default"], "they take turns by key"
         listed = {key.name: key for key in (await served.keys.answer(GetKeys())).keys}
         assert list(listed) == ["default", "notes"]
         assert made.key.startswith(listed["notes"].prefix)

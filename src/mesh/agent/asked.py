@@ -14,6 +14,7 @@ from mesh.credits.tariff import FREE, Rate
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey, JobId
 from mesh.jobs.attempts import NUMBERS_MAX, End
+from mesh.jobs.seating import Seat
 from mesh.protocol import link
 from mesh.protocol.permit import Permit
 from mesh.protocol.values import Choice, Explanation, JobSpec, Need, PathKind, Routing, Sensitivity
@@ -122,6 +123,8 @@ class Ask(NamedTuple):
     reader: Reader | None = None
     """Gets the result as it is made, where the workload streams."""
     need: Need = Need()
+    caller: str = ""
+    """Who hands it in at this device: callers take turns in its line. Nobody else learns of it."""
 
     def spec(self, units: int) -> JobSpec:
         """What the coordinator learns of it."""
@@ -237,7 +240,7 @@ class Job:
         self.explanation = Explanation()
         self.choices: list[Choice] = []
         """Why each attempt went where it went."""
-        self.seat: int | None = None
+        self.seat: Seat | None = None
         """Its place in the line, once it has one."""
         self.by_s = math.inf
         """When it must be done, by the loop's clock."""

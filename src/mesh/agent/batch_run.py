@@ -257,7 +257,7 @@ class BatchRun:
         numbered = self._world.numbers.numbered(number, self.row.created_ms)
         ask = Ask(
             self._workload, payload, terms.model, terms.sensitivity, terms.routing, most, terms.limit_s,
-            Again(numbered, attempts), need=terms.need,
+            Again(numbered, attempts), need=terms.need, caller=f"batch {self.row.id}",
         )  # fmt: skip
         self._runs[line.number] += 1
         task = group.create_task(self._line(line, ask, short=most is not None and most < price))

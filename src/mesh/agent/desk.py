@@ -6,6 +6,7 @@ Touches: the clock (ping).
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from itertools import count
 from typing import NamedTuple
 
 from mesh import __version__
@@ -35,7 +36,7 @@ from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError
 from mesh.ids import JobId
 from mesh.sdk import control
-from mesh.sdk.documents import AnyDocumentRequest, AttemptLine, ReadFiles
+from mesh.sdk.documents import AnyDocumentRequest, AttemptLine, ReadEnd, ReadFiles
 from mesh.sdk.keys import AnyKeyRequest
 from mesh.sdk.models import AnyModelRequest, OfferModel
 from mesh.sdk.naming import UnknownDevice
@@ -78,6 +79,7 @@ class Desk:
         self._started_ms = started_ms
         self._stop = stop
         self._patience = Patience(parts.requester)
+        self._documents = count()
         self.gateway: str | None = None
         self.check_network: Callable[[], Awaitable[NetworkFacts]]
         """Measures the network around this device; set by the wiring."""
@@ -96,7 +98,7 @@ class Desk:
         if isinstance(request, control.Run):
             return await self._run(request, say)
         if isinstance(request, AnyDocumentRequest):
-            return await documents.answer(request, self._runner(request, say, lambda job, stage, fraction: None), say)
+            return await self._read(request, say)
         if isinstance(request, control.Estimate):
             return await self._estimate(request.job)
         if isinstance(request, control.PingDevice):
@@ -170,7 +172,7 @@ class Desk:
         parts = self._parts
         estimating = Estimating(parts.membership, parts.planner, parts.coordination)
         if isinstance(job, ReadFiles):
-            return await estimating.alike(documents.asked(job), await documents.pages_of(job))
+            return await estimating.alike(documents.asked(job, ""), await documents.pages_of(job))
         return await estimating.job(_asked(job))
 
     def _runner(self, request: control.Run | ReadFiles, say: Callable[[control.Answer], None], tell: OnProgress) -> Run:
@@ -199,6 +201,12 @@ class Desk:
                 if isinstance(say, Say):  # a client that reads slowly slows its engine
                     await say.taken()
             return _ran(answer.result)
+
+    async def _read(self, request: ReadFiles, say: Callable[[control.Answer], None]) -> ReadEnd:
+        """Every request is a caller of its own: its hundreds of pages stand before nobody's single one."""
+        run = self._runner(request, say, lambda job, stage, fraction: None)
+        ask = documents.asked(request, f"document {next(self._documents)}")
+        return await documents.answer(request, ask, run, say)
 
     async def _ping(self, request: control.PingDevice, say: Callable[[control.Answer], None]) -> control.Ok:
         found = self._parts.membership.find(request.device)
@@ -273,4 +281,5 @@ def _asked(request: control.Run) -> Ask:
         request.max_cost,
         request.limit_s,
         need=request.need,
+        caller="commands",
     )

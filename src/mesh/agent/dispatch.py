@@ -11,7 +11,6 @@ import asyncio
 import math
 import random
 from collections.abc import Callable
-from itertools import count
 from typing import Literal
 
 from mesh.agent.asked import AllBusy, Job, Outrun, Plan, Target, Tried, Won
@@ -56,7 +55,6 @@ class Dispatch:
         self._membership = membership
         self._exchanges = exchanges
         exchanges.on_beat = self.hearing.beat
-        self._seats = count()
         self._flying: set[asyncio.Task[None]] = set()
 
     @property
@@ -71,10 +69,10 @@ class Dispatch:
     async def do(self, job: Job, plan: Plan) -> Outcome:
         """Have a job done by a device of its plan. Raises what ends the job."""
         entry = Entry(job, plan, expected())
-        if job.seat is None:
-            job.seat = next(self._seats)
-        entry.seat = job.seat
         line = self._line(job.spec)
+        if job.seat is None:
+            job.seat = line.seating.seat(job.ask.caller, job.units)
+        entry.seat = job.seat
         line.entries.add(entry)
         line.put(entry)
         self._refuse_late(line, entry, line.waiting.index(entry) + 1)
@@ -110,6 +108,7 @@ class Dispatch:
             self.drop(flight, "outrun" if won else "failed", Outrun() if won else Cancelled())
         if not line.entries:
             line.burst = 0
+            line.seating.all_left()
         else:
             self.pump(line)
 
@@ -181,6 +180,7 @@ class Dispatch:
                 return False
         reason: Reason = "retry" if job.tried else "first" if in_order and chosen is views[0] else "finish"
         line.waiting.remove(entry)
+        line.seating.began(entry.seat)
         target = covered[views.index(chosen)]
         self.send(line, entry, target, self._choice(job, chosen, reason), views)
         return True

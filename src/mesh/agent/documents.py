@@ -154,7 +154,7 @@ class _Reading:
             self._tell(ended, len(self._order))
 
 
-async def answer(request: ReadFiles, run: Run, say: Callable[[Answer], None]) -> ReadEnd:
+async def answer(request: ReadFiles, ask: Ask, run: Run, say: Callable[[Answer], None]) -> ReadEnd:
     """Read files for the command line; every page is a line of its own. Raises as ``read_documents`` does."""
     told = 0
 
@@ -164,7 +164,7 @@ async def answer(request: ReadFiles, run: Run, say: Callable[[Answer], None]) ->
         say(_line(request, page))
         say(control.Progress(JobId(""), "reading", told / total))
 
-    await read_documents(run, asked(request), [file.content for file in request.files], tell)
+    await read_documents(run, ask, [file.content for file in request.files], tell)
     return ReadEnd(told)
 
 
@@ -176,11 +176,11 @@ async def pages_of(request: ReadFiles) -> int:
         return len((await _opened(drawer, contents)).order)
 
 
-def asked(request: ReadFiles) -> Ask:
+def asked(request: ReadFiles, caller: str) -> Ask:
     """The job that each page is, but for the page."""
     return Ask(
         workload_named("ocr"), Payload({}), request.model, request.sensitivity, request.routing, request.max_cost,
-        request.limit_s, need=request.need,
+        request.limit_s, need=request.need, caller=caller,
     )  # fmt: skip
 
 

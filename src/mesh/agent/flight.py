@@ -11,6 +11,7 @@ from mesh.agent.knowledge import DeviceSeen, ModelSeen
 from mesh.errors import MeshError
 from mesh.ids import DeviceId
 from mesh.jobs.deadlines import Signs, deadline_s
+from mesh.jobs.seating import Seat
 from mesh.protocol import frames
 from mesh.protocol.frames import AnyFrame
 from mesh.protocol.session import Key
@@ -34,8 +35,8 @@ class Entry:
         self.copied = False
         self.waited = False
         self.last: MeshError | None = None
-        self.seat = 0
-        """Its place in the line: who was there first goes first, also with another plan."""
+        self.seat = Seat(0.0, 0)
+        """Its place in the line, the same one with another plan."""
 
     @property
     def flown(self) -> set[DeviceId]:

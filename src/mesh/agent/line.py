@@ -8,6 +8,7 @@ from collections import deque
 
 from mesh.agent.flight import Entry, Flight
 from mesh.jobs import hedging
+from mesh.jobs.seating import Seating
 
 
 class Line:
@@ -20,9 +21,10 @@ class Line:
         """The most jobs that were under way at once since the line was last empty: more than one is a bag."""
         self.copied: deque[bool] = deque(maxlen=hedging.LAST)
         """Of the last jobs, whether each had a copy made."""
+        self.seating = Seating()
 
     def put(self, entry: Entry) -> None:
-        """Have a job wait, behind those that came before it."""
+        """Have a job wait, in its turn among all callers' jobs."""
         insort(self.waiting, entry, key=lambda one: one.seat)
 
     def flights(self) -> list[Flight]:

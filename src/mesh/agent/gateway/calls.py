@@ -85,7 +85,8 @@ class Call:
         """The job that a model's name asks for, within the limits of the key. Raises UnknownModel, UnknownDevice."""
         around = self.front.around
         found = meant(model, workload, around.models(), around.device_named)
-        return Ask(workload, payload, found.model, routing=found.routing, max_cost=self.max_cost)
+        caller = f"key {self._opener.name}"
+        return Ask(workload, payload, found.model, routing=found.routing, max_cost=self.max_cost, caller=caller)
 
     def _settle(self, answer: Streamed, begun: Begun) -> None:
         """Count what a stream cost; of one that was left or broke off, what it would have cost at most."""
