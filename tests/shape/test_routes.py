@@ -13,6 +13,10 @@ OPEN = {
     "/join",
     "/v1/claim",
     "/v1/join",
+    "/device",
+    "/v1/logins",  # a command line asks; a person's yes is the permission
+    "/v1/logins/{login}/state",
+    "/v1/logins/{login}/withdraw",
     "/v1/links/look",  # like claiming: who holds the secret may know what it is for
     "/v1/page/sign-in",
     "/v1/pairings",  # a machine without a link asks; a member's yes is the permission

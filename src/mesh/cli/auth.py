@@ -42,7 +42,7 @@ def claim(
     known = CoordinatorRecord(parsed.url, parsed.coordinator, parsed.tls_sha256, parsed.more)
     with Coordinator(known) as client:
         if record.coordinator is not None and record.coordinator.key != known.key:
-            _check_follows(record.coordinator.key, client.do(calls.about()))
+            check_follows(record.coordinator.key, client.do(calls.about()))
         claimed = client.do(calls.claim(parsed.secret, name, platform.node()))
     import msgspec
 
@@ -52,6 +52,36 @@ def claim(
     value = {"member": claimed.member, "name": claimed.name, "network": claimed.network}
     hint = "mesh device invite" if claimed.network else "mesh net create NAME"
     Out(json).result(value, f"Signed in as {foreign(claimed.name)}. Next: {hint}")
+
+
+@app.command()
+def login(
+    address: Annotated[
+        str | None, typer.Argument(help="The coordinator, like https://192.168.1.5:8400; a home that joined knows it.")
+    ] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="Also for what only admins may, for ten minutes.")] = False,
+    json: Json = False,
+) -> None:
+    """Sign in here by a code that you confirm where you are signed in already: in a browser, or a command line."""
+    from mesh.cli import login as logins
+
+    logins.login(here.home(), address, Out(json), admin=admin)
+
+
+@app.command()
+def confirm(
+    code: Annotated[str, typer.Argument(help="The code that `mesh auth login` shows on the other machine.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm without being asked.")] = False,
+    elsewhere: Annotated[
+        bool, typer.Option("--elsewhere", help="Also if that machine is at another public address.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Sign another machine of yours in by the code that it shows. Only if you started that yourself, just now."""
+    from mesh.cli import login as logins
+    from mesh.cli.pairing import Answers
+
+    logins.confirm(here.home(), code, Answers(Out(json), yes=yes, elsewhere=elsewhere))
 
 
 @app.command()
@@ -77,7 +107,7 @@ def sessions(json: Json = False) -> None:
     rows = [
         (
             foreign(one.label or ""),
-            "this one" if one.current else "",
+            ("this one" if one.current else "") + (" by a code" if one.by_code else ""),
             day(one.created_ms),
             day(one.expires_ms),
             one.session,
@@ -114,10 +144,10 @@ def logout(json: Json = False) -> None:
         if current is not None:
             client.do(calls.end_session(current.session))
     place.write(msgspec.structs.replace(place.read(), session=None))
-    Out(json).result({"signed_out": True}, "Signed out. Sign in again with a link from an admin.")
+    Out(json).result({"signed_out": True}, "Signed out. Sign in again: mesh auth login")
 
 
-def _check_follows(known: "DeviceKey", about: "About") -> None:
+def check_follows(known: "DeviceKey", about: "About") -> None:
     """The coordinator of the link is the one of this home, under a newer key. Raises OtherCoordinator."""
     from mesh.sdk.following import the_same
     from mesh.sdk.pinning import WrongCertificate

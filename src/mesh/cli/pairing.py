@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mesh.sdk.calls import TokenTerms
     from mesh.sdk.home import Home
     from mesh.sdk.pairing import Waiting
+    from mesh.sdk.ways_in import LoginShown
 
 AGO_S = 90
 """Up to here a time is said in seconds."""
@@ -116,17 +117,18 @@ class Answers:
         self.out.note(f"On the new machine: mesh device join {url} --name NAME")
         return _typed("Its code: ")
 
-    def first(self) -> bool:
+    def first(self, question: str = "Let it in? [y/N] ") -> bool:
         """Whether to let it in."""
-        return self.yes or _typed("Let it in? [y/N] ").lower() in ("y", "yes")
+        return self.yes or _typed(question).lower() in ("y", "yes")
 
-    def second(self, shown: "PairingShown") -> bool:
+    def second(self, shown: "PairingShown | LoginShown") -> bool:
         """Whether to let it in although it is elsewhere: the machine's name must be typed. Raises NotConfirmed."""
         if self._elsewhere:
             return True
         if self.yes:
             return False  # the coordinator refuses, and its words say what to do
-        if _typed(f"It is elsewhere. Are you sure? Type its name, {shown.name}: ") != shown.name:
+        name = shown.label if hasattr(shown, "label") else shown.name
+        if _typed(f"It is elsewhere. Are you sure? Type its name, {foreign(name)}: ") != name:
             raise NotConfirmed("The name was another one: nothing was confirmed.")
         return True
 
@@ -140,8 +142,7 @@ class Answers:
 
 def described(shown: "PairingShown", terms: "TokenTerms") -> str:
     """The machine, what a yes grants, and when to say no."""
-    age_s = max(0, (shown.time_ms - shown.asked_ms) // 1000)
-    ago = f"{age_s} seconds ago" if age_s < AGO_S else f"{age_s // 60} minutes ago"
+    ago = since(shown)
     tags = f"\n  tags         {' '.join(terms.tags)}" if terms.tags else ""
     away = " It is removed by itself after 30 minutes offline." if terms.ephemeral else ""
     waits = terms.approve or shown.state == "pending"
@@ -151,14 +152,21 @@ def described(shown: "PairingShown", terms: "TokenTerms") -> str:
         f"  name         {foreign(shown.name)}\n"
         f"  it says      {foreign(shown.machine)}\n"
         f"  key          {shown.fingerprint}   (the same must stand on its screen)\n"
-        f"  asks from    {_whence(shown)}, {ago}{tags}\n\n"
+        f"  asks from    {whence(shown)}, {ago}{tags}\n\n"
         f"If you say yes, it is your device: {grant} jobs in your name and at your cost, sees who and what is in the\n"
         f"network, and may work for others there.{away}\n"
         "Say yes only if you started this yourself, on that machine, just now."
     )
 
 
-def _whence(shown: "PairingShown") -> str:
+def since(shown: "PairingShown | LoginShown") -> str:
+    """How long ago it asked."""
+    age_s = max(0, (shown.time_ms - shown.asked_ms) // 1000)
+    return f"{age_s} seconds ago" if age_s < AGO_S else f"{age_s // 60} minutes ago"
+
+
+def whence(shown: "PairingShown | LoginShown") -> str:
+    """From where it asks, beside where the person is."""
     if shown.address is None:
         return "an address that the proxy before the coordinator hides"
     if not shown.elsewhere:

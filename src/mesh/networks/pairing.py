@@ -193,10 +193,16 @@ def shown_code(handle: str, check: str) -> str:
 
 def parse_code(text: str) -> tuple[str, str]:
     """Handle and check of a code, however it was typed. Raises BadCode."""
-    letters = text.strip().upper().translate(_READ_AS)
-    if len(letters) != HANDLE_LENGTH + CHECK_LENGTH or not set(letters) <= set(_ALPHABET):
+    letters = letters_of(text, HANDLE_LENGTH + CHECK_LENGTH)
+    if letters is None:
         raise BadCode
     return letters[:HANDLE_LENGTH], letters[HANDLE_LENGTH:]
+
+
+def letters_of(text: str, length: int) -> str | None:
+    """The letters and digits of a code, however it was typed; None where they are not so many, or are others."""
+    letters = text.strip().upper().translate(_READ_AS)
+    return letters if len(letters) == length and set(letters) <= set(_ALPHABET) else None
 
 
 def fingerprint(key: DeviceKey) -> str:

@@ -326,13 +326,16 @@ class ApiKeys(Answer, frozen=True):
 
 
 class SessionShown(Answer, frozen=True):
-    """One place where a person is signed in. ``label``: what it called itself; ``current``: the one that asks."""
+    """One place where a person is signed in. ``label``: what it called itself; ``current``: the one that asks;
+    ``by_code``: it was signed in by a code, and may less.
+    """
 
     session: str
     label: str | None
     created_ms: int
     expires_ms: int
     current: bool
+    by_code: bool = False
 
 
 class SignInLink(Answer, frozen=True):

@@ -11,7 +11,7 @@ import msgspec
 
 from mesh.ids import DeviceId, DeviceKey, JobId, MemberId, NetworkId, TokenId
 from mesh.protocol.values import Role
-from mesh.sdk import answers, policies
+from mesh.sdk import answers, policies, ways_in
 
 T = TypeVar("T")
 Purpose = Literal["member", "device", "relay"]
@@ -145,6 +145,37 @@ def confirm_pairing(
 def refuse_pairing(network: NetworkId, code: str) -> Call[answers.Done]:
     """Say no to the machine with this code."""
     return Call("POST", _network(network, "pairings", "refuse"), answers.Done, {"code": code})
+
+
+def ask_to_log_in(body: dict[str, Any]) -> Call[ways_in.LoginAsked]:
+    """A command line asks to be signed in by a code."""
+    return Call("POST", "/v1/logins", ways_in.LoginAsked, body)
+
+
+def login_state(login: str, nonce: str) -> Call[ways_in.LoginState]:
+    """What became of a command line's request; only it can ask."""
+    return Call("POST", f"/v1/logins/{login}/state", ways_in.LoginState, {"nonce": nonce})
+
+
+def withdraw_login(login: str, nonce: str) -> Call[answers.Done]:
+    """A command line stops waiting."""
+    return Call("POST", f"/v1/logins/{login}/withdraw", answers.Done, {"nonce": nonce})
+
+
+def look_at_login(code: str) -> Call[ways_in.LoginShown]:
+    """Which command line shows a code."""
+    return Call("POST", "/v1/logins/look", ways_in.LoginShown, {"code": code})
+
+
+def confirm_login(code: str, secret_sha256: str, *, elsewhere: bool = False) -> Call[answers.Done]:
+    """Sign the command line with this code in."""
+    body = {"code": code, "secret_sha256": secret_sha256, "elsewhere": elsewhere}
+    return Call("POST", "/v1/logins/confirm", answers.Done, body)
+
+
+def refuse_login(code: str) -> Call[answers.Done]:
+    """Say no to the command line with this code."""
+    return Call("POST", "/v1/logins/refuse", answers.Done, {"code": code})
 
 
 def devices(network: NetworkId) -> Call[answers.Devices]:

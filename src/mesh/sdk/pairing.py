@@ -20,7 +20,7 @@ from mesh.protocol import signed
 from mesh.protocol.links import MORE_MAX, SECRET_BYTES, JoinLink, new_secret, secret_hash
 from mesh.protocol.papers import JoinProof
 from mesh.sdk import calls
-from mesh.sdk.answers import PairingAsked, PairingState
+from mesh.sdk.answers import PairingState
 from mesh.sdk.client import TIMEOUT_S, Coordinator, CoordinatorUnreachable
 from mesh.sdk.home import CoordinatorRecord
 from mesh.sdk.pinning import WrongCertificate, first_seen
@@ -101,7 +101,7 @@ def ask(url: str, name: str, seed: bytes, machine: str) -> Waiting:
             time_ms=about.time_ms,
         ), seed, machine, nonce)  # fmt: skip
         asked = client.do(calls.ask_to_pair(body))
-        where = _where(url, seen, coordinator, asked)
+        where = confirmed_place(url, seen, coordinator, (asked.url, asked.tls_sha256, asked.more))
         client.do(calls.pairing_state(asked.pairing, nonce))  # shows our number: only now the code counts
     sides = Sides(key, coordinator, where.tls_sha256 or where.url, name, secret_hash(secret))
     check = rules.check(sides, handle=asked.handle, coordinator_nonce=asked.nonce, nonce=nonce)
@@ -139,22 +139,25 @@ def _body(proof: JoinProof, seed: bytes, machine: str, nonce: str) -> dict[str, 
     }
 
 
-def _where(url: str, seen: str | None, key: DeviceKey, asked: PairingAsked) -> CoordinatorRecord:
+def confirmed_place(
+    url: str, seen: str | None, key: DeviceKey, said: tuple[str, str | None, tuple[str, ...]]
+) -> CoordinatorRecord:
     """The coordinator as we met it. What it says of itself must be that: else the link could not stand later either.
 
-    Raises WrongCertificate, BadAddress.
+    ``said``: its URL, its certificate's hash, its further addresses. Raises WrongCertificate, BadAddress.
     """
-    if asked.tls_sha256 != seen:
+    its_url, its_certificate, more = said
+    if its_certificate != seen:
         raise WrongCertificate(
             "The certificate at this address is not the coordinator's own. Check the address; if it is right, somebody "
             "may sit in between: join by a link instead."
         )
     if seen is not None:
-        others = tuple(each for each in (asked.url, *asked.more) if each != url)
+        others = tuple(each for each in (its_url, *more) if each != url)
         return CoordinatorRecord(url, key, seen, others[:MORE_MAX])
-    if asked.url != url and not (_is_loopback(urlsplit(url).hostname) and _is_loopback(urlsplit(asked.url).hostname)):
-        raise BadAddress(f"This coordinator is to be reached at {asked.url}. Use that address.", url=asked.url)
-    return CoordinatorRecord(asked.url, key)
+    if its_url != url and not (_is_loopback(urlsplit(url).hostname) and _is_loopback(urlsplit(its_url).hostname)):
+        raise BadAddress(f"This coordinator is to be reached at {its_url}. Use that address.", url=its_url)
+    return CoordinatorRecord(its_url, key)
 
 
 def _is_loopback(host: str | None) -> bool:

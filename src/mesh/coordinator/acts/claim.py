@@ -7,17 +7,14 @@ from typing import NamedTuple
 
 from mesh.coordinator.acts import ledger
 from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.acts.sessions import Opened, open_session
 from mesh.coordinator.store import networks, people, sign_in_links, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Membership
-from mesh.coordinator.store.people import Session
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey, MemberId, NetworkId, TokenId
 from mesh.networks.names import person_name
 from mesh.networks.tokens import CLAIM_LIFE_S, JoinToken, TokenExpired, TokenUnknown, TokenUsed, redeem
-
-SESSION_LIFE_S = 90 * 86400.0
-"""A person signs in anew every quarter on each machine."""
 
 
 class AlreadyClaimed(MeshError):
@@ -119,27 +116,15 @@ def _again(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
         raise TokenExpired(expired_ms=link.expires_ms)
     if not sign_in_links.use(store, link.id, now_ms=moment.now_ms):
         raise TokenUsed(uses=1)
-    _open_session(store, link.member, name, asked, moment)
+    open_session(store, link.member, name, Opened(asked.session_hash, asked.label), moment)
     return SignedIn(link.member, name, None)
 
 
 def _new_person(store: Store, asked: SignIn, name: str, moment: Moment) -> SignedIn:
     member = MemberId(moment.new_id())
     people.add_member(store, member=member, name=name, now_ms=moment.now_ms)
-    _open_session(store, member, name, asked, moment)
+    open_session(store, member, name, Opened(asked.session_hash, asked.label), moment)
     return SignedIn(member, name, None)
-
-
-def _open_session(store: Store, member: MemberId, name: str, asked: SignIn, moment: Moment) -> None:
-    session = Session(member, None, "full", moment.now_ms + int(SESSION_LIFE_S * 1000), name)
-    people.add_session(
-        store,
-        session,
-        session_id=moment.new_id(),
-        token_hash=asked.session_hash,
-        now_ms=moment.now_ms,
-        label=asked.label,
-    )
 
 
 def network_of(signed_in: SignedIn) -> NetworkId | None:

@@ -3,6 +3,8 @@
 Touches: database (through the store it is given).
 """
 
+from typing import NamedTuple
+
 from mesh.coordinator.acts.devices import DeviceUnknown
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import devices, people, sign_in_links
@@ -18,6 +20,8 @@ LINKS_MAX = 10
 """Such links of one person that still work at once."""
 KEPT_MS = 86_400_000
 """An ended link is kept for a day, so that who comes late is told why it no longer works."""
+SESSION_LIFE_S = 90 * 86400.0
+"""A person signs in anew every quarter on each machine."""
 DEVICE_SESSION_LIFE_S = 3600.0
 """An hour: the agent asks again by itself, and a removed device cannot."""
 
@@ -34,6 +38,23 @@ class TooManyLinks(MeshError):
 
     code = "auth.too_many_links"
     kind = "too_many"
+
+
+class Opened(NamedTuple):
+    """A new session: its token as SHA-256, what its place calls itself; and of a sign-in by a code, until when it may
+    what only admins may.
+    """
+
+    session_hash: str
+    label: str | None
+    admin_until_ms: int | None = None
+
+
+def open_session(store: Store, member: MemberId, name: str, opened: Opened, moment: Moment) -> None:
+    """Sign a person in in one place: always by a new token, never by one that was there before."""
+    expires_ms = moment.now_ms + int(SESSION_LIFE_S * 1000)
+    session = Session(member, None, "full", expires_ms, name, moment.now_ms, opened.admin_until_ms)
+    people.add_session(store, session, session_id=moment.new_id(), token_hash=opened.session_hash, label=opened.label)
 
 
 def offer_link(store: Store, member: MemberId, secret_hash: str, moment: Moment) -> SignInLink:
@@ -61,6 +82,6 @@ def sign_in_device(store: Store, device: DeviceId, session_hash: str, moment: Mo
     if name is None:
         raise DeviceUnknown
     expires_ms = moment.now_ms + int(DEVICE_SESSION_LIFE_S * 1000)
-    session = Session(kept.owner, device, "device", expires_ms, name)
-    people.add_session(store, session, session_id=moment.new_id(), token_hash=session_hash, now_ms=moment.now_ms)
+    session = Session(kept.owner, device, "device", expires_ms, name, moment.now_ms)
+    people.add_session(store, session, session_id=moment.new_id(), token_hash=session_hash)
     return session

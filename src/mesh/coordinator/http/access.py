@@ -17,7 +17,8 @@ from mesh.coordinator.store.connection import Store
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, MemberId, NetworkId
 from mesh.networks.api_keys import ApiKey, allowed, works
-from mesh.networks.membership import PERMISSIONS, NotAllowed, NotMember, Permission
+from mesh.networks.logins import NotFresh, is_limited
+from mesh.networks.membership import MEMBER, PERMISSIONS, NotAllowed, NotMember, Permission
 from mesh.protocol.values import Role
 from mesh.units import HOUR
 
@@ -62,7 +63,8 @@ class KeyConfined(MeshError):
 class Caller(NamedTuple):
     """Who calls: a member, perhaps through a device's session or a key; in the route's network with ``role``.
 
-    ``permissions``: what they may do in that network, by their role and, with a key, by its scopes.
+    ``permissions``: what they may do in that network, by their role and, with a key, by its scopes. ``limited``: by a
+    session that came by a code, which does nothing that only admins may. ``signed_in_ms``: since when it is open.
     """
 
     member: MemberId
@@ -73,25 +75,35 @@ class Caller(NamedTuple):
     role: Role | None = None
     network: NetworkId | None = None
     permissions: frozenset[Permission] = frozenset()
+    limited: bool = False
+    signed_in_ms: int = 0
 
     def may(self, permission: Permission) -> bool:
         """Whether the caller may do that in the route's network."""
         return permission in self.permissions
 
     def need(self, permission: Permission) -> None:
-        """Refuse a caller who may not do that. Raises NotAllowed, KeyConfined."""
+        """Refuse a caller who may not do that. Raises NotAllowed, NotFresh, KeyConfined."""
         if self.may(permission):
             return
+        if self.limited and self.role is not None and permission in PERMISSIONS[self.role]:
+            raise NotFresh(permission=permission)
         if self.key is not None:
             raise KeyConfined(permission=permission)
         raise NotAllowed(permission=permission, role=self.role)
+
+    def need_in_person(self) -> None:
+        """Refuse to open a further way in by a session that came by a code. Raises NotFresh."""
+        if self.limited:
+            raise NotFresh
 
     def inside(self, network: NetworkId, role: Role | None) -> "Caller":
         """The same caller in a network. Raises NotMember, KeyConfined."""
         if role is None:
             raise NotMember
         if self.key is None:
-            return self._replace(role=role, network=network, permissions=PERMISSIONS[role])
+            mine = PERMISSIONS[role] & MEMBER if self.limited else PERMISSIONS[role]
+            return self._replace(role=role, network=network, permissions=mine)
         if self.key.network != network:
             raise KeyConfined
         return self._replace(role=role, network=network, permissions=allowed(role, self.key.scopes))
@@ -100,17 +112,22 @@ class Caller(NamedTuple):
 class Access:
     """A route's declaration. ``label`` is what it demands, in words that tests and documents can list."""
 
-    def __init__(self, label: str, permission: Permission | None = None, *, keys: bool = False) -> None:
-        """``keys``: API keys may call it although it names no permission."""
+    def __init__(
+        self, label: str, permission: Permission | None = None, *, keys: bool = False, in_person: bool = False
+    ) -> None:
+        """``keys``: API keys may call it although it names no permission. ``in_person``: no session by a code may."""
         self.label = label
         self.permission = permission
         self._keys = keys
+        self._in_person = in_person
 
     async def __call__(self, request: Request) -> None:
         """Let the request through, with ``request.state.caller`` set unless it is public."""
         if self.label.startswith("public"):
             return
         caller = await _caller(request)
+        if self._in_person:
+            caller.need_in_person()
         if self.label == "operator" and not caller.operator:
             raise NotOperator
         if self.permission is not None:
@@ -127,14 +144,18 @@ def public(why: str) -> Dependency:
     return _dependency(Access(f"public: {why}"))
 
 
-def signed_in(*, keys: bool = False) -> Dependency:
-    """Anybody with a session; with ``keys`` also programs with an API key, whatever its scopes."""
-    return _dependency(Access("signed in, or an API key" if keys else "signed in", keys=keys))
+def signed_in(*, keys: bool = False, in_person: bool = False) -> Dependency:
+    """Anybody with a session; with ``keys`` also programs with an API key, whatever its scopes.
+
+    ``in_person``: it opens a further way in, so that a session which came by a code may not.
+    """
+    who = "signed in, not by a code" if in_person else "signed in, or an API key" if keys else "signed in"
+    return _dependency(Access(who, keys=keys, in_person=in_person))
 
 
 def operator() -> Dependency:
     """The person who claimed the installation."""
-    return _dependency(Access("operator"))
+    return _dependency(Access("operator", in_person=True))
 
 
 def needs(permission: Permission) -> Dependency:
@@ -180,7 +201,9 @@ async def _caller(request: Request) -> Caller:
         raise ReadOnly
     installation = await parts.database.read(people.installed)
     operates = installation is not None and installation.operator == session.member and session.scope == "full"
-    return Caller(session.member, session.name, session.device, operates)
+    limited = is_limited(session.admin_until_ms, parts.now_ms())
+    who = (session.member, session.name, session.device, operates and not limited)
+    return Caller(*who, limited=limited, signed_in_ms=session.created_ms)
 
 
 async def _program(request: Request, token: str) -> Caller:

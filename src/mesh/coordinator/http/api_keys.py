@@ -32,6 +32,7 @@ class KeyBody(BaseModel):
 async def make(network: str, body: KeyBody, request: Request) -> Response:
     """Make an API key for programs: it may do what its scopes name and its maker's role allows, in this network."""
     desk, caller = desk_of(request), caller_of(request)
+    caller.need_in_person()
     token, kept = desk.new_token(API_KEY_PREFIX)
     terms = Terms(body.name, body.scopes, body.expires_s)
 

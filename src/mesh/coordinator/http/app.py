@@ -20,6 +20,7 @@ from mesh.coordinator.http import (
     jobs,
     join,
     ledger,
+    logins,
     members,
     networks,
     pages,
@@ -55,6 +56,7 @@ NOUNS = (
     jobs,
     join,
     ledger,
+    logins,
     members,
     networks,
     pages,
@@ -98,6 +100,7 @@ def api(desk: Desk) -> FastAPI:
     app.state.files = Files("dashboard.html")
     app.state.nonces = sessions.Nonces()
     app.state.tries = pairing.Tries()
+    app.state.waits = logins.Waits()
     for noun in NOUNS:
         app.router.routes.extend(noun.router.routes)
     app.add_exception_handler(MeshError, _refused)

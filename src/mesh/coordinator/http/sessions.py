@@ -73,12 +73,15 @@ async def listing(request: Request) -> Response:
     found = await desk.parts.database.read(_sessions_of, caller.member, desk.parts.now_ms())
     current = token_hash(bearer(request))
     shown = [
-        SessionShown(one.id, one.label, one.created_ms, one.expires_ms, one.token_hash == current) for one in found
+        SessionShown(
+            one.id, one.label, one.created_ms, one.expires_ms, one.token_hash == current, one.admin_until_ms is not None
+        )
+        for one in found
     ]
     return answer(Sessions(tuple(shown)))
 
 
-@router.post("/v1/sessions/link", dependencies=[signed_in()])
+@router.post("/v1/sessions/link", dependencies=[signed_in(in_person=True)])
 async def link(request: Request) -> Response:
     """A link that signs the caller in elsewhere (another machine, a browser): once, within ten minutes."""
     desk, caller = desk_of(request), caller_of(request)

@@ -23,7 +23,15 @@ _add_member = insert(members)
 _member_name = select(members.c.name).where(members.c.id == bindparam("member"), members.c.removed_ms.is_(None))
 _add_session = insert(sessions)
 _session = (
-    select(sessions.c.member, sessions.c.device, sessions.c.scope, sessions.c.expires_ms, members.c.name)
+    select(
+        sessions.c.member,
+        sessions.c.device,
+        sessions.c.scope,
+        sessions.c.expires_ms,
+        members.c.name,
+        sessions.c.created_ms,
+        sessions.c.admin_until_ms,
+    )
     .join(members, members.c.id == sessions.c.member)
     .where(
         sessions.c.token_hash == bindparam("token_hash"),
@@ -31,7 +39,10 @@ _session = (
         members.c.removed_ms.is_(None),
     )
 )
-_SHOWN = (sessions.c.id, sessions.c.token_hash, sessions.c.label, sessions.c.created_ms, sessions.c.expires_ms)
+_SHOWN = (
+    *(sessions.c.id, sessions.c.token_hash, sessions.c.label, sessions.c.created_ms, sessions.c.expires_ms),
+    sessions.c.admin_until_ms,
+)
 _sessions_of = (
     select(*_SHOWN)
     .where(
@@ -65,13 +76,18 @@ class Installation(NamedTuple):
 
 
 class Session(NamedTuple):
-    """A sign-in that is neither revoked nor its person's removal; whether it has expired is for the caller to see."""
+    """A sign-in that is neither revoked nor its person's removal; whether it has expired is for the caller to see.
+
+    ``admin_until_ms``: of a sign-in by a code, until when it may what only admins may; None for all others.
+    """
 
     member: MemberId
     device: DeviceId | None
     scope: str
     expires_ms: int
     name: str
+    created_ms: int
+    admin_until_ms: int | None = None
 
 
 class OpenSession(NamedTuple):
@@ -82,6 +98,7 @@ class OpenSession(NamedTuple):
     label: str | None
     created_ms: int
     expires_ms: int
+    admin_until_ms: int | None
 
 
 def installed(store: Store) -> Installation | None:
@@ -116,9 +133,7 @@ def member_name(store: Store, member: MemberId) -> str | None:
     return name
 
 
-def add_session(
-    store: Store, session: Session, *, session_id: str, token_hash: str, now_ms: int, label: str | None = None
-) -> None:
+def add_session(store: Store, session: Session, *, session_id: str, token_hash: str, label: str | None = None) -> None:
     """A new sign-in; its token only as SHA-256. ``label``: what the place calls itself, for its owner's list."""
     store.run(
         _add_session,
@@ -129,8 +144,9 @@ def add_session(
             "device": session.device,
             "scope": session.scope,
             "label": label,
-            "created_ms": now_ms,
+            "created_ms": session.created_ms,
             "expires_ms": session.expires_ms,
+            "admin_until_ms": session.admin_until_ms,
         },
     )
 

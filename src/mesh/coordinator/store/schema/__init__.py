@@ -8,6 +8,7 @@ from mesh.coordinator.store.schema import (
     devices,
     jobs,
     ledger,
+    logins,
     networks,
     pairings,
     people,
@@ -15,6 +16,7 @@ from mesh.coordinator.store.schema import (
     requests,
     sign_in_links,
     successions,
+    ways_in,
 )
 from mesh.coordinator.store.schema.columns import METADATA
 
@@ -24,6 +26,7 @@ __all__ = [
     "devices",
     "jobs",
     "ledger",
+    "logins",
     "networks",
     "pairings",
     "people",
@@ -31,4 +34,5 @@ __all__ = [
     "requests",
     "sign_in_links",
     "successions",
+    "ways_in",
 ]

@@ -42,6 +42,9 @@ sessions = Table(
     time_ms("created_ms"),
     time_ms("expires_ms"),
     time_ms("revoked_ms", nullable=True),
+    time_ms("admin_until_ms", nullable=True),
     Index("ix_sessions_member", "member"),
 )
-"""Bearer tokens, only as SHA-256. ``scope`` is ``full``, or ``device`` for the read-only session of a device's key."""
+"""Bearer tokens, only as SHA-256. ``scope`` is ``full``, or ``device`` for the read-only session of a device's key.
+``admin_until_ms`` is null but for sessions that came by a code: until then they may what only admins may.
+"""

@@ -3,7 +3,7 @@
 Touches: database (describes its tables).
 """
 
-from sqlalchemy import Column, ForeignKey, Index, Table
+from sqlalchemy import Column, ForeignKey, Index, String, Table
 
 from mesh.coordinator.store.schema.columns import ID, KEY, METADATA, time_ms
 
@@ -16,6 +16,10 @@ sign_in_links = Table(
     time_ms("created_ms"),
     time_ms("expires_ms"),
     time_ms("used_ms", nullable=True),
+    Column("browser_hash", KEY),
+    Column("address", String(255)),
     Index("ix_sign_in_links_member", "member"),
 )
-"""Each works once, for minutes; its secret only as SHA-256. Rows go a day after their end."""
+"""Each works once, for minutes; its secret only as SHA-256. Rows go a day after their end. A link that was sent
+to an e-mail ``address`` works only in the browser that asked for it: ``browser_hash`` is of a cookie there.
+"""

@@ -1,0 +1,52 @@
+"""The coordinator's answers about ways to sign in: logins by a code.
+
+Touches: nothing.
+"""
+
+from mesh.ids import MemberId
+from mesh.sdk.answers import Answer
+
+
+class LoginAsked(Answer, frozen=True):
+    """A command line may wait: the first half of its code, the coordinator's random number, until when (its clock, ms),
+    and how long between two questions what became of it.
+
+    ``url``, ``tls_sha256`` and ``more`` are the coordinator's own word on itself: never believed, only compared.
+    """
+
+    login: str
+    handle: str
+    nonce: str
+    time_ms: int
+    expires_ms: int
+    poll_s: float
+    url: str
+    tls_sha256: str | None = None
+    more: tuple[str, ...] = ()
+
+
+class LoginState(Answer, frozen=True):
+    """What became of a login: ``waiting``, ``slow_down`` (asked too soon: wait ``poll_s``), ``confirmed`` by whom."""
+
+    state: str
+    poll_s: float
+    member: MemberId = MemberId("")
+    name: str = ""
+
+
+class LoginShown(Answer, frozen=True):
+    """The command line that shows a code. ``admin``: it asks for what only admins may, for ten minutes. ``elsewhere``:
+    not from the same public address as you, or that cannot be told. ``name``: as whom it would be signed in.
+    """
+
+    login: str
+    label: str
+    admin: bool
+    secret_sha256: str
+    address: str | None
+    your_address: str | None
+    elsewhere: bool
+    asked_ms: int
+    expires_ms: int
+    time_ms: int
+    name: str
