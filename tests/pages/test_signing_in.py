@@ -111,5 +111,3 @@ async def test_a_command_line_confirms_another_and_ctrl_c_ends_a_code(tmp_path):
         assert await again.end() == 130
         done, said = await mesh(hers, "auth", "confirm", code, "--yes")
         assert (done, said["error"]["code"]) == (1, "login.wrong_code")
-
-

@@ -54,7 +54,6 @@ function Asked({ name }: { name: string }) {
       <Field label="Its code" hint="Nine letters and digits, like KXP-T9R-4MQ.">
         <input
           required
-          autoFocus
           autoComplete="off"
           autoCapitalize="characters"
           spellCheck={false}
