@@ -1,4 +1,4 @@
-"""Signing a command line in by a code, at the coordinator: who may ask, who says yes, what a yes grants and what not."""
+"""Signing a command line in by a code, who may ask, who says yes, what a yes grants and what not."""
 
 import asyncio
 import hashlib
