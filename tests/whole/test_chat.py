@@ -1,14 +1,17 @@
 """`mesh run chat` between two people, with the real model: words as they come, pay by count, all ways to break it."""
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+import openai
 import psutil
 import pytest
 
+from foreign import python_clients, told_by_python
 from mesh.cli.programs import MESH
 from mesh.cli.stage import Player
 from whole.network import Network, a_network, eventually, give_model
@@ -16,6 +19,14 @@ from whole.network import Network, a_network, eventually, give_model
 PER_KB = 160_000  # micro-credits
 STORY = "Tell a very long story about a harbour, with many people in it."
 LIMIT_S = 100.0
+HARBOUR = "What is a harbour?"
+OPENAI_ASK: dict[str, Any] = {
+    "model": "mesh/auto",
+    "messages": [{"role": "user", "content": HARBOUR}],
+    "max_tokens": 24,
+    "temperature": 0,
+}
+WET = {"type": "object", "properties": {"wet": {"type": "boolean"}}, "required": ["wet"]}
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +93,11 @@ def charged(network: Network, job: str) -> int | None:
 def cost(question: str, answer: str) -> int:
     size = len(question.encode()) + len(answer.encode())
     return -(-size * PER_KB // 1000)
+
+
+def word_of(text: str) -> str:
+    """A word from the middle of an answer, that an answer is to stop before."""
+    return text.split()[5]
 
 
 def engine_of(network: Network, name: str) -> psutil.Process:
@@ -182,6 +198,63 @@ def test_what_cannot_be_answered_is_refused_with_its_reason(
 ) -> None:
     refused = network.ada.attempt("run", "chat", *options)
     assert (refused.value["error"]["code"], refused.exit_code) == (code, exit_code)
+
+
+def test_openais_client_chats_with_the_real_model_unchanged(network: Network) -> None:
+    here = network.agents["ada"].ready
+    with openai.OpenAI(base_url=f"{here['gateway']}/v1", api_key=here["key"], max_retries=0) as client:
+
+        def ask(**more: Any) -> Any:
+            return client.chat.completions.create(**{**OPENAI_ASK, **more})
+
+        raw = client.chat.completions.with_raw_response.create(**OPENAI_ASK)
+        whole = raw.parse()
+        text = whole.choices[0].message.content
+        assert raw.headers["x-mesh-device"] == network.devices["ben"]
+        assert int(raw.headers["x-mesh-charge"]) == cost(HARBOUR, text)
+        assert (whole.usage.completion_tokens, whole.choices[0].finish_reason) == (24, "length")
+        chunks = list(ask(stream=True, stream_options={"include_usage": True}))
+        pieces = [choice.delta.content for chunk in chunks for choice in chunk.choices if choice.delta.content]
+        assert "".join(pieces) == text and len(pieces) > 1
+        usage = whole.usage.model_dump()
+        assert chunks[-1].usage.model_dump() == usage and usage["prompt_tokens"] > 5
+        stopped = ask(stop=[word_of(text)]).choices[0]
+        assert (stopped.message.content, stopped.finish_reason) == (text.split(word_of(text))[0], "stop")
+        strict = {"type": "json_schema", "json_schema": {"name": "wet", "schema": WET}}
+        assert set(json.loads(ask(response_format=strict, max_tokens=60).choices[0].message.content)) == {"wet"}
+        loose = ask(response_format={"type": "json_object"}, max_tokens=40).choices[0].message.content
+        assert loose.lstrip().startswith("{")
+        said = client.responses.create(model="mesh/auto", input=HARBOUR, temperature=0, max_output_tokens=24)
+        assert said.output_text == text
+        continued = client.completions.create(model="mesh/auto", prompt="One, two, three,", max_tokens=8, temperature=0)
+        assert continued.choices[0].text and continued.usage.completion_tokens <= 8
+        for stream in (False, True):
+            with pytest.raises(openai.APIStatusError) as refused:
+                ask(messages=[{"role": "user", "content": "word " * 4_500}], stream=stream)
+            assert (refused.value.status_code, refused.value.code) == (413, "input.chat_too_long")
+
+
+@pytest.mark.timeout(600)  # a first time installs it
+def test_ollamas_client_chats_with_the_real_model_unchanged(network: Network) -> None:
+    here = network.agents["ada"].ready
+    with openai.OpenAI(base_url=f"{here['gateway']}/v1", api_key=here["key"], max_retries=0) as client:
+        text = client.chat.completions.create(**OPENAI_ASK).choices[0].message.content
+    assert text is not None
+    stop = word_of(text)
+
+    async def told() -> Any:
+        environment = {"URL": here["gateway"], "KEY": here["key"], "STOP": stop}
+        return await told_by_python("ollama_python_real.py", await python_clients(), **environment)
+
+    ollama = asyncio.run(told())
+    assert [ollama[how] for how in ("whole", "streamed", "generated", "lines")] == [text] * 4
+    assert ollama["pieces"] > 2
+    assert {(one["done"], one["reason"], one["made"]) for one in ollama["counts"]} == {(True, "length", 24)}
+    assert ollama["stopped"] == [text.split(stop)[0], "stop"]
+    assert set(json.loads(ollama["json"])) == {"wet"}
+    assert 0 < ollama["trimmed"]["asked"] < 4096, "the oldest messages were left out"
+    status, words = ollama["refused"]
+    assert status == 413 and words.startswith("The messages are longer than this model's window")
 
 
 def test_a_worker_that_is_killed_in_the_middle_ends_the_stream_in_band(network: Network) -> None:
