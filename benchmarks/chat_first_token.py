@@ -118,12 +118,13 @@ async def play(role: str, path: Path, to: DeviceId, *, direct: bool) -> None:
             if role == "asker":
                 async with streamed(agent.parts.requester.run, ask) as answer:
                     async for _ in answer:
-                        first_s, said = first_s or time.perf_counter() - began, said + 1
+                        first_s = first_s or time.perf_counter() - began
+                said = int(answer.result.payload.manifest["tokens"])
             else:
                 come = Times()
                 listener = Listener(outlet=come.outlet)
                 await agent.engines.run("chat", workload.default_model, payload, limit_s=120.0, listener=listener)
-                first_s, said = come.times[0] - began, len(come.times)
+                first_s = come.times[0] - began
             ended = time.process_time()
             figures = {"first_s": first_s, "tokens": said, "cpu_s": ended - cpu_s}
             line = json.dumps({**figures, "began_cpu_s": cpu_s, "ended_cpu_s": ended}, separators=(",", ":"))

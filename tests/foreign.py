@@ -24,9 +24,9 @@ INSTALL_S = 300.0
 RUN_S = 60.0
 
 
-async def told_by_python(script: str, python: Path, **environment: str) -> Any:
+async def told_by_python(script: str, python: Path, limit_s: float = RUN_S, **environment: str) -> Any:
     """What a Python script of tests/clients prints as JSON."""
-    return json.loads(await _output(RUN_S, str(python), "-I", str(CLIENTS / script), env=environment))
+    return json.loads(await _output(limit_s, str(python), "-I", str(CLIENTS / script), env=environment))
 
 
 async def told_by_node(script: str, node: Path, **environment: str) -> Any:

@@ -244,7 +244,7 @@ def test_ollamas_client_chats_with_the_real_model_unchanged(network: Network) ->
 
     async def told() -> Any:
         environment = {"URL": here["gateway"], "KEY": here["key"], "STOP": stop}
-        return await told_by_python("ollama_python_real.py", await python_clients(), **environment)
+        return await told_by_python("ollama_python_real.py", await python_clients(), 300.0, **environment)
 
     ollama = asyncio.run(told())
     assert [ollama[how] for how in ("whole", "streamed", "generated", "lines")] == [text] * 4

@@ -29,6 +29,8 @@ from mesh.transport.interface import Address
 
 LOOK_S = 0.025
 """Half of the shortest deadline."""
+LOOK_WHILE_READ_S = 0.25
+"""While all that flies is being read by its callers, no deadline of it runs: only benched devices are to be looked at."""
 LATE_S = 0.010
 """A look that comes later than this was held up here."""
 DIAL_HEDGE_S = 1.0
@@ -60,9 +62,7 @@ class Lookout:
 
     def awake(self) -> None:
         """There is something to watch."""
-        if self._due is None:
-            loop = asyncio.get_running_loop()
-            self._due = loop.call_at(loop.time() + LOOK_S, self._look, loop.time() + LOOK_S)
+        self._look_after(LOOK_S)
 
     def stop(self) -> None:
         """Look no more."""
@@ -70,6 +70,16 @@ class Lookout:
             self._due.cancel()
         for task in self._pinging.values():
             task.cancel()
+
+    def _look_after(self, wait_s: float) -> None:
+        """Look in so many seconds, or earlier if that was said before."""
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + wait_s
+        if self._due is not None:
+            if self._due.when() <= due_s:
+                return
+            self._due.cancel()
+        self._due = loop.call_at(due_s, self._look, due_s)
 
     def _look(self, due_s: float) -> None:
         self._due = None
@@ -87,8 +97,11 @@ class Lookout:
             for flight in [one for one in seen.flights if one.canary and one.entry.over.done()]:
                 self._check_canary(flight, now)
         self._ping_benched(now)
-        if any(line.entries for line in self._dispatch.lines.values()) or self._dispatch.flying:
-            self.awake()
+        lines = self._dispatch.lines.values()
+        if any(line.entries for line in lines) or self._dispatch.flying:
+            flights = [flight for seen in self._dispatch.knowledge.devices.values() for flight in seen.flights]
+            read = not any(line.waiting for line in lines) and all(one.job.reads(one.tried) for one in flights)
+            self._look_after(LOOK_WHILE_READ_S if flights and read else LOOK_S)
 
     # --- signs of life ------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from mesh.errors import MeshError
 from mesh.workloads.batching import Line, Taken
+from mesh.workloads.breath import Breath
 from mesh.workloads.confine import die_with_parent, keep_to_files, keep_to_work
 from mesh.workloads.contract import Engine, Piece, Stop, Turn
 from mesh.workloads.frames import (
@@ -89,16 +90,19 @@ class _Child:
         self._line = Line(engine.batch_pieces_max, engine.batch_size_max)
         self._batches: dict[int, tuple[Stop, list[_Job]]] = {}  # what each lane works on
         self._others_lanes = engine.others_lanes
+        self.breath = Breath(lambda job, content: self.say(Said(job, content)))
 
     def say(self, news: News) -> None:
-        """Write one frame; frames of several lanes do not mix."""
+        """Write one frame; frames of several lanes do not mix. What a job has said leaves before its end."""
+        if isinstance(news, Finished | Refused | Dropped):
+            self.breath.end(news.job)
         with self._writing:
             _write_all(self._out, frame(news))
 
     def accept(self, run: Run) -> None:
         """Queue a job."""
         with self._changed:
-            speech = Speech(self._changed, lambda content: self.say(Said(run.job, content)))
+            speech = Speech(self._changed, partial(self.breath.say, run.job))
             job = _Job(run, self._engine.cut(run.payload), speech)
             self._jobs[run.job] = job
             self._to_cut(job)
@@ -334,6 +338,7 @@ def main() -> None:
     source, out = _private_pipes()
     engine = _load(source, out)
     child = _Child(engine, out)
+    threading.Thread(target=child.breath.run, daemon=True).start()
     for number in range(engine.lanes):
         threading.Thread(target=child.lane, args=(number,), daemon=True).start()
     while True:
