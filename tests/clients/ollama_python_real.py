@@ -24,10 +24,10 @@ stop = os.environ["STOP"]
 stopped = client.chat(model=MODEL, messages=[QUESTION], options={**STILL, "stop": [stop]})
 schema = {"type": "object", "properties": {"wet": {"type": "boolean"}}, "required": ["wet"]}
 as_json = client.chat(model=MODEL, messages=[QUESTION], options={"temperature": 0, "num_predict": 60}, format=schema)
-history = [{"role": "user", "content": "word " * 4500}, {"role": "assistant", "content": "I see."}]
+history = [{"role": "user", "content": "7" * 4500}, {"role": "assistant", "content": "I see."}]
 trimmed = client.chat(model=MODEL, messages=[*history, QUESTION], options={"temperature": 0, "num_predict": 4})
 try:
-    client.generate(model=MODEL, prompt="word " * 4500)
+    client.generate(model=MODEL, prompt="7" * 4500)
     refused = None
 except ollama.ResponseError as error:
     refused = [error.status_code, error.error]

@@ -219,10 +219,13 @@ async def test_it_listens_nowhere_is_confined_and_small(engines):
     assert BUILTIN.entry("chat", MODEL).memory_limit_bytes > child.memory_info().rss
 
 
-async def test_its_speed_was_measured_and_is_offered(engines):
-    offer = engines.offer("chat", MODEL)
-    assert 20 < offer.units_per_s < 5000
+async def test_its_speed_is_measured_before_its_first_job_and_offered(engines):
+    engines.assume("chat", MODEL)
+    assert not engines.measured("chat", MODEL)
+    offer = await engines.measure("chat", MODEL)
     assert engines.measured("chat", MODEL)
+    assert 0 < offer.units_per_s < 5000
+    assert offer.units_per_s != 2 / CHAT.assumed_s
 
 
 def test_a_processor_without_the_instructions_is_told_apart():

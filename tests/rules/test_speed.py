@@ -29,3 +29,8 @@ def test_slow_jobs_slow_the_figure_down_and_quick_ones_mend_it():
 
 def test_one_odd_job_moves_the_figure_little():
     assert Speed(1000.0, 0.0).after(1000, 3600.0).slower < 5
+
+
+def test_a_large_job_that_ended_early_says_alone_how_fast_it_was():
+    assert speed_from(Sample(90, 0.5), Sample(90, 0.6)) == Speed(150.0, 0.0)
+    assert speed_from(Sample(90, 0.5), Sample(60, 0.6)) == Speed(100.0, 0.0)

@@ -189,7 +189,7 @@ def test_a_chat_that_is_stopped_by_its_asker_stops_the_engine_and_pays_what_came
         (("--message", ""), "input.chat_empty", 2),
         (("--message", "x", "--temperature", "9"), "input.chat_setting", 2),
         (("--message", "x", "--max-tokens", "0"), "input.chat_setting", 2),
-        (("--message", "word " * 4_500, "--max-tokens", "4"), "input.chat_too_long", 2),
+        (("--message", "7" * 4_500, "--max-tokens", "4"), "input.chat_too_long", 2),
         (("--message", "x", "--model", "no-such-model"), "placement.nowhere", 4),
     ],
 )
@@ -230,7 +230,7 @@ def test_openais_client_chats_with_the_real_model_unchanged(network: Network) ->
         assert continued.choices[0].text and continued.usage.completion_tokens <= 8
         for stream in (False, True):
             with pytest.raises(openai.APIStatusError) as refused:
-                ask(messages=[{"role": "user", "content": "word " * 4_500}], stream=stream)
+                ask(messages=[{"role": "user", "content": "7" * 4_500}], stream=stream)
             assert (refused.value.status_code, refused.value.code) == (413, "input.chat_too_long")
 
 

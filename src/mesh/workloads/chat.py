@@ -27,6 +27,7 @@ INPUT_BYTES_MAX = MIB
 """UTF-8 bytes of all messages: twice a window of 128 thousand tokens."""
 TOKENS_DEFAULT = 512
 TOKENS_MAX = 32_768
+REHEARSED_TOKENS_SHORT, REHEARSED_TOKENS = 8, 48
 STOPS_MAX = 16
 STOP_BYTES_MAX = 256
 SCHEMA_BYTES_MAX = 16 * KIB
@@ -151,8 +152,9 @@ class Chat:
             raise BadChatResult(limit=most)
 
     def rehearsal(self, pieces: int) -> Payload:
-        """None: ``assumed_s`` holds until the first chat was answered. Raises NothingSaid."""
-        raise NothingSaid
+        """A question with a short answer, or with a longer one: half a second's worth at 100 tokens a second."""
+        tokens = REHEARSED_TOKENS_SHORT if pieces == 1 else REHEARSED_TOKENS
+        return payload_of([("user", "Tell a long story about a harbour.")], max_tokens=tokens, temperature=0.0)
 
     def from_line(self, fields: dict[str, Any]) -> Payload:
         """``{"message": "..."}``, or a whole manifest (``messages`` and settings). Raises BadInput."""

@@ -160,7 +160,7 @@ class Workload(Protocol):
     apart: bool
     """Its engine parses what strangers were sent: requesters never share a process, and none grows old."""
     assumed_s: float
-    """Seconds of one lane per unit, assumed until the first job was done; 0: measured with a rehearsal."""
+    """Seconds of one lane per unit, assumed until a rehearsal or the first job was done; 0: it is always rehearsed."""
 
     def check(self, payload: Payload) -> None:
         """Refuse input that breaks the workload's limits. Raises BadInput (or a subclass)."""
@@ -191,8 +191,10 @@ class Workload(Protocol):
         """Refuse a result that does not fit the input (shapes, sizes). Raises BadInput."""
         ...
 
-    def rehearsal(self, pieces: int) -> Payload:
-        """Made-up input of typical size with so many pieces: what a device measures its own speed with."""
+    def rehearsal(self, pieces: int) -> Payload | None:
+        """Made-up input of typical size with so many pieces, more than one being a large job: what a device measures
+        its own speed with. None: there is no such input.
+        """
         ...
 
     def from_line(self, fields: dict[str, Any]) -> Payload:

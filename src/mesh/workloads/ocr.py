@@ -132,9 +132,8 @@ class Ocr(Unstreamed):
         for blob, page in zip(payload.blobs, read.pages, strict=True):
             _check_page(page_size(blob), page)
 
-    def rehearsal(self, pieces: int) -> Payload:
-        """None: ``PAGE_S`` holds until the first real page was read. Raises NoPage."""
-        raise NoPage
+    def rehearsal(self, pieces: int) -> None:
+        """None: ``PAGE_S`` holds until the first real page was read."""
 
     def from_line(self, fields: dict[str, Any]) -> Payload:
         """Not in batches. Raises NotInBatches."""

@@ -54,8 +54,10 @@ class Sample(NamedTuple):
 
 
 def speed_from(small: Sample, large: Sample) -> Speed:
-    """The line through a small and a large job."""
-    assert 0 < small.units < large.units
+    """The line through a small and a large job; where the large one ended early, what it alone says."""
+    assert small.units > 0 and large.units > 0
+    if large.units <= small.units:
+        return Speed(min(large.units / large.seconds, RATE_MAX), 0.0)
     slope_s = (large.seconds - small.seconds) / (large.units - small.units)
     # noise can make the large one look as quick as the small: then it has no fixed part
     slope_s = max(slope_s, large.seconds / large.units / 10, 1 / RATE_MAX)
