@@ -30,7 +30,7 @@ from mesh.transport.interface import Address
 LOOK_S = 0.025
 """Half of the shortest deadline."""
 LOOK_WHILE_READ_S = 0.25
-"""While all that flies is being read by its callers, no deadline of it runs: only benched devices are to be looked at."""
+"""While all that flies is being read by its callers, no deadline of it runs: only benched devices are looked at."""
 LATE_S = 0.010
 """A look that comes later than this was held up here."""
 DIAL_HEDGE_S = 1.0
