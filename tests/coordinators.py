@@ -15,6 +15,7 @@ from mesh.coordinator.config import Site
 from mesh.coordinator.keys import Keys
 from mesh.coordinator.main import Coordinator
 from mesh.coordinator.parts import Parts
+from mesh.coordinator.settings import WaySettings
 from mesh.coordinator.snapshot import Snapshot
 from mesh.coordinator.store.database import Database
 from mesh.ids import DeviceId, ulid
@@ -228,14 +229,14 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def a_coordinator(
-    folder: Path, clock: Clock | None = None, where: Path | str | None = None
+    folder: Path, clock: Clock | None = None, where: Path | str | None = None, ways: WaySettings | None = None
 ) -> AsyncIterator[Bench]:
     """A coordinator on a database in ``folder``, or ``where`` one is; open it again on the same to restart it."""
     clock = clock or Clock()
     keys = Keys(folder / "keys")
     with Database.open(where or folder / "coordinator.db") as database:
         parts = Parts(database, keys, Site("http://mesh.test", None), Snapshot(clock()), clock, secrets.token_bytes)
-        coordinator = Coordinator(parts)
+        coordinator = Coordinator(parts, ways)
         claim_text = await coordinator.start()
         transport = httpx2.ASGITransport(coordinator.app)
         async with (

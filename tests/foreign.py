@@ -46,13 +46,18 @@ async def python_clients() -> Path:
 
 async def node_clients() -> Path:
     """Node, beside which the client of tests/clients/package.json is installed."""
-    node = _dev().node() / "node"
+    node = node_here()
     sources = tuple(CLIENTS / name for name in ("package.json", "package-lock.json", ".npmrc"))
     folder = _node_folder()
     await asyncio.to_thread(_locked, folder, sources, lambda: _install_node(node, folder, sources))
     for script in CLIENTS.glob("*.mjs"):  # modules are looked for beside the script
         (folder / script.name).write_bytes(script.read_bytes())
-    return Path(node)
+    return node
+
+
+def node_here() -> Path:
+    """The Node that builds the pages."""
+    return Path(_dev().node()) / "node"
 
 
 def _node_folder() -> Path:

@@ -19,6 +19,10 @@ OPEN = {
     "/v1/logins/{login}/withdraw",
     "/v1/links/look",  # like claiming: who holds the secret may know what it is for
     "/v1/page/sign-in",
+    "/v1/page/ways/start",  # sends the browser to a provider
+    "/v1/page/ways/finish",  # what the provider vouches for is the permission
+    "/v1/ways",  # what the sign-in page offers
+    "/signed-in",
     "/v1/pairings",  # a machine without a link asks; a member's yes is the permission
     "/v1/pairings/{pairing}/state",
     "/v1/pairings/{pairing}/withdraw",

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from mesh.cli import here
+from mesh.cli import here, serve_ways
 from mesh.cli.output import Json, Out
 
 
@@ -38,12 +38,22 @@ def serve(
     database: Annotated[
         str | None, typer.Option("--database", help="postgresql://… instead of SQLite in --data.")
     ] = None,
+    oidc_issuer: serve_ways.OidcIssuer = None,
+    oidc_client_id: serve_ways.OidcClientId = None,
+    oidc_client_secret_file: serve_ways.OidcSecretFile = None,
+    oidc_title: serve_ways.OidcTitle = "",
+    admit: serve_ways.Admit = None,
+    github_client_id: serve_ways.GithubClientId = None,
+    github_client_secret_file: serve_ways.GithubSecretFile = None,
+    github_url: serve_ways.GithubUrl = None,
     tied: Annotated[bool, typer.Option("--tied", hidden=True, help="Leave when stdin closes.")] = False,
     json: Json = False,
 ) -> None:
     """Run a coordinator and a relay in the foreground, until Ctrl-C."""
     if context.invoked_subcommand is not None:
         return
+    import msgspec
+
     from mesh.cli import logs
     from mesh.coordinator.config import Config
     from mesh.coordinator.main import Ready, run
@@ -62,10 +72,13 @@ def serve(
     if tied:
         threading.Thread(target=_leave_with_stdin, daemon=True).start()
     folder = (data or here.home().coordinator_data).absolute()
-    run(
-        Config(data=folder, host=host, port=port, public_url=public_url, database=database, relay_port=relay_port),
-        ready,
+    ways = serve_ways.settings(
+        (oidc_issuer, oidc_client_id, oidc_client_secret_file, oidc_title),
+        (github_client_id, github_client_secret_file, github_url),
+        admit,
     )
+    config = Config(data=folder, host=host, port=port, public_url=public_url, database=database)
+    run(msgspec.structs.replace(config, relay_port=relay_port, ways=ways), ready)
 
 
 def move(

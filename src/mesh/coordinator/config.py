@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 import psutil
 
+from mesh.coordinator.settings import WaySettings
 from mesh.errors import MeshError
 from mesh.protocol.links import MORE_MAX
 
@@ -42,6 +43,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database: str | None = None
     relay: bool = True
     relay_port: int = 0
+    ways: WaySettings = WaySettings()
 
 
 class Site(NamedTuple):

@@ -33,6 +33,7 @@ from mesh.coordinator.relays import Relays
 from mesh.coordinator.reports import Reports
 from mesh.coordinator.rotating import Rotating
 from mesh.coordinator.sealer import Sealer
+from mesh.coordinator.settings import WaySettings
 from mesh.coordinator.snapshot import Snapshot
 from mesh.coordinator.store import devices, networks, relays, sealing, successions
 from mesh.coordinator.store.connection import Store
@@ -40,6 +41,7 @@ from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.successions import History
 from mesh.coordinator.upkeep import Upkeep
 from mesh.coordinator.watch import Watch
+from mesh.coordinator.ways import Ways
 from mesh.ids import NetworkId
 from mesh.protocol.links import secret_hash
 from mesh.protocol.papers import RelayInfo
@@ -66,7 +68,8 @@ class Ready(NamedTuple):
 class Coordinator:
     """A coordinator made of its parts, not yet serving. Tests serve its ``app`` themselves."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, ways: WaySettings | None = None) -> None:
+        """Raises BadConfig where the ways to sign in cannot work."""
         self.parts = parts
         self.live = LiveLinks()
         self.watch = Watch(parts)
@@ -75,7 +78,15 @@ class Coordinator:
         self.news = News(parts, self.live, self.admissions)
         self.relays = Relays(parts, self.news)
         self.rotating = Rotating(parts, self.news)
-        self.desk = Desk(parts, self.live, self.news, self.relays, self.rotating, self.watch)
+        self.desk = Desk(
+            parts,
+            self.live,
+            self.news,
+            self.relays,
+            self.rotating,
+            self.watch,
+            Ways(ways or WaySettings(), parts.site.url, parts.now_ms),
+        )
         self.sealer = Sealer(parts)
         self.upkeep = Upkeep(parts, self.news, Reports(parts, self.live))
         conversations = Conversations(parts, self.live, self.news, self.relays, self.admissions, self.rotating)
@@ -142,7 +153,7 @@ async def opened(config: Config, site: Site, keys: Keys) -> AsyncIterator[Coordi
     database = await asyncio.to_thread(Database.open, database_place(config))
     try:
         parts = Parts(database, keys, site, Snapshot(wall_ms()), wall_ms, secrets.token_bytes)
-        yield Coordinator(parts)
+        yield Coordinator(parts, config.ways)
     finally:
         await asyncio.shield(asyncio.to_thread(database.close))
 

@@ -262,6 +262,12 @@ def is_elsewhere(machine: str | None, person: str | None) -> bool:
     return _network(one) != _network(other)
 
 
+def household(address: str | None) -> str:
+    """One word for all addresses that one household has: an IPv6 network, or an address; nothing for an unknown one."""
+    ip = _ip(address)
+    return "" if ip is None else str(_network(ip))
+
+
 def _ip(text: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     if text is None:
         return None

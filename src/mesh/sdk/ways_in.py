@@ -1,9 +1,9 @@
-"""The coordinator's answers about ways to sign in: logins by a code.
+"""The coordinator's answers about ways to sign in: logins by a code, and ways in.
 
 Touches: nothing.
 """
 
-from mesh.ids import MemberId
+from mesh.ids import MemberId, NetworkId
 from mesh.sdk.answers import Answer
 
 
@@ -50,3 +50,43 @@ class LoginShown(Answer, frozen=True):
     expires_ms: int
     time_ms: int
     name: str
+
+
+class ProviderShown(Answer, frozen=True):
+    """A provider to sign in with. ``way``: its name in addresses; ``title``: as people know it."""
+
+    way: str
+    title: str
+
+
+class Ways(Answer, frozen=True):
+    """The ways of signing in that an installation has beside links."""
+
+    providers: tuple[ProviderShown, ...]
+    passkeys: bool
+
+
+class WayIn(Answer, frozen=True):
+    """One of a person's ways in. ``issuer``: a provider's address, or ``passkey``; ``works``: it is set up here now."""
+
+    way: str
+    issuer: str
+    label: str
+    created_ms: int
+    used_ms: int | None
+    works: bool
+
+
+class WaysIn(Answer, frozen=True):
+    """A person's own ways in, beside links."""
+
+    ways: tuple[WayIn, ...]
+
+
+class Entered(Answer, frozen=True):
+    """A browser is signed in: as whom, the network that they came into by it, and where the page goes on."""
+
+    member: MemberId
+    name: str
+    network: NetworkId | None
+    back: str

@@ -5,6 +5,7 @@ import { Button, Command, Failure, Field, INPUT } from '../parts/controls';
 import { Mark } from '../parts/marks';
 import { moment } from '../parts/words';
 import { ApiError, post } from './api';
+import { browser, WaysToEnter } from './Ways';
 
 type Look = {
   purpose: string;
@@ -116,15 +117,8 @@ function ForPerson({ look }: { look: Look }) {
       <Button look="primary" type="submit" className="mt-4" busy={busy && (claim ? 'Claiming…' : signIn ? 'Signing in…' : 'Joining…')}>
         {claim ? 'Claim it' : signIn ? 'Sign in' : `Join ${look.network}`}
       </Button>
+      {!signIn && <WaysToEnter back="/" verb={claim ? 'Claim it' : 'Join'} invite={{ secret: SECRET, name }} />}
       <p className="mt-3 text-12 text-ink-3">This link works until {moment(look.expires_ms)}.</p>
     </form>
   );
-}
-
-/** How this place is called in one's own list of where one is signed in. */
-function browser(): string {
-  const agent = navigator.userAgent;
-  const name = /Firefox/.test(agent) ? 'Firefox' : /Edg\//.test(agent) ? 'Edge' : /Chrome\//.test(agent) ? 'Chrome' : /Safari\//.test(agent) ? 'Safari' : 'A browser';
-  const on = /Android/.test(agent) ? 'Android' : /iPhone|iPad/.test(agent) ? 'iOS' : /Mac/.test(agent) ? 'macOS' : /Win/.test(agent) ? 'Windows' : 'Linux';
-  return `${name} on ${on}`;
 }

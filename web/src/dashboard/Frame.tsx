@@ -7,6 +7,7 @@ import { Mark } from '../parts/marks';
 import { clock } from '../parts/words';
 import { ApiError, type Me, post } from './api';
 import { type Live, useLive, useMe, useNetwork } from './data';
+import { type Back, WaysToEnter } from './Ways';
 
 const PAGES = [
   { to: '/n/$network', label: 'Devices', key: 'd', draw: 'M2 5h14M2 9h14M2 13h14M6 3v4M12 7v8' },
@@ -265,12 +266,13 @@ function Make({ me }: { me: Me }) {
   );
 }
 
-export function Closed() {
+export function Closed({ back = '/' }: { back?: Back }) {
   return (
     <main className="mx-auto max-w-[400px] px-4 pt-24">
       <Mark />
       <h1 className="mt-5 mb-3 text-27 font-450 tracking-[-0.012em]">You are not signed in here.</h1>
-      <p className="mb-4 text-ink-2">Follow the link that you were sent. On a machine where you are signed in, this makes one that works once:</p>
+      <WaysToEnter back={back} />
+      <p className="mt-4 mb-4 text-ink-2">Follow the link that you were sent. On a machine where you are signed in, this makes one that works once:</p>
       <p className="rounded-8 bg-sunken px-3 py-2">
         <code className="text-13">mesh web</code>
       </p>

@@ -21,7 +21,7 @@ type Shown = {
 
 export function LoginPage() {
   const me = useMe();
-  if (me.error instanceof ApiError && me.error.status === 401) return <Closed />;
+  if (me.error instanceof ApiError && me.error.status === 401) return <Closed back="/device" />;
   return (
     <main className="mx-auto max-w-[440px] px-4 pt-16 pb-16">
       <Mark />

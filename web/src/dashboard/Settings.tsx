@@ -9,6 +9,7 @@ import { TERM_WORDS, TERMS, type Term } from '../pictures/through';
 import { ApiError, drop, get, post, put, type Settings } from './api';
 import { useMe, useNetwork } from './data';
 import { Sentence, Waiting } from './Frame';
+import { WaysIn } from './WaysIn';
 
 type Session = { session: string; label: string | null; created_ms: number; expires_ms: number; current: boolean };
 
@@ -37,6 +38,7 @@ export function SettingsPage() {
         <Credit line={settings.data.credit_line} admin={admin} />
         <Weights key={JSON.stringify(settings.data.weights)} weights={settings.data.weights} admin={admin} />
         {admin && <Keys />}
+        <WaysIn />
         <Places />
         <Part title="How it looks here">
           <Theme />

@@ -11,6 +11,7 @@ const root = createRootRoute({ component: Outlet, notFoundComponent: Nowhere });
 const first = createRoute({ getParentRoute: () => root, path: '/', component: First });
 const join = createRoute({ getParentRoute: () => root, path: '/join', component: lazyRouteComponent(() => import('./Door'), 'Door') });
 const login = createRoute({ getParentRoute: () => root, path: '/device', component: lazyRouteComponent(() => import('./Login'), 'LoginPage') });
+const signedIn = createRoute({ getParentRoute: () => root, path: '/signed-in', component: lazyRouteComponent(() => import('./SignedIn'), 'SignedInPage') });
 const network = createRoute({ getParentRoute: () => root, path: '/n/$network', component: Frame });
 const devices = createRoute({ getParentRoute: () => network, path: '/', component: DevicesPage });
 const device = createRoute({ getParentRoute: () => network, path: '/devices/$device', component: DevicesPage });
@@ -21,7 +22,7 @@ const members = createRoute({ getParentRoute: () => network, path: '/members', c
 const settings = createRoute({ getParentRoute: () => network, path: '/settings', component: lazyRouteComponent(() => import('./Settings'), 'SettingsPage') });
 
 const router = createRouter({
-  routeTree: root.addChildren([first, join, login, network.addChildren([devices, device, jobs, job, ledger, members, settings])]),
+  routeTree: root.addChildren([first, join, login, signedIn, network.addChildren([devices, device, jobs, job, ledger, members, settings])]),
   defaultPreload: 'intent',
   scrollRestoration: false,
 });

@@ -88,7 +88,7 @@ def sign_in(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
     if token.purpose == "claim":
         return claim_directly(store, asked, moment)
     assert token.network is not None
-    signed_in = _new_person(store, asked, person_name(asked.name or token.name), moment)
+    signed_in = new_person(store, _opened(asked), person_name(asked.name or token.name), moment)
     networks.add_membership(
         store, token.network, signed_in.member, role=token.role, invited_by=token.maker, now_ms=moment.now_ms
     )
@@ -99,7 +99,7 @@ def sign_in(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
 
 def claim_directly(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
     """Give the installation to its first person without a link: they run it. Raises AlreadyClaimed, BadName."""
-    signed_in = _new_person(store, asked, person_name(asked.name), moment)
+    signed_in = new_person(store, _opened(asked), person_name(asked.name), moment)
     if not people.claim(store, operator=signed_in.member, now_ms=moment.now_ms):
         installation = people.installed(store)
         raise AlreadyClaimed(claimed_ms=installation.claimed_ms if installation else None)
@@ -116,15 +116,20 @@ def _again(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
         raise TokenExpired(expired_ms=link.expires_ms)
     if not sign_in_links.use(store, link.id, now_ms=moment.now_ms):
         raise TokenUsed(uses=1)
-    open_session(store, link.member, name, Opened(asked.session_hash, asked.label), moment)
+    open_session(store, link.member, name, _opened(asked), moment)
     return SignedIn(link.member, name, None)
 
 
-def _new_person(store: Store, asked: SignIn, name: str, moment: Moment) -> SignedIn:
+def new_person(store: Store, opened: Opened, name: str, moment: Moment) -> SignedIn:
+    """Take in somebody new, and sign them in."""
     member = MemberId(moment.new_id())
     people.add_member(store, member=member, name=name, now_ms=moment.now_ms)
-    open_session(store, member, name, Opened(asked.session_hash, asked.label), moment)
+    open_session(store, member, name, opened, moment)
     return SignedIn(member, name, None)
+
+
+def _opened(asked: SignIn) -> Opened:
+    return Opened(asked.session_hash, asked.label)
 
 
 def network_of(signed_in: SignedIn) -> NetworkId | None:

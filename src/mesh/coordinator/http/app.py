@@ -29,6 +29,7 @@ from mesh.coordinator.http import (
     policy,
     sessions,
     tokens,
+    ways,
 )
 from mesh.coordinator.http.app_errors import NoSuchAddress
 from mesh.coordinator.http.desk import Desk, answer
@@ -65,6 +66,7 @@ NOUNS = (
     policy,
     sessions,
     tokens,
+    ways,
 )
 """Whose routes the API has: a file per noun."""
 
@@ -101,6 +103,7 @@ def api(desk: Desk) -> FastAPI:
     app.state.nonces = sessions.Nonces()
     app.state.tries = pairing.Tries()
     app.state.waits = logins.Waits()
+    app.state.way_tries = ways.Tries()
     for noun in NOUNS:
         app.router.routes.extend(noun.router.routes)
     app.add_exception_handler(MeshError, _refused)

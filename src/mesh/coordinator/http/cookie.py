@@ -30,6 +30,11 @@ class NotFromPage(MeshError):
 
 def token_in(headers: Headers) -> str | None:
     """The session token in a request's cookies (header names in lower case)."""
+    return cookie_in(headers, (SECURE_NAME, PLAIN_NAME))
+
+
+def cookie_in(headers: Headers, names: tuple[str, str]) -> str | None:
+    """A cookie of a request, by the first of its names that is there."""
     for name, value in headers:
         if name == b"cookie":
             cookies: SimpleCookie = SimpleCookie()
@@ -37,7 +42,7 @@ def token_in(headers: Headers) -> str | None:
                 cookies.load(value.decode("latin-1"))
             except CookieError:
                 return None
-            found = cookies.get(SECURE_NAME) or cookies.get(PLAIN_NAME)
+            found = cookies.get(names[0]) or cookies.get(names[1])
             return None if found is None else found.value
     return None
 

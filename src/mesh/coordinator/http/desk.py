@@ -23,6 +23,7 @@ from mesh.coordinator.relays import Relays
 from mesh.coordinator.rotating import Rotating
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.watch import Watch
+from mesh.coordinator.ways import Ways
 from mesh.errors import MeshError
 
 KEY_LENGTH_MAX = 128
@@ -48,6 +49,7 @@ class Desk:
     relays: Relays
     rotating: Rotating
     watch: Watch
+    ways: Ways
 
     def new_token(self, prefix: str = TOKEN_PREFIX) -> tuple[str, str]:
         """A token of a session (or what ``prefix`` says), and the hash that is kept of it."""
@@ -74,10 +76,11 @@ class Desk:
             return Outcome(msgspec.json.encode(answer), effects)
 
         repeatable = await _repeatable(request, anonymous)
-        outcome = await self.parts.database.write(once, run, repeatable, self._sealing(), now_ms=moment.now_ms)
+        outcome = await self.parts.database.write(once, run, repeatable, self.sealing(), now_ms=moment.now_ms)
         return Response(outcome.answer, media_type="application/json"), outcome.effects
 
-    def _sealing(self) -> Sealing:
+    def sealing(self) -> Sealing:
+        """What is kept where others could read it (answers in the database, a browser's cookie) is sealed by this."""
         box = SecretBox(self.parts.keys.sealing)
         return Sealing(
             seal=lambda answer: base64.b64encode(box.encrypt(answer, nacl_random(SecretBox.NONCE_SIZE))).decode(),

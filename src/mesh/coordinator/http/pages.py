@@ -51,6 +51,7 @@ class TextBody(BaseModel):
 
 
 @router.get("/", dependencies=[public(SHELL)])
+@router.get("/signed-in", dependencies=[public(SHELL)])
 @router.get("/device", dependencies=[public(SHELL)])
 @router.get("/n/{rest:path}", dependencies=[public(SHELL)])
 async def dashboard(request: Request) -> Response:

@@ -1,0 +1,123 @@
+"""A person signs in by an identity or a passkey, links a further one, or takes one away.
+
+Touches: database (through the store it is given).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from mesh.coordinator.acts import claim
+from mesh.coordinator.acts.claim import SignedIn, SignIn
+from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.acts.sessions import Opened, open_session
+from mesh.coordinator.store import networks, people, ways_in
+from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.networks import Membership
+from mesh.coordinator.store.ways_in import Linked, Passkey
+from mesh.ids import MemberId, NetworkId
+from mesh.networks import ways_in as rules
+from mesh.networks.names import PERSON_NAME_MAX, BadName, person_name
+from mesh.networks.ways_in import Identity, NotLinked, TakenByOther, TooManyWays, WayUnknown
+
+
+class Entering(NamedTuple):
+    """Somebody comes by an identity. ``secret_hash``: of an invite's or claim's link, where they opened one; ``name``:
+    as they want to be called; ``admits``: which networks let whole domains in.
+    """
+
+    identity: Identity
+    session_hash: str
+    label: str | None
+    secret_hash: str | None
+    name: str
+    admits: Mapping[str, NetworkId]
+
+
+def enter(store: Store, entering: Entering, moment: Moment) -> SignedIn:
+    """Sign in whose identity it is; with an invite, or from a domain that is let in, also somebody new.
+
+    Raises NotLinked, BadName and, with a link, what ``claim.sign_in`` raises.
+    """
+    identity = entering.identity
+    known = ways_in.identity(store, identity.issuer, identity.subject)
+    name = None if known is None else people.member_name(store, known.member)
+    if known is not None and name is not None:
+        ways_in.use_identity(store, known, label=identity.label, now_ms=moment.now_ms)
+        open_session(store, known.member, name, Opened(entering.session_hash, entering.label), moment)
+        return SignedIn(known.member, name, None)
+    called = entering.name or _name(identity)
+    if entering.secret_hash is not None:
+        asked = SignIn(entering.secret_hash, entering.session_hash, called, entering.label)
+        signed_in = claim.sign_in(store, asked, moment)
+    else:
+        network = rules.comes_into(identity, entering.admits)
+        if network is None or networks.get(store, network) is None:
+            raise NotLinked
+        signed_in = claim.new_person(store, Opened(entering.session_hash, entering.label), person_name(called), moment)
+        who = Membership(network, signed_in.member, "member", None)
+        networks.add_membership(store, network, who.member, role=who.role, invited_by=None, now_ms=moment.now_ms)
+        signed_in = signed_in._replace(membership=who)
+    link(store, signed_in.member, identity, moment)
+    return signed_in
+
+
+def link(store: Store, member: MemberId, identity: Identity, moment: Moment) -> None:
+    """A person may sign in with this identity from now on. Raises TakenByOther, TooManyWays."""
+    known = ways_in.identity(store, identity.issuer, identity.subject)
+    if known is not None:
+        if known.member != member:
+            raise TakenByOther
+        return
+    _room(store, member)
+    linked = Linked(moment.new_id(), member, identity.issuer, identity.label, moment.now_ms, moment.now_ms)
+    ways_in.add_identity(store, linked, subject=identity.subject)
+
+
+def add_passkey(store: Store, passkey: Passkey) -> None:
+    """A person may sign in with this passkey from now on. Raises TakenByOther, TooManyWays."""
+    if ways_in.passkey(store, passkey.credential) is not None:
+        raise TakenByOther
+    _room(store, passkey.member)
+    ways_in.add_passkey(store, passkey)
+
+
+def enter_by_passkey(store: Store, passkey: Passkey, uses: int, opened: Opened, moment: Moment) -> SignedIn:
+    """Sign in whose passkey it is; the caller has verified it. Raises NotLinked."""
+    kept = ways_in.passkey(store, passkey.credential)
+    name = None if kept is None else people.member_name(store, kept.member)
+    if kept is None or name is None:
+        raise NotLinked
+    ways_in.use_passkey(store, kept, uses=uses, now_ms=moment.now_ms)
+    open_session(store, kept.member, name, opened, moment)
+    return SignedIn(kept.member, name, None)
+
+
+def remove(store: Store, member: MemberId, way: str, working: frozenset[str]) -> None:
+    """Take a way in away. ``working``: issuers that are set up here, ``passkey`` among them.
+
+    Raises WayUnknown, LastWay.
+    """
+    identities, passkeys = ways_in.identities_of(store, member), ways_in.passkeys_of(store, member)
+    if way not in {one.id for one in identities} | {one.id for one in passkeys}:
+        raise WayUnknown
+    good = [one.id for one in identities if one.issuer in working]
+    if "passkey" in working:
+        good += [one.id for one in passkeys]
+    rules.may_remove(good, way)
+    if not ways_in.drop_identity(store, member, way):
+        ways_in.drop_passkey(store, member, way)
+
+
+def _room(store: Store, member: MemberId) -> None:
+    if len(ways_in.identities_of(store, member)) + len(ways_in.passkeys_of(store, member)) >= rules.WAYS_MAX:
+        raise TooManyWays
+
+
+def _name(identity: Identity) -> str:
+    """What somebody is called who did not say it: as their provider does."""
+    for text in (identity.name, identity.label):
+        try:
+            return person_name(text[:PERSON_NAME_MAX])
+        except BadName:
+            continue
+    return "A person"

@@ -1,0 +1,127 @@
+"""Ways in: how a person who is known signs in beside links; who may come in by an account that nobody here knows.
+
+An *identity* is who somebody is elsewhere: an issuer, and the subject by which it never means anybody else. An address
+or a name says nothing: both change hands.
+
+Touches: nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from mesh.errors import MeshError
+from mesh.ids import NetworkId
+
+WAYS_MAX = 20
+"""Ways in of one person: every device has a passkey, and there are a few providers."""
+MAIL_ISSUER = "mailto:"
+"""Whose subjects are e-mail addresses."""
+LABEL_MAX = 255
+_ANYBODYS = frozenset(
+    {
+        *("aol.com", "fastmail.com", "gmail.com", "gmx.de", "gmx.net", "googlemail.com", "hotmail.com", "icloud.com"),
+        *(
+            "live.com",
+            "mail.com",
+            "mail.ru",
+            "me.com",
+            "msn.com",
+            "outlook.com",
+            "pm.me",
+            "proton.me",
+            "protonmail.com",
+        ),
+        *("qq.com", "t-online.de", "web.de", "yahoo.com", "yandex.ru", "163.com", "126.com"),
+    }
+)
+"""Domains in which anybody gets an address: letting one in would let everybody in."""
+
+
+class NotLinked(MeshError):
+    """Nobody here is linked with that account. Sign in another way first and link it in Settings; or ask an admin for
+    an invite, open it, and choose this way there.
+    """
+
+    code = "ways.not_linked"
+    kind = "forbidden"
+
+
+class TakenByOther(MeshError):
+    """That account is linked with somebody else here. Sign in with it, and unlink it in Settings first."""
+
+    code = "ways.taken"
+    kind = "conflict"
+
+
+class WayUnknown(MeshError):
+    """You have no such way in. Settings lists yours."""
+
+    code = "ways.unknown"
+    kind = "not_found"
+
+
+class LastWay(MeshError):
+    """This is your last way in. Add another one first, so that you can come back."""
+
+    code = "ways.last"
+    kind = "conflict"
+
+
+class TooManyWays(MeshError):
+    """You have twenty ways in. Remove one that you no longer use."""
+
+    code = "ways.too_many"
+    kind = "too_many"
+
+
+class BadDomain(MeshError):
+    """A domain to let in looks like example.org, and is not one in which anybody gets an address."""
+
+    code = "ways.bad_domain"
+    kind = "invalid"
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who somebody is elsewhere, as a provider has just vouched for.
+
+    ``label``: an address or a name, for people to read. ``domain``: of an address that the provider has verified.
+    """
+
+    issuer: str
+    subject: str
+    label: str
+    name: str = ""
+    domain: str | None = None
+
+
+def shown(text: str, otherwise: str) -> str:
+    """A provider's word on a person, fit to be shown; ``otherwise`` where nothing is left of it."""
+    plain = "".join(letter for letter in text if letter.isprintable()).strip()[:LABEL_MAX]
+    return plain or otherwise
+
+
+def domain_of(address: str) -> str | None:
+    """The domain of an e-mail address, in lower case; None where there is none."""
+    name, at, domain = address.strip().rpartition("@")
+    return domain.lower() if name and at and "." in domain else None
+
+
+def domain_to_admit(text: str) -> str:
+    """A domain whose people may come in by themselves. Raises BadDomain."""
+    domain = text.strip().lower()
+    letters = set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+    if domain_of(f"x@{domain}") is None or not set(domain) <= letters or domain in _ANYBODYS:
+        raise BadDomain(domain=text)
+    return domain
+
+
+def comes_into(identity: Identity, admits: Mapping[str, NetworkId]) -> NetworkId | None:
+    """The network that lets in whoever the provider vouches to have an address in a domain; None for all others."""
+    return None if identity.domain is None else admits.get(identity.domain)
+
+
+def may_remove(ways: Sequence[str], way: str) -> None:
+    """Refuse to take away a person's last way in. ``ways``: the ids of those that work. Raises LastWay."""
+    if set(ways) == {way}:
+        raise LastWay

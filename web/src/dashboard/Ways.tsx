@@ -1,0 +1,65 @@
+/** The ways of signing in that an installation offers beside links: exactly those that its operator set up. */
+import { useQuery } from '@tanstack/react-query';
+import { useState } from 'react';
+import { Button, Failure } from '../parts/controls';
+import { ApiError, get, post } from './api';
+
+export type Ways = { providers: { way: string; title: string }[]; passkeys: boolean };
+export type Back = '/' | '/device';
+
+export function useWays() {
+  return useQuery({ queryKey: ['ways'], queryFn: () => get<Ways>('/v1/ways'), staleTime: 60_000 });
+}
+
+/** Remembers, across the visit at a provider, that a way is linked and on which page that began. */
+export const LINKING = 'mesh-linking';
+
+type EnterProps = { back: Back; verb?: string; invite?: { secret: string; name: string } };
+
+/** A button for each provider; with an invite, somebody new comes in by it. */
+export function WaysToEnter({ back, verb = 'Sign in', invite }: EnterProps) {
+  const ways = useWays();
+  const [busy, setBusy] = useState('');
+  const [error, setError] = useState<ApiError | null>(null);
+
+  async function start(way: string) {
+    setBusy(way);
+    setError(null);
+    sessionStorage.removeItem(LINKING);
+    try {
+      const { url } = await post<{ url: string }>('/v1/page/ways/start', { way, back, label: browser(), ...invite });
+      location.assign(url);
+    } catch (refused) {
+      setError(refused as ApiError);
+      setBusy('');
+    }
+  }
+
+  if (!ways.data?.providers.length) return null;
+  return (
+    <>
+      <ul className="my-4 grid justify-items-start gap-2">
+        {ways.data.providers.map((one) => (
+          <li key={one.way}>
+            <Button busy={busy === one.way && `To ${one.title}…`} disabled={!!busy} onClick={() => void start(one.way)}>
+              {verb} with {one.title}
+            </Button>
+          </li>
+        ))}
+      </ul>
+      {error && (
+        <div className="mt-3">
+          <Failure message={error.message} code={error.refused.code} />
+        </div>
+      )}
+    </>
+  );
+}
+
+/** How this place is called in one's own list of where one is signed in. */
+export function browser(): string {
+  const agent = navigator.userAgent;
+  const name = /Firefox/.test(agent) ? 'Firefox' : /Edg\//.test(agent) ? 'Edge' : /Chrome\//.test(agent) ? 'Chrome' : /Safari\//.test(agent) ? 'Safari' : 'A browser';
+  const on = /Android/.test(agent) ? 'Android' : /iPhone|iPad/.test(agent) ? 'iOS' : /Mac/.test(agent) ? 'macOS' : /Win/.test(agent) ? 'Windows' : 'Linux';
+  return `${name} on ${on}`;
+}
