@@ -17,6 +17,7 @@ from mesh.agent.gateway.server import Address
 from mesh.agent.loading import Loading
 from mesh.agent.store import Store
 from mesh.ids import DeviceId, JobId
+from mesh.jobs.placement import NowhereToRun
 from mesh.protocol.values import Explanation
 from mesh.sdk.naming import UnknownDevice
 from mesh.workloads.catalogue import CHAT_DEFAULT as CHAT_MODEL
@@ -43,6 +44,8 @@ class Jobs:
 
     async def run(self, ask: Ask) -> Result:
         ask.workload.check(ask.payload)
+        if ask.model not in (MODEL, CHAT_MODEL, OCR_MODEL):
+            raise NowhereToRun(gates=[{"device": "D", "gate": "model", "reason": "does not offer it"}])
         self.asked.append(ask)
         if ask.workload.name == "chat":
             return await self.talk(ask)

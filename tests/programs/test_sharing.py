@@ -1,14 +1,11 @@
 """Engines that run already: found, shared only when the owner says so, looked after, and never trusted further.
 
-The engines here are small servers with the documented shapes of the real ones.
+The engines here are small servers with the documented shapes of the real ones. Chat is in ``test_sharing_chat``.
 """
 
 import asyncio
 import json
-import sys
 import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -18,59 +15,11 @@ from mesh.agent.store import Store
 from mesh.agent.upstream import BadEngineUrl, NoEngine, Upstream, UpstreamFailed, checked_url, listeners
 from mesh.errors import MeshError
 from mesh.sdk.sharing import FindEngines, ShareEngine, UnshareEngine
-from mesh.workloads.catalogue import BUILTIN, CHAT_DEFAULT
 from mesh.workloads.embeddings import payload_of, vectors_of
-from modelfolder import shared_model_files
+from upstreams import LLAMA_KEY, LLAMA_MODEL, llama_server, openai_models, serving
 
 pytestmark = pytest.mark.anyio
 DIGEST = "0a109f422b47e3a30ba2b10eca18548e944e8a23073ee3f3e947efcf3c45e59f"
-
-
-class Engine:
-    """A server whose answers are made of ``routes``: path → what it says of a body (JSON, or bytes as they are)."""
-
-    def __init__(self, routes):
-        self.routes = dict(routes)
-        self.asked: list[tuple[str, dict, dict]] = []
-        self.status = 200
-        self.headers: dict[str, str] = {}
-
-
-@contextmanager
-def serving(routes):
-    engine = Engine(routes)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            asked = json.loads(body) if body else {}
-            engine.asked.append((self.path, asked, dict(self.headers)))
-            route = engine.routes.get(self.path)
-            said = route(asked) if callable(route) else route
-            content = said if isinstance(said, bytes) else json.dumps(said).encode()
-            self.send_response(engine.status if route is not None else 404)
-            for name, value in engine.headers.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_POST = do_GET
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    engine.port = server.server_address[1]
-    engine.url = f"http://127.0.0.1:{engine.port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield engine
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def vectors(asked):
@@ -80,10 +29,6 @@ def vectors(asked):
         for index, text in enumerate(asked["input"])
     ]
     return {"object": "list", "data": data[::-1], "model": asked["model"], "usage": {"prompt_tokens": 7}}
-
-
-def openai_models(*ids, owner="organization_owner"):
-    return {"object": "list", "data": [{"id": id, "object": "model", "owned_by": owner} for id in ids]}
 
 
 def ollama(digest=DIGEST):
@@ -146,9 +91,9 @@ async def sharing(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 async def test_an_engine_is_known_by_its_shape_and_its_embedding_models_are_shared(sharing, kind):
     routes, model = KINDS[kind]
+    named = (model.partition("@")[0],) if kind in ("ollama", "lmstudio") else ()
     with serving(routes) as engine:
-        answer = await sharing.answer(ShareEngine(engine.url))
-        (shared,) = answer.shared
+        (shared,) = (await sharing.answer(ShareEngine(engine.url, named))).shared
         assert (shared.kind, shared.state, [one.model for one in shared.models]) == (kind, "ready", [model])
         (offer,) = sharing.offers()
         assert (offer.workload, offer.model, offer.warm) == ("embeddings", model, True)
@@ -194,11 +139,12 @@ async def test_an_engine_that_fails_is_benched_told_and_comes_back(sharing):
 
 async def test_other_weights_under_the_same_name_are_another_model(sharing):
     with serving(ollama()) as engine:
-        await sharing.answer(ShareEngine(engine.url))
+        named = ("nomic-embed-text:latest",)
+        await sharing.answer(ShareEngine(engine.url, named))
         engine.routes.update(ollama("b" * 64))
         await sharing.look()
         assert sharing.offers() == () and sharing.told == 2
-        answer = await sharing.answer(ShareEngine(engine.url))
+        answer = await sharing.answer(ShareEngine(engine.url, named))
         assert [one.model for one in answer.shared[0].models] == ["nomic-embed-text:latest@bbbbbbbbbbbb"]
 
 
@@ -353,48 +299,21 @@ async def _nowhere(asker, model):
     return False
 
 
-SERVER = """
-import sys
-import xllamacpp
-
-params = xllamacpp.CommonParams()
-params.model.path = sys.argv[1]
-params.embedding, params.pooling_type = True, xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
-params.n_ctx = params.n_batch = params.n_ubatch = 512
-params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-params.api_keys = ["sesame"]
-server = xllamacpp.Server(params)
-print(server.listening_address, flush=True)
-sys.stdin.read()
-"""
-
-
 async def test_the_real_server_of_llama_cpp_is_shared_by_its_key_and_benched_when_it_dies(sharing, tmp_path):
-    files = await shared_model_files().ensure(BUILTIN.entry("chat", CHAT_DEFAULT))
-    model = tmp_path / "SmolLM2-135M.gguf"
-    model.symlink_to(next(path for name, path in files.items() if name.endswith(".gguf")))
-    server = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", SERVER, str(model)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        assert server.stdout is not None
-        url = (await asyncio.wait_for(server.stdout.readline(), 60.0)).decode().strip()
+    async with llama_server(tmp_path, "embeds") as url:
         with pytest.raises(NoEngine):
             await sharing.answer(ShareEngine(url))
-        (shared,) = (await sharing.answer(ShareEngine(url, key="sesame"))).shared
-        assert (shared.kind, [one.model for one in shared.models]) == ("llama-server", ["SmolLM2-135M.gguf"])
+        (shared,) = (await sharing.answer(ShareEngine(url, key=LLAMA_KEY))).shared
+        assert (shared.kind, [(one.model, one.workload) for one in shared.models]) == (
+            "llama-server",
+            [(LLAMA_MODEL, "embeddings")],
+        )
         texts = ["A cat sits on the mat.", "A kitten rests on the mat.", "The central bank raised interest rates."]
-        result = await sharing.work("embeddings", "SmolLM2-135M.gguf", payload_of(texts), 60.0)
+        result = await sharing.work("embeddings", LLAMA_MODEL, payload_of(texts), 60.0)
         EMBEDDINGS.check_result(payload_of(texts), result)
         cat, kitten, bank = vectors_of(result)
         assert result.manifest["dim"] == 576
         assert sum(a * b for a, b in zip(cat, kitten, strict=True)) > sum(a * b for a, b in zip(cat, bank, strict=True))
-    finally:
-        server.kill()
-        await server.wait()
     for _ in range(FAILURES_MAX):
         await sharing.look()
     assert sharing.offers() == ()

@@ -32,7 +32,7 @@ class SharedPool:
                 raise UpstreamFailed(
                     "A sensitive job of another person is not given to a shared engine.", reason="sensitive"
                 )
-            return await self._sharing.work(workload, model, payload, limit_s)
+            return await self._sharing.work(workload, model, payload, limit_s, listener.outlet)
         return await self._own.run(workload, model, payload, limit_s=limit_s, turn=turn, listener=listener)
 
     def expected_s(self, workload: str, model: str, units: int) -> float | None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
+from mesh.agent import upstream_chat
 from mesh.agent.store import Store
 from mesh.agent.upstream import (
     FIND_S,
@@ -39,7 +40,8 @@ from mesh.sdk.sharing import (
     ShareEngine,
 )
 from mesh.workloads.catalogue import BUILTIN
-from mesh.workloads.contract import Payload
+from mesh.workloads.chat import Chat
+from mesh.workloads.contract import BadInput, Outlet, Payload, Workload
 from mesh.workloads.embeddings import Embeddings
 from mesh.workloads.speed import Sample, Speed, speed_from
 
@@ -58,13 +60,17 @@ _PATH = re.compile(r"[/\\~.]|[A-Za-z]:\\")
 """llama-server names a model by the path of its file, which is nobody else's business."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,62}")
 """What a model may be called in a network."""
-_EMBEDDINGS = Embeddings()
+_WORKLOADS: dict[str, Workload] = {one.name: one for one in (Embeddings(), Chat())}
+LOADS_ON_DEMAND = ("ollama", "lmstudio")
+"""Engines that load a model when it is first asked for, for which they may put out another."""
+UNTRIED_UNITS_PER_S = 1 / Chat.assumed_s
+"""Bytes of chat a second of a model that was not tried: its first job tells more."""
 
 log = structlog.get_logger()
 
 
 class NoUsableModel(MeshError):
-    """None of this engine's models can be shared: Mesh uses models that make embeddings. `mesh share` lists all."""
+    """None of this engine's models can be shared: Mesh uses those for embeddings and chat. `mesh share` lists all."""
 
     code = "share.no_model"
     kind = "not_found"
@@ -195,24 +201,27 @@ class Sharing:
         assert found is not None
         return found.share.speeds[model].expected_s(units)
 
-    async def work(self, workload: str, model: str, payload: Payload, limit_s: float) -> Payload:
-        """Have a shared engine do a job. Raises BadInput, UpstreamFailed."""
+    async def work(
+        self, workload: str, model: str, payload: Payload, limit_s: float, outlet: Outlet | None = None
+    ) -> Payload:
+        """Have a shared engine do a job; a chat's words are put into ``outlet``. Raises BadInput, UpstreamFailed."""
         found = self._find(workload, model)
         assert found is not None
-        _EMBEDDINGS.check(payload)
+        _WORKLOADS[workload].check(payload)
         share = found.share
         if share.benched:
             raise UpstreamFailed(reason="benched")
         try:
-            result, seconds = await share.upstream.embed(found.model.name, model, payload, limit_s)
-            _EMBEDDINGS.check_result(payload, result)
+            result, seconds = await _done(share.upstream, share.kept.kind, found.model, payload, limit_s, outlet)
+        except BadInput:
+            raise  # that is the job's own fault
         except MeshError:
             before = self.offers()
             share.failures += 1
             await self._tell_if_other(before)
             raise
         share.failures = 0
-        share.speeds[model] = share.speeds[model].after(_EMBEDDINGS.count(payload, None), seconds)
+        share.speeds[model] = share.speeds[model].after(_WORKLOADS[workload].count(payload, result), seconds)
         return result
 
     async def answer(self, request: AnySharingRequest) -> Engines:
@@ -279,21 +288,17 @@ class Sharing:
         id = _id_of(one)
         if not _ID.fullmatch(id) or any(entry.id == id for entry in BUILTIN):
             return None
-        embeds = await upstream.embeds(kind, one)
-        if embeds is False or (embeds is None and not named and kind in ("ollama", "lmstudio")):
+        meant = await upstream.workload(kind, one)
+        if meant == "" or (meant is None and not named and kind in LOADS_ON_DEMAND):
             return None  # trying would make the engine load a model that may be of no use here
-        samples = []
-        try:
-            for texts in (1, TRIAL_TEXTS):
-                payload = _EMBEDDINGS.rehearsal(texts)
-                result, seconds = await upstream.embed(one.name, id, payload, TRIAL_S)
-                _EMBEDDINGS.check_result(payload, result)
-                samples.append(Sample(_EMBEDDINGS.count(payload, None), seconds))
-        except MeshError as error:
-            log.info("share.model_not_used", code=error.wire_code)
-            return None
-        speed = speed_from(*samples)
-        return SharedModel(id, one.name, _EMBEDDINGS.name, one.digest, speed.units_per_s, speed.overhead_s)
+        model = SharedModel(id, one.name, meant or "", one.digest, UNTRIED_UNITS_PER_S)
+        if meant == "chat" and not named and kind in LOADS_ON_DEMAND:
+            return model  # trying them all would load one after another, each of many gigabytes
+        for workload in _WORKLOADS if meant is None else (meant,):
+            tried = await _rehearsed(upstream, kind, msgspec.structs.replace(model, workload=workload))
+            if tried is not None:
+                return tried
+        return None
 
     def _find(self, workload: str, model: str) -> _Found | None:
         for share in self._shares.values():
@@ -308,6 +313,39 @@ class Sharing:
     async def _tell_if_other(self, before: tuple[ModelOffer, ...]) -> None:
         if {one.model for one in before} != {one.model for one in self.offers()}:
             await self.on_change()
+
+
+async def _rehearsed(upstream: Upstream, kind: EngineKind, model: SharedModel) -> SharedModel | None:
+    """A model with its measured speed, if it does this work."""
+    workload = _WORKLOADS[model.workload]
+    samples = []
+    try:
+        for texts in (1, TRIAL_TEXTS):
+            payload = workload.rehearsal(texts)
+            assert payload is not None
+            result, seconds = await _done(upstream, kind, model, payload, TRIAL_S, None)
+            samples.append(Sample(workload.count(payload, result), seconds))
+    except MeshError as error:
+        log.info("share.model_not_used", workload=model.workload, code=error.wire_code)
+        return None
+    speed = speed_from(*samples)
+    return msgspec.structs.replace(model, units_per_s=speed.units_per_s, overhead_s=speed.overhead_s)
+
+
+async def _done(
+    upstream: Upstream, kind: EngineKind, model: SharedModel, payload: Payload, limit_s: float, outlet: Outlet | None
+) -> tuple[Payload, float]:
+    """One job, its checked result and the seconds that it took. Raises BadInput, UpstreamFailed."""
+    if model.workload == "chat":
+        asked = upstream_chat.Asked(upstream, kind, model.name, model.model)
+        result, seconds = await upstream_chat.chat(asked, payload, limit_s, outlet)
+    else:
+        result, seconds = await upstream.embed(model.name, model.model, payload, limit_s)
+    try:
+        _WORKLOADS[model.workload].check_result(payload, result)
+    except MeshError as error:
+        raise UpstreamFailed(reason=error.code) from error
+    return result, seconds
 
 
 def _id_of(one: Listed) -> str:

@@ -1,5 +1,7 @@
 """An engine that runs on this machine already, spoken to over HTTP: found, listed, asked for embeddings.
 
+Chat with one is in ``upstream_chat``.
+
 The rules for such a program, which may be anybody's: only a plain address of this machine (or, where the owner insists,
 of the local network), never a name that could be resolved elsewhere; no redirects, no proxies of the environment; every
 answer bounded and of the shape that is expected; what is sent is built from known fields.
@@ -14,7 +16,8 @@ import ssl
 import sys
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -83,11 +86,13 @@ class UpstreamFailed(MeshError):
 
 
 class Listed(NamedTuple):
-    """A model as its engine lists it; ``embeds`` None: the engine does not say what it is for."""
+    """A model as its engine lists it; ``workload`` None: the engine does not say what it is for, ``""``: for nothing
+    that Mesh does.
+    """
 
     name: str
     digest: str = ""
-    embeds: bool | None = None
+    workload: str | None = None
 
 
 class _Tags(msgspec.Struct):
@@ -214,19 +219,26 @@ class Upstream:
             local = await self._read("/api/v0/models", _LmStudio, limit_s)
             if local is None:
                 return None
-            return [Listed(one.id, "", one.type == "embeddings") for one in local.data[:MODELS_MAX]]
+            kinds = {"embeddings": "embeddings", "llm": "chat", "vlm": "chat"}
+            return [Listed(one.id, "", kinds.get(one.type, "")) for one in local.data[:MODELS_MAX]]
         if kind == "tei":
             info = await self._read("/info", _Info, limit_s)
-            return None if info is None else [Listed(info.model_id, info.model_sha or "", True)]
+            return None if info is None else [Listed(info.model_id, info.model_sha or "", "embeddings")]
         models = await self._read("/v1/models", _Models, limit_s)
         return None if models is None else [Listed(one.id) for one in models.data[:MODELS_MAX]]
 
-    async def embeds(self, kind: EngineKind, model: Listed) -> bool | None:
-        """Whether a model makes vectors, as far as its engine says; None: only trying tells."""
+    async def workload(self, kind: EngineKind, model: Listed) -> str | None:
+        """What a model is for, as far as its engine says: a workload, ``""`` for none of Mesh's, None: only trying
+        tells.
+        """
         if kind != "ollama":
-            return model.embeds
+            return model.workload
         shown = await self._read("/api/show", _Shown, LIST_S, {"model": model.name})
-        return None if shown is None or not shown.capabilities else "embedding" in shown.capabilities
+        if shown is None or not shown.capabilities:
+            return None
+        return (
+            "embeddings" if "embedding" in shown.capabilities else "chat" if "completion" in shown.capabilities else ""
+        )
 
     async def embed(self, name: str, id: str, payload: Payload, limit_s: float) -> tuple[Payload, float]:
         """Have texts embedded: the result, scaled to unit length, and seconds. Raises UpstreamFailed."""
@@ -267,7 +279,15 @@ class Upstream:
             return None
 
     async def _ask(self, path: str, body: Any, limit_s: float, most: int) -> bytes:
-        """One request; a body makes it a POST. Raises UpstreamFailed, whose text never quotes the engine."""
+        """One request and its whole answer. Raises UpstreamFailed, whose text never quotes the engine."""
+        async with self.opened(path, body, limit_s) as answer:
+            if answer.status_code != 200:
+                raise UpstreamFailed(reason="status", status=answer.status_code)
+            return await whole(answer, most)
+
+    @asynccontextmanager
+    async def opened(self, path: str, body: Any, limit_s: float) -> AsyncIterator[Any]:
+        """One request under way, with its answer's head; a body makes it a POST. Raises UpstreamFailed."""
         import httpx2  # 8 MB, needed only where something is shared
 
         headers = {"accept-encoding": "identity", "accept": "application/json"}
@@ -281,13 +301,18 @@ class Upstream:
                 httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=limit_s, verify=nobody) as client,
                 client.stream(method, self.url + path, headers=headers, json=body) as answer,
             ):
-                if answer.status_code != 200 or answer.headers.get("content-encoding", "identity") != "identity":
-                    raise UpstreamFailed(reason="status", status=answer.status_code)
-                content = bytearray()
-                async for piece in answer.aiter_raw():
-                    content += piece
-                    if len(content) > most:
-                        raise UpstreamFailed(reason="size")
-                return bytes(content)
+                if answer.headers.get("content-encoding", "identity") != "identity":
+                    raise UpstreamFailed(reason="encoding")
+                yield answer
         except (httpx2.HTTPError, TimeoutError, OSError) as error:
             raise UpstreamFailed(reason=type(error).__name__) from error
+
+
+async def whole(answer: Any, most: int) -> bytes:
+    """All of an answer, of at most so many bytes. Raises UpstreamFailed."""
+    content = bytearray()
+    async for piece in answer.aiter_raw():
+        content += piece
+        if len(content) > most:
+            raise UpstreamFailed(reason="size")
+    return bytes(content)

@@ -36,6 +36,10 @@ BYTES_PER_TOKEN = 6
 """What is set aside for each token that may come: English text has 4.3 bytes to a token. Longer tokens are not paid."""
 BYTES_PER_TOKEN_MAX = 512
 """No vocabulary has tokens nearly as long: bounds what a result may hold."""
+SPARE_SHARE = 0.75
+"""Where old messages are left out, so much of the window is filled at most: the rest is for the answer."""
+TRIMS_MAX = 12
+"""How often more is left out before it is given up."""
 ROLES = ("system", "user", "assistant")
 _FIELDS = frozenset(
     ("messages", "prompt", "max_tokens", "temperature", "top_p", "seed", "stop", "json", "trim"),
@@ -180,6 +184,31 @@ class Chat:
 def tokens_max(payload: Payload) -> int:
     """The most tokens that the answer may have."""
     return int(payload.manifest.get("max_tokens", TOKENS_DEFAULT))
+
+
+def shortened(messages: list[dict[str, str]] | None, over: tuple[int, int]) -> list[dict[str, str]] | None:
+    """The messages without the oldest, but the system's, by how much they are over the window; None if none can go.
+
+    ``over``: the tokens that they have, and the window.
+    """
+    if messages is None:
+        return None
+    tokens, window = over
+    size = sum(len(message["content"]) for message in messages)
+    target = size * window * SPARE_SHARE / tokens
+    kept = list(messages)
+    while size > target or len(kept) == len(messages):
+        oldest = next((place for place, one in enumerate(kept[:-1]) if one["role"] != "system"), None)
+        if oldest is None:
+            return kept if len(kept) < len(messages) else None
+        size -= len(kept.pop(oldest)["content"])
+    while len(kept) > 1 and (place := _first_said(kept)) is not None and kept[place]["role"] == "assistant":
+        kept.pop(place)  # an answer whose question has gone
+    return kept
+
+
+def _first_said(messages: list[dict[str, str]]) -> int | None:
+    return next((place for place, one in enumerate(messages) if one["role"] != "system"), None)
 
 
 def _texts(manifest: dict[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ import psutil
 import xllamacpp
 
 from mesh.errors import MeshError
-from mesh.workloads.chat import BadSetting, ChatTooLong, tokens_max
+from mesh.workloads.chat import TRIMS_MAX, BadSetting, ChatTooLong, shortened, tokens_max
 from mesh.workloads.contract import Model, Payload, Piece, Say, Stop
 
 LANES_MAX = 2
@@ -25,9 +25,6 @@ LANES_MAX = 2
 OTHERS_LANES = 1
 BATCH_TOKENS = 64
 """Prompts are read so many tokens at a time: half a second on a slow machine, then a cancel is heeded."""
-SPARE_SHARE = 0.75
-"""Where old messages are left out, so much of the window is filled at most: the rest is for the answer."""
-TRIMS_MAX = 12
 
 _SEED_MAX = 2**32 - 1
 
@@ -65,7 +62,7 @@ class LlamaChat:
             self._ask(payload, messages, answer)
             if answer.over is None:
                 return [answer.result(self._model, left_out)]
-            shorter = _shorter(messages, answer.over) if payload.manifest.get("trim") else None
+            shorter = shortened(messages, answer.over) if payload.manifest.get("trim") else None
             if shorter is None or messages is None:
                 raise ChatTooLong(tokens=answer.over[0], limit=answer.over[1])
             left_out += len(messages) - len(shorter)
@@ -206,25 +203,3 @@ def _settings(payload: Payload) -> dict[str, Any]:
     elif schema:
         request["response_format"] = {"type": "json_object"}
     return request
-
-
-def _shorter(messages: list[dict[str, str]] | None, over: tuple[int, int]) -> list[dict[str, str]] | None:
-    """The messages without the oldest, but the system's, by how much they are over the window; None if none can go."""
-    if messages is None:
-        return None
-    tokens, window = over
-    size = sum(len(message["content"]) for message in messages)
-    target = size * window * SPARE_SHARE / tokens
-    kept = list(messages)
-    while size > target or len(kept) == len(messages):
-        oldest = next((place for place, one in enumerate(kept[:-1]) if one["role"] != "system"), None)
-        if oldest is None:
-            return kept if len(kept) < len(messages) else None
-        size -= len(kept.pop(oldest)["content"])
-    while len(kept) > 1 and (place := _first_said(kept)) is not None and kept[place]["role"] == "assistant":
-        kept.pop(place)  # an answer whose question has gone
-    return kept
-
-
-def _first_said(messages: list[dict[str, str]]) -> int | None:
-    return next((place for place, one in enumerate(messages) if one["role"] != "system"), None)

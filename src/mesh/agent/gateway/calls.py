@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mesh.agent.asked import Ask, Begun, Result
 from mesh.agent.dividing import Run, Whole, run_divided
 from mesh.agent.gateway.keys import KeyBook, Opener
-from mesh.agent.gateway.names import Around, meant
+from mesh.agent.gateway.names import Around, Meant, UnknownModel, meant, nobody_has_it
 from mesh.agent.streaming import Streamed, streamed
 from mesh.errors import MeshError
 from mesh.workloads.contract import Payload, Workload
@@ -62,29 +62,39 @@ class Call:
 
     async def run(self, workload: Workload, payload: Payload, model: str) -> Whole:
         """Do the work that a model's name asks for. Raises UnknownModel, ModelLoading, and the job's errors."""
-        ask = self.ask(workload, payload, model)
+        found = self._meant(model, workload)
+        ask = self._ask(workload, payload, found)
         try:
             return await run_divided(self.run_one, ask, self.front.devices())
         except MeshError as error:
-            self._say_if_loading(ask, error)
+            self._say_what_it_means(found, error)
             raise
 
     async def begin(self, workload: Workload, payload: Payload, model: str) -> tuple[Begun, Streamed]:
         """Have the work done that a model's name asks for, and return with its first bytes. Raises as ``run`` does."""
-        ask = self.ask(workload, payload, model)
+        found = self._meant(model, workload)
+        ask = self._ask(workload, payload, found)
         answer = await self.stack.enter_async_context(streamed(self.front.run, ask))
         try:
             begun = await answer.begun()
         except MeshError as error:
-            self._say_if_loading(ask, error)
+            self._say_what_it_means(found, error)
             raise
         self.stack.callback(self._settle, answer, begun)
         return begun, answer
 
     def ask(self, workload: Workload, payload: Payload, model: str) -> Ask:
         """The job that a model's name asks for, within the limits of the key. Raises UnknownModel, UnknownDevice."""
+        found = self._meant(model, workload)
+        if not found.listed:
+            raise UnknownModel
+        return self._ask(workload, payload, found)
+
+    def _meant(self, model: str, workload: Workload) -> Meant:
         around = self.front.around
-        found = meant(model, workload, around.models(), around.device_named)
+        return meant(model, workload, around.models(), around.device_named)
+
+    def _ask(self, workload: Workload, payload: Payload, found: Meant) -> Ask:
         caller = f"key {self._opener.name}"
         return Ask(workload, payload, found.model, routing=found.routing, max_cost=self.max_cost, caller=caller)
 
@@ -101,10 +111,14 @@ class Call:
         self.front.keys.charged(self._opener, result.charge)
         return result
 
-    def _say_if_loading(self, ask: Ask, error: MeshError) -> None:
-        assert ask.model is not None
-        loading = self.front.around.loading(ask.model)
-        if loading is None or error.wire_kind != "nowhere":
+    def _say_what_it_means(self, found: Meant, error: MeshError) -> None:
+        """A job that found no place: its model is being loaded, or nobody has such a model."""
+        if error.wire_kind != "nowhere":
+            return
+        if not found.listed and nobody_has_it(error.facts.get("gates")):
+            raise UnknownModel from error
+        loading = self.front.around.loading(found.model)
+        if loading is None:
             return
         percent = int(loading.fraction * 100)
         wait_s = RETRY_S if loading.eta_s is None else min(max(1.0, loading.eta_s), RETRY_S_MAX)
@@ -112,7 +126,7 @@ class Call:
         left = "" if loading.eta_s is None else f", about {loading.eta_s:.0f} s left"
         raise ModelLoading(
             f"The model is being made ready on this device ({loading.stage}, {percent} %{left}). Try again then.",
-            model=ask.model,
+            model=found.model,
             percent=percent,
             retry_after_s=wait_s,
             **eta,

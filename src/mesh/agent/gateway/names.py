@@ -1,11 +1,13 @@
 """Which work a model's name asks for: the workload's own choice, a model, or a model on one device.
 
 ``mesh/auto`` is the default model of the workload; ``device:NAME/MODEL`` pins the job to a device, by name or id (and
-MODEL may be ``auto``); anything else is a model's id, with or without Ollama's ``:latest``.
+MODEL may be ``auto``); anything else is a model's id, with or without Ollama's ``:latest``. A model that is not listed
+may still be one that another person's device shares: only placing the job tells.
 
 Touches: nothing.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
@@ -19,10 +21,12 @@ AUTO = "mesh/auto"
 _AUTO = ("auto", AUTO)
 _PINNED = "device:"
 _TAG = ":latest"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,62}")
+"""What a model may be called in a network."""
 
 
 class UnknownModel(MeshError):
-    """No such model is offered here for this. `GET /v1/models` lists those that are."""
+    """No such model is offered for this. `GET /v1/models` lists the catalogue's and those of your own devices."""
 
     code = "gateway.model_not_found"
     kind = "not_found"
@@ -68,6 +72,8 @@ class Meant(NamedTuple):
 
     model: str
     routing: Routing
+    listed: bool = True
+    """Whether it is known here that there is such a model."""
 
 
 def meant(text: str, workload: Workload, known: Iterable[KnownModel], device_named: Callable[[str], DeviceId]) -> Meant:
@@ -80,7 +86,15 @@ def meant(text: str, workload: Workload, known: Iterable[KnownModel], device_nam
         routing = Routing("device", device_named(device))
     if text in _AUTO or text == AUTO + _TAG:
         return Meant(workload.default_model, routing)
-    model = text.removesuffix(_TAG)
-    if not any(one.id == model and one.workload == workload.name for one in known):
+    for model in dict.fromkeys((text, text.removesuffix(_TAG))):
+        if any(one.id == model and one.workload == workload.name for one in known):
+            return Meant(model, routing)
+    if not _ID.fullmatch(text):
         raise UnknownModel
-    return Meant(model, routing)
+    return Meant(text, routing, listed=False)
+
+
+def nobody_has_it(gates: object) -> bool:
+    """Whether a job found no place because no device has its model: each of the ``gates`` that failed, by device."""
+    failed = [one for one in gates if isinstance(one, dict)] if isinstance(gates, list) else []
+    return {one.get("device") for one in failed} == {one.get("device") for one in failed if one.get("gate") == "model"}

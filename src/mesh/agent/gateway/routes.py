@@ -115,10 +115,11 @@ def _known(call: Call, name: str) -> KnownModel | None:
     known = around.models()
     for workload in WORKLOADS.values():
         try:
-            found = meant(name, workload, known, around.device_named).model
+            found = meant(name, workload, known, around.device_named)
         except UnknownModel:
             continue
-        return next((one for one in known if one.id == found), None)
+        if found.listed:
+            return next((one for one in known if one.id == found.model), None)
     return None
 
 
