@@ -7,6 +7,7 @@ import pytest
 from agents import a_town, until
 from mesh.agent import series as keeping
 from mesh.errors import MeshError
+from mesh.jobs.dispatch import WINDOW_MAX
 from mesh.protocol import link
 from mesh.protocol.values import Routing
 from mesh.sdk import calls
@@ -41,10 +42,10 @@ def kinds(device):
     return list(device.agent.parts.planner.series._kinds.values())
 
 
-async def in_series(device):
+async def in_series(device, more=""):
     """Two jobs, and the series that the second one asked for."""
-    await device.run("one")
-    await device.run("two")
+    await device.run(f"one{more}")
+    await device.run(f"two{more}")
     await until(lambda: kinds(device)[0].series is not None)
 
 
@@ -226,3 +227,33 @@ async def test_a_token_that_a_worker_turned_away_is_shown_again(tmp_path):
             await asker.run("three")
         worker.agent.parts.worker._permit_of = known
         assert (await asker.run("four")).device == worker.id
+
+
+LONG = "word " * 3000
+"""Half a second of work, by what the devices say of themselves."""
+
+
+def waiting(device):
+    return sum(len(line.waiting) for line in device.agent.parts.requester.dispatch.lines.values())
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["under a series", "under permits of their own"])
+async def test_a_device_that_comes_while_jobs_wait_gets_of_them_at_once(tmp_path, warm):
+    async with a_town(tmp_path) as (town, ann, ben):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        if warm:
+            await in_series(asker, LONG)
+        worker.engines.gate.clear()
+        jobs = [asyncio.ensure_future(asker.run(f"{number} {LONG}")) for number in range(WINDOW_MAX + 6)]
+        await until(lambda: asker.agent.parts.requester.running == len(jobs) and waiting(asker) >= 6)
+        fresh = await ben.device("ben-other")
+        await fresh.engines.started.get()  # a permit lasts for minutes, and its first job is held
+        worker.engines.gate.set()
+        results = await asyncio.gather(*jobs)
+        assert {result.device for result in results} == {worker.id, fresh.id}
+        assert len({result.job for result in results}) == len(jobs)
+        await asker.stop()
+        await asker.start()
+        await asker.reported()
+        await until(lambda: _nothing_held(ann))
+        assert (await ann.do(calls.verify(town.network))).ok

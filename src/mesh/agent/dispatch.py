@@ -185,6 +185,11 @@ class Dispatch:
         self.send(line, entry, target, self._choice(job, chosen, reason), views)
         return True
 
+    def plan_anew(self, line: Line, entry: Entry) -> None:
+        """A job that waits has its place in the line still, and gets another plan."""
+        line.waiting.remove(entry)
+        entry.over.set_result(0.0)
+
     def view(self, job: Job, plan: Plan, target: Target, now: float) -> Candidate:
         """A device for a job; one that owes an answer to a Submit is closed until it comes."""
         seen, device = self.knowledge.candidate(job, plan, target, now), self.knowledge.device(target.device)

@@ -41,6 +41,7 @@ from mesh.agent.lock import only_one
 from mesh.agent.membership import Membership
 from mesh.agent.myself import Myself
 from mesh.agent.nearby import Nearby
+from mesh.agent.newcomers import Newcomers
 from mesh.agent.numbers import Numbers
 from mesh.agent.offering import Offering
 from mesh.agent.opening import open_iroh
@@ -232,6 +233,7 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             spawn = spawner(group)
             parts.requester.spawn = parts.worker.spawn = parts.planner.series.spawn = spawn
+            newcomers = Newcomers(parts.membership, parts.requester.dispatch, parts.planner.series, parts.coordination)
             for part in (parts.requester.exchanges, parts.requester.dispatch, parts.requester.lookout):
                 part.spawn = spawn
             tasks = [
@@ -241,7 +243,7 @@ class Agent:
                 group.create_task(Announcer(parts.worker, parts.coordination).run()),
                 group.create_task(self.reach.run()),
                 group.create_task(parts.coordination.turning.run()),
-                group.create_task(parts.planner.series.run()),
+                *(group.create_task(part.run()) for part in (parts.planner.series, newcomers)),
             ]
             if self.record.coordinator is not None and not self.record.coordinator.here_only:
                 tasks.append(group.create_task(self.nearby.run()))

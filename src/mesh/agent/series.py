@@ -108,6 +108,11 @@ class Series:
         self._spent[tried.target.device] -= tried.maximum
 
 
+def kind_of(spec: JobSpec) -> JobSpec:
+    """What a job has in common with all of its kind: everything but its size."""
+    return msgspec.structs.replace(spec, units=0)
+
+
 class _Kind:
     """What is known of the use of one kind of job."""
 
@@ -151,7 +156,7 @@ class SeriesBook:
 
         ``request`` makes the id under which the next series is asked for, if that is due.
         """
-        key = msgspec.structs.replace(job.spec, units=0)
+        key = kind_of(job.spec)
         now = asyncio.get_running_loop().time()
         kind = self._kinds.get(key) or self._new(key)
         again = now - kind.used_at <= AGAIN_S
@@ -161,10 +166,23 @@ class SeriesBook:
         series = kind.series
         if (again if series is None else series.wants_next(now_ms)) and not kind.asking and now >= kind.not_before:
             kind.asking = True
-            spec = msgspec.structs.replace(key, units=max(1, round(kind.units)))
-            jobs = min(series_jobs(kind.jobs_per_s), SERIES_JOBS_MAX)
-            self.spawn(self._next(kind, PermitRequest(request(TURN), None, spec, jobs=jobs), epoch, now_ms))
+            self.spawn(self._next(kind, _of_kind(kind, key, request(TURN)), epoch, now_ms))
         return None if series is None else series.plan_for(job)
+
+    async def renew(self, spec: JobSpec, request: RequestId, *, epoch: int, now_ms: int) -> bool:
+        """Ask for the next series of a kind at once: the one in use does not know who could do such jobs by now.
+
+        What waits under the old one is planned anew when the new one is there. False: not now, ask again in a while.
+        """
+        key = kind_of(spec)
+        kind = self._kinds.get(key)
+        if kind is None or (kind.series is None and not kind.asking):
+            return True
+        if kind.asking or kind.not_before > asyncio.get_running_loop().time():
+            return False
+        kind.asking = True
+        await self._next(kind, _of_kind(kind, key, request), epoch, now_ms)
+        return True
 
     def give_up(self, series: Series) -> None:
         """No device takes work under it any more: the next job is placed by what the coordinator knows now."""
@@ -243,3 +261,9 @@ class SeriesBook:
             await self._outbox.add_facts(tokens)
         except StoreBroken as error:
             log.error("series.not_closed", code=error.code)  # its hold ends with the permit's time
+
+
+def _of_kind(kind: _Kind, key: JobSpec, request: RequestId) -> PermitRequest:
+    """The question for a series, by how much of its kind came lately."""
+    spec = msgspec.structs.replace(key, units=max(1, round(kind.units)))
+    return PermitRequest(request, None, spec, jobs=min(series_jobs(kind.jobs_per_s), SERIES_JOBS_MAX))

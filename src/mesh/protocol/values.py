@@ -229,6 +229,12 @@ class Explanation(Value, frozen=True):
         )
 
     @property
+    def passed(self) -> frozenset[DeviceId]:
+        """The devices that passed every gate."""
+        failed = {at for failure in self.failed for at in failure.devices}
+        return frozenset([device for at, device in enumerate(self.devices) if at not in failed])
+
+    @property
     def refused(self) -> tuple[GateResult, ...]:
         """The gates that were not passed, by device."""
         failed = sorted((at, number) for number, failure in enumerate(self.failed) for at in failure.devices)
