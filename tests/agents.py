@@ -33,9 +33,9 @@ from mesh.workloads.contract import ANY_TURN, NOBODY, Listener, Outlet, Payload,
 from mesh.workloads.embeddings import payload_of, texts_of
 from mesh.workloads.frames import WINDOW_BYTES
 from mesh.workloads.known import workload_named
+from waiting import LIMIT_S as WAIT_S
 from waiting import until as until
 
-WAIT_S = 20.0
 EMBEDDINGS = workload_named("embeddings")
 MODEL = EMBEDDINGS.default_model
 WIDTH = 4

@@ -26,7 +26,7 @@ from mesh.protocol.values import Capability, Condition, JobSpec, ModelOffer
 from mesh.units import GIB
 
 START_MS = 1_800_000_000_000
-WAIT_S = 5.0
+WAIT_S = 30.0
 OFFER = ModelOffer("embeddings", "minilm", 27_000.0, overhead_s=0.003, cold_load_s=1.0, warm=True)
 LAPTOP = Capability("linux", "x86_64", 8, 16 * GIB, 2, offers=(OFFER,))
 NO_MODEL = Capability("linux", "x86_64", 8, 16 * GIB, 2)

@@ -18,7 +18,7 @@ from mesh.protocol import relayed
 from mesh.protocol.relayed import FromRelay, Version
 from mesh.relay.server import Relay
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 _FENCE = b"\xff" * relayed.PING_BYTES
 
 

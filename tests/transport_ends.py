@@ -13,7 +13,7 @@ from mesh.transport.memory import Switchboard
 
 T = TypeVar("T")
 
-LIMIT_S = 20.0
+LIMIT_S = 30.0
 """Long enough for a loaded machine; nothing should come near it."""
 
 SEED_A, SEED_B = b"\x01" * 32, b"\x02" * 32

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-LIMIT_S = 20.0
+LIMIT_S = 45.0
+"""Long, for what works takes none of it: a device that lost its coordinator tries again after up to 30 s."""
 LOOK_S = 0.01
 
 

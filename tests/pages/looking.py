@@ -13,7 +13,7 @@ from pages.chromium import FLAGS, chromium
 AXE = Path(__file__).resolve().parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 DESKTOP = {"width": 1360, "height": 900}
 PHONE = {"width": 390, "height": 800}
-WAIT_MS = 15_000
+WAIT_MS = 30_000
 SHOTS = os.environ.get("MESH_TEST_SHOTS")
 """A folder for pictures of the pages, for people who want to look at them."""
 

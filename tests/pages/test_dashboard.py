@@ -18,9 +18,6 @@ from pages.looking import DESKTOP, PHONE, a_browser, a_page
 
 pytestmark = pytest.mark.anyio
 
-BACK_S = 45.0
-"""A device that lost its coordinator tries again after up to 30 s."""
-
 
 async def signed_in(looked, person):
     """Sign a browser in as a person, by a link as `mesh web` makes it."""
@@ -177,7 +174,7 @@ async def test_when_the_coordinator_is_away_the_page_says_since_when_and_catches
         await looked.sound("coordinator-away")
         await town.serve()
         await page.get_by_text("Live", exact=True).wait_for(timeout=30_000)
-        await until(lambda: lumen.agent.parts.coordination.up, BACK_S)
+        await until(lambda: lumen.agent.parts.coordination.up)
         looked.complaints.clear()
 
 

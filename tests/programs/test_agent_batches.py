@@ -175,10 +175,18 @@ async def test_a_coordinator_that_is_away_pauses_it(tmp_path):
 async def test_cancel_stops_what_runs_leaves_what_is_done_and_it_can_be_resumed(tmp_path):
     async with a_town(tmp_path) as (_, ann, ben):
         asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        run = worker.engines.run
+
+        async def three(*job, **terms):
+            if worker.engines.started.qsize() == 3:
+                worker.engines.gate.clear()
+            return await run(*job, **terms)
+
+        worker.engines.run = three
         batch = await submit(asker, numbered(30))
         await until(lambda: _at_least(asker, batch, 3))
-        worker.engines.gate.clear()
         await until(lambda: _under_way(asker, batch))
+        worker.engines.run = run
         [cancelled] = await ask(asker, batches.CancelBatch(batch.batch))
         assert (cancelled.state, cancelled.running) == ("cancelled", 0)
         assert 3 <= cancelled.ok < 30

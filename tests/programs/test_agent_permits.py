@@ -17,6 +17,7 @@ from mesh.protocol.session import Session
 from mesh.protocol.values import Candidate, JobSpec
 from mesh.transport.interface import Address, TransportError
 from mesh.workloads.embeddings import payload_of
+from waiting import LIMIT_S
 
 pytestmark = pytest.mark.anyio
 
@@ -243,7 +244,7 @@ async def test_a_stranger_is_closed_before_anything_is_read(tmp_path):
             stranger = town.board.transport(signed.public_key(secrets.token_bytes(32)))
             with pytest.raises(TransportError):
                 connection = await stranger.dial(Address(worker.key), 5.0)
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(LIMIT_S):
                     await connection.wait_closed()
                 stream = await connection.open_stream(1.0)
                 await stream.write(b"\xff" * 100, 1.0)
@@ -258,7 +259,7 @@ async def test_a_removed_device_is_cut_off_and_stays_out(tmp_path):
     async with asking(tmp_path) as asker:
         assert isinstance(await asker.say(asker.submit(asker.permit())), frames.Done)
         await asker.town.owner.do(calls.remove_device(asker.town.network, asker.membership.me))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_S):
             await asker.connection.wait_closed()
         assert not asker.worker.agent.parts.membership.known(asker.me.key)
 
@@ -266,7 +267,7 @@ async def test_a_removed_device_is_cut_off_and_stays_out(tmp_path):
 async def test_what_is_no_frame_ends_the_connection_and_nothing_else(tmp_path):
     async with asking(tmp_path) as asker:
         await asker.stream.write(b"\x00\x00\x00\x04\xff\xff\xff\xff", 5.0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_S):
             await asker.connection.wait_closed()
         asker.session = Session("asker")
         await asker.connect()

@@ -1,12 +1,11 @@
 """Copied and restored homes are held, both are told, and an admin decides; tagged and ephemeral devices."""
 
-import asyncio
-
 import pytest
 
 from coordinators import NO_MODEL, a_coordinator
 from mesh.protocol import link, signed
 from mesh.protocol.papers import Certificate, State
+from waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -18,12 +17,6 @@ async def greeted(bench, device, installation, start):
     welcome = await wire.hear_a(link.Welcome)
     wire.say(link.Hello("test", installation, start=start))
     return wire, welcome
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is looked at is another program's
-            await asyncio.sleep(0.001)
 
 
 async def taken(bench, device, installation, start):

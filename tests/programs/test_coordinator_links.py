@@ -13,6 +13,7 @@ from mesh.protocol.papers import Certificate, LinkProof, State
 from mesh.protocol.permit import START_WITHIN_S, Permit
 from mesh.protocol.receipt import Claim, Failed, Submit, Used
 from mesh.protocol.values import Condition, Load, Need, Routing
+from waiting import LIMIT_S, until
 
 pytestmark = pytest.mark.anyio
 
@@ -161,12 +162,6 @@ async def test_a_beat_is_answered_with_the_time_and_silence_makes_offline(tmp_pa
         wire.hang_up()
         await until(lambda: bench.coordinator.live.of(laptop.id) is None)
         assert await state() == "offline"
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - a condition of another task that tells nobody
-            await asyncio.sleep(0.001)
 
 
 async def test_another_persons_device_needs_a_permit_which_says_all_that_it_must(tmp_path):
@@ -460,7 +455,7 @@ async def test_what_a_device_says_of_itself_is_kept_over_a_restart(tmp_path):
         _, _, _, _, server = await two_people(bench)
         wire = await bench.linked(server)
         wire.say(link.Hello("test", 1, faster))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_S):
             while (await bench.coordinator.parts.database.read(devices.get, server.id)).capability != faster:
                 await bench.beat(wire)
     async with a_coordinator(tmp_path, clock) as bench:

@@ -12,7 +12,7 @@ from mesh.agent.gateway.turns import GatewayFull, Turns
 from mesh.agent.store import Store
 from mesh.sdk import control
 from mesh.sdk.keys import CreateKey, GetKeys, KeyMade, Limits, RevokeKey
-from waiting import until
+from waiting import LIMIT_S, until
 
 pytestmark = pytest.mark.anyio
 EMBED = {"model": MODEL, "input": "x"}
@@ -173,7 +173,7 @@ async def test_keys_take_turns_and_who_gives_up_leaves_no_gap():
         await asyncio.sleep(0)
     await asyncio.gather(*tasks, return_exceptions=True)
     assert order == ["busy-0", "quiet-0", "busy-2", "quiet-1", "busy-3"]
-    async with asyncio.timeout(5), turns.turn("late"):
+    async with asyncio.timeout(LIMIT_S), turns.turn("late"):
         pass
 
 

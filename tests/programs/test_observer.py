@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 RELAY, DEVICE, STRANGER = bytes([7]) * 32, bytes([8]) * 32, bytes([9]) * 32
 KEY = signed.public_key(DEVICE)
 NOW_MS = 1_790_000_000_000
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 def paper(seed: bytes = RELAY, **other: object) -> str:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 A, B = a_key("a"), a_key("b")
 COORDINATOR_SEED, RELAY_SEED = bytes([1]) * 32, bytes([2]) * 32
 RELAY = DeviceId("01J00000000000000000000000")
-LIMIT_S = 20.0
+LIMIT_S = 30.0
 
 
 def named(*keys: object, networks: tuple[int, ...] = (1,)) -> tuple[Admission, ...]:

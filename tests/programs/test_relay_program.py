@@ -26,7 +26,7 @@ from relay_client import Denied, a_key, connected, public
 pytestmark = pytest.mark.anyio
 
 A, B = a_key("a"), a_key("b")
-LIMIT_S = 20.0
+LIMIT_S = 30.0
 NOT_A_KEY = b'{"heard_at_ms":9000000000000,"admissions":[{"key":"zz","networks":[1]}]}'
 
 

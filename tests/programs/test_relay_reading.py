@@ -19,7 +19,7 @@ pytestmark = [
 
 A, B = a_key("a"), a_key("b")
 NETWORKS = {A: (1,), B: (1,)}
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 _C = ctypes.CDLL(None)
 
 

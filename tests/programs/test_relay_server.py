@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 A, B, C = a_key("a"), a_key("b"), a_key("c")
 NETWORKS = {A: (1,), B: (1,), C: (2,)}
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 def to(key: SigningKey, content: bytes = b"packet") -> bytes:

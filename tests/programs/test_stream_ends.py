@@ -15,6 +15,7 @@ from mesh.workloads.chat import Chat, payload_of
 from mesh.workloads.contract import Outlet, Payload
 from mesh.workloads.frames import WINDOW_BYTES
 from mesh.workloads.speech import Speech, Unwanted
+from waiting import LIMIT_S
 
 pytestmark = pytest.mark.anyio
 
@@ -94,7 +95,7 @@ async def test_a_reader_that_stands_still_is_given_up_and_one_that_moves_is_not(
     ends.put(b"x")
     assert ends.delivery._timer is None
     ends.put(b"x" * WINDOW_BYTES)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_S):
         await ends.stalled.wait()
 
 

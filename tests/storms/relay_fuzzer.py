@@ -16,7 +16,7 @@ from mesh.protocol import relayed
 from relay_client import derive_key, public
 from storms.test_frame_fuzz import mutate
 
-LIMIT_S = 20.0
+LIMIT_S = 30.0
 BURST = 24
 """Frames written at once on one connection; what comes after a bad one is never looked at, and not counted."""
 UPGRADE = (

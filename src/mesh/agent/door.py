@@ -93,7 +93,7 @@ class Door:
             () if me is None else me.certificate.tags,
             hardware.tier,
             phone=hardware.phone,
-            charging=self._myself.condition().plugged_in is True,
+            charging=self._myself.condition_read.plugged_in is True,
             named=spec.routing.mode == "device" and spec.routing.device == membership.me,
         )
         return decide(policy or DEFAULT_POLICY, asked, place)
