@@ -224,7 +224,7 @@ async def test_its_speed_is_measured_before_its_first_job_and_offered(engines):
     assert not engines.measured("chat", MODEL)
     offer = await engines.measure("chat", MODEL)
     assert engines.measured("chat", MODEL)
-    assert 0 < offer.units_per_s < 5000
+    assert offer.units_per_s > 0
     assert offer.units_per_s != 2 / CHAT.assumed_s
 
 

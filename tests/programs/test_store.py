@@ -68,7 +68,7 @@ def test_threads_that_read_then_write_lose_no_update(database: Database) -> None
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert database.read_and_wait(lambda store: store.value(_READ, {"id": "counter"})) == "320"
 
 
@@ -93,7 +93,7 @@ def test_two_connections_that_read_then_write_lose_no_update(tmp_path: Path) -> 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     raw = connect(path)
     assert raw.execute("select name from members").fetchone() == ("160",)
     raw.close()

@@ -155,6 +155,16 @@ def test_lines_from_another_program_and_a_single_line_of_cost(network: Network, 
     assert network.ada.attempt("batch", "show", stopped["batch"]).value["error"]["code"] == "batch.unknown"
 
 
+@pytest.fixture
+def paused(network: Network) -> Iterator[None]:
+    """Nobody works: what is submitted goes on for as long as it takes to look at it."""
+    network.ben.mesh("pause")
+    yield
+    network.ben.mesh("resume")
+    network.ready("ben")
+
+
+@pytest.mark.usefixtures("paused")
 def test_ctrl_c_leaves_the_batch_going_and_cancel_ends_it(network: Network, source: Path) -> None:
     command = [sys.executable, "-m", "mesh.cli.main", "batch", "submit", str(source), "--wait", "--name", "long"]
     looking = subprocess.Popen(command, env=network.ada.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

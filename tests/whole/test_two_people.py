@@ -237,7 +237,11 @@ class Looking:
         return "".join(self._lines)
 
     def end(self) -> int:
-        code = self.process.wait(60)
+        try:
+            code = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            pytest.fail(f"it goes on, and has said: {self.said()}")
         self._reader.join(10)
         return code
 
