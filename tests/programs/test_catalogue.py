@@ -20,8 +20,9 @@ from mesh.workloads.catalogue import (
     Source,
     UnknownModel,
 )
+from mesh.workloads.checking import SourceFailed, WrongHash
 from mesh.workloads.files import DiskRefused, ModelFiles, NoSource
-from mesh.workloads.sources import SourceFailed, WrongHash, parse_source, pip_command
+from mesh.workloads.sources import parse_source, pip_command
 from wheels import NAME, STEM, a_wheel, an_index, an_sdist, sha256
 
 pytestmark = pytest.mark.anyio
@@ -211,7 +212,16 @@ async def test_pip_is_told_to_run_nothing_and_to_check_the_hash(tmp_path):
         "pypi:name==1.0 --extra-index-url=x#member",
         "pypi:name @ git+https://example.org/x#member",
         "file:relative/path",
-        "https://example.org/model.onnx",
+        "http://example.org/model.onnx",
+        "https://me:pw@example.org/model.onnx",
+        "https://",
+        "https://[::",
+        "ftp://example.org/model.onnx",
+        "hf:owner/name/model.gguf",
+        "hf:owner/name@main/../../x",
+        "hf:owner/name@main/a?b=c",
+        "hf:owner/name@main/",
+        "hf:@main/x",
         "",
     ],
 )

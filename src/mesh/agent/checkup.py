@@ -26,10 +26,10 @@ from mesh.protocol.values import Isolation
 from mesh.sdk.control import Status
 from mesh.sdk.home import Home, HomeUnreadable
 from mesh.workloads.catalogue import BUILTIN, ModelEntry
+from mesh.workloads.checking import hash_matches
 from mesh.workloads.contract import Model
 from mesh.workloads.files import ModelFiles
 from mesh.workloads.process import engine_process
-from mesh.workloads.sources import hash_matches
 
 ENGINE_S = 30.0
 """An engine of the default model loads in a second; a device that needs this long is too slow to offer itself."""

@@ -75,6 +75,8 @@ class Engines:
         self._clock = clock
         self.on_measured: Callable[[], Coroutine[Any, Any, None]] | None = None
         """Called when the first job has shown how fast an assumed model really is here."""
+        self.reread: Callable[[], Catalogue] | None = None
+        """Reads the catalogue anew, where it may have grown; called when the owner has a model made ready."""
         self._known: dict[tuple[str, str], Known] = {}
         self._slots: dict[tuple[str, str, str], Slot] = {}
         self._all: set[Slot] = set()
@@ -140,6 +142,8 @@ class Engines:
 
         Where requesters are kept apart nothing is loaded: nobody knows yet for whom.
         """
+        if self.reread is not None and (workload, model) not in self._known:
+            self._catalogue = await asyncio.to_thread(self.reread)
         known = self._of(workload, model)
         self._check_able(known)
         if known.workload.apart:

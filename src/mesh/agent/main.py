@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,6 +75,7 @@ from mesh.transport.clock import CoordinatorClock
 from mesh.transport.interface import Transport
 from mesh.transport.link import LinkClient, LinkDown, LinkTarget
 from mesh.workloads.files import ModelFiles
+from mesh.workloads.own_catalogue import read_catalogue
 
 log = structlog.get_logger()
 
@@ -338,7 +340,9 @@ def open_engines(home: Home, lanes: int) -> AbstractAsyncContextManager[Pool]:
     """The real engines: child processes, with the models of this home."""
     files = ModelFiles(home.models, os.environ)
     files.budget = lambda: read_choice(home).disk_bytes
-    return Engines(files, lanes=lanes)
+    engines = Engines(files, lanes=lanes, catalogue=read_catalogue(home.catalogue_file))
+    engines.reread = partial(read_catalogue, home.catalogue_file)
+    return engines
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ from mesh.units import GIB, KIB, MIB
 
 if TYPE_CHECKING:
     from mesh.sdk.home import Home
-    from mesh.workloads.catalogue import ModelEntry
+    from mesh.workloads.catalogue import Catalogue, ModelEntry
     from mesh.workloads.files import ModelFiles
 
 app = typer.Typer(help="Models: list, pull, remove, budget.", no_args_is_help=True)
@@ -48,12 +48,11 @@ class BadSize(MeshError):
 def list_(json: Json = False) -> None:
     """The models of the catalogue, which are on this machine, and which are loaded here now."""
     from mesh.sdk.models import read_choice
-    from mesh.workloads.catalogue import BUILTIN
 
     place = here.home()
     files, choice, offers = _files(place), read_choice(place), _offers(place)
     models: list[dict[str, Any]] = []
-    for entry in BUILTIN:
+    for entry in _catalogue(place):
         offer = offers.get(entry.id)
         models.append(
             {
@@ -93,8 +92,8 @@ def pull(
     from mesh.sdk.models import OfferModel, read_choice, write_choice
     from mesh.workloads.catalogue import EMBEDDINGS_DEFAULT
 
-    entry = _entry(model or EMBEDDINGS_DEFAULT)
     out, place = Out(json), here.home()
+    entry = _entry(place, model or EMBEDDINGS_DEFAULT)
     fetch(place, entry, out)
     choice = read_choice(place)
     if entry.id in choice.removed:
@@ -116,15 +115,15 @@ def remove(
     """Take a model from this machine: it is offered no more, and its files are deleted. `pull` brings it back."""
     from mesh.sdk import control
     from mesh.sdk.models import ForgetModel, read_choice, write_choice
-    from mesh.workloads.catalogue import BUILTIN
 
-    entry, place = _entry(model), here.home()
+    place = here.home()
+    entry = _entry(place, model)
     place.ensure()
     choice = _without(read_choice(place), entry.id)
     write_choice(place, type(choice)((*choice.removed, entry.id), choice.disk_bytes))
     with suppress(control.AgentAway):  # then nobody offers it
         control.ask(place.control_socket, ForgetModel(entry.workload, entry.id), ANSWER_S)
-    freed = _files(place).remove(entry, BUILTIN)
+    freed = _files(place).remove(entry, _catalogue(place))
     Out(json).result({"model": entry.id, "freed_bytes": freed}, f"{entry.id} is gone: {freed / MIB:.0f} MiB are free.")
 
 
@@ -152,6 +151,7 @@ def fetch(place: "Home", entry: "ModelEntry", out: Out) -> None:
     """Have a model's files in this home, showing progress. Raises what ``ModelFiles.ensure`` raises."""
     place.ensure()
     files = _files(place)
+    files.from_web = True
     with out.progress(entry.id) as show:
         pace = Pace(show)
         asyncio.run(files.ensure(entry, pace.say))
@@ -184,10 +184,14 @@ def _files(place: "Home") -> "ModelFiles":
     return files
 
 
-def _entry(model: str) -> "ModelEntry":
-    from mesh.workloads.catalogue import BUILTIN
+def _catalogue(place: "Home") -> "Catalogue":
+    from mesh.workloads.own_catalogue import read_catalogue
 
-    found = next((entry for entry in BUILTIN if entry.id == model), None)
+    return read_catalogue(place.catalogue_file)
+
+
+def _entry(place: "Home", model: str) -> "ModelEntry":
+    found = next((entry for entry in _catalogue(place) if entry.id == model), None)
     if found is None:
         raise NoSuchModel
     return found

@@ -104,6 +104,7 @@ class Home:
         self.page_file = path / "page.json"
         self.models = path / "models"
         self.models_file = path / "models.json"
+        self.catalogue_file = path / "catalogue.json"
         self.batches = path / "batches"
         self.coordinator_data = path / "coordinator"
         self.agent_log = path / "agent.log"

