@@ -27,6 +27,7 @@ from mesh.units import GIB
 
 START_MS = 1_800_000_000_000
 WAIT_S = 30.0
+SITE = Site("http://mesh.test", None)
 OFFER = ModelOffer("embeddings", "minilm", 27_000.0, overhead_s=0.003, cold_load_s=1.0, warm=True)
 LAPTOP = Capability("linux", "x86_64", 8, 16 * GIB, 2, offers=(OFFER,))
 NO_MODEL = Capability("linux", "x86_64", 8, 16 * GIB, 2)
@@ -229,13 +230,17 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def a_coordinator(
-    folder: Path, clock: Clock | None = None, where: Path | str | None = None, ways: WaySettings | None = None
+    folder: Path,
+    clock: Clock | None = None,
+    where: Path | str | None = None,
+    ways: WaySettings | None = None,
+    site: Site = SITE,
 ) -> AsyncIterator[Bench]:
     """A coordinator on a database in ``folder``, or ``where`` one is; open it again on the same to restart it."""
     clock = clock or Clock()
     keys = Keys(folder / "keys")
     with Database.open(where or folder / "coordinator.db") as database:
-        parts = Parts(database, keys, Site("http://mesh.test", None), Snapshot(clock()), clock, secrets.token_bytes)
+        parts = Parts(database, keys, site, Snapshot(clock()), clock, secrets.token_bytes)
         coordinator = Coordinator(parts, ways)
         claim_text = await coordinator.start()
         transport = httpx2.ASGITransport(coordinator.app)

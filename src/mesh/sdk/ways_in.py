@@ -60,10 +60,13 @@ class ProviderShown(Answer, frozen=True):
 
 
 class Ways(Answer, frozen=True):
-    """The ways of signing in that an installation has beside links."""
+    """The ways of signing in that an installation has beside links. ``url``: the address at which its pages are to be
+    opened; passkeys work at no other.
+    """
 
     providers: tuple[ProviderShown, ...]
     passkeys: bool
+    url: str
 
 
 class WayIn(Answer, frozen=True):

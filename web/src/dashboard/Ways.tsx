@@ -1,10 +1,10 @@
 /** The ways of signing in that an installation offers beside links: exactly those that its operator set up. */
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
-import { Button, Failure } from '../parts/controls';
+import { Button, Failure, LINK } from '../parts/controls';
 import { ApiError, get, post } from './api';
 
-export type Ways = { providers: { way: string; title: string }[]; passkeys: boolean };
+export type Ways = { providers: { way: string; title: string }[]; passkeys: boolean; url: string };
 export type Back = '/' | '/device';
 
 export function useWays() {
@@ -35,7 +35,24 @@ export function WaysToEnter({ back, verb = 'Sign in', invite }: EnterProps) {
     }
   }
 
-  if (!ways.data?.providers.length) return null;
+  async function byPasskey() {
+    setBusy('passkey');
+    setError(null);
+    try {
+      const { startAuthentication } = await import('@simplewebauthn/browser');
+      type Options = Parameters<typeof startAuthentication>[0]['optionsJSON'];
+      const optionsJSON = await post<Options>('/v1/page/passkeys/begin', { label: browser(), back });
+      const credential = await startAuthentication({ optionsJSON }).catch(unsigned);
+      const entered = await post<{ back: string }>('/v1/page/passkeys/finish', { credential });
+      location.replace(entered.back);
+    } catch (refused) {
+      setError(refused as ApiError);
+      setBusy('');
+    }
+  }
+
+  const passkeys = !invite && !!ways.data?.passkeys;
+  if (!ways.data || !(ways.data.providers.length || passkeys)) return null;
   return (
     <>
       <ul className="my-4 grid justify-items-start gap-2">
@@ -46,6 +63,21 @@ export function WaysToEnter({ back, verb = 'Sign in', invite }: EnterProps) {
             </Button>
           </li>
         ))}
+        {passkeys && ways.data.url === location.origin && (
+          <li>
+            <Button busy={busy === 'passkey' && 'Waiting for your device…'} disabled={!!busy} onClick={() => void byPasskey()}>
+              Sign in with a passkey
+            </Button>
+          </li>
+        )}
+        {passkeys && ways.data.url !== location.origin && (
+          <li className="text-13 text-ink-2">
+            With a passkey only at{' '}
+            <a className={LINK} href={`${ways.data.url}${back}`}>
+              {ways.data.url}
+            </a>
+          </li>
+        )}
       </ul>
       {error && (
         <div className="mt-3">
@@ -54,6 +86,16 @@ export function WaysToEnter({ back, verb = 'Sign in', invite }: EnterProps) {
       )}
     </>
   );
+}
+
+/** The browser made no passkey, or signed with none: nobody's fault, and said as such. */
+export function unsigned(error: unknown): never {
+  const name = error instanceof Error ? error.name : '';
+  const message =
+    name === 'InvalidStateError'
+      ? 'This device has a passkey of yours for this installation already.'
+      : 'Your browser or device gave no passkey: it has none for this installation, or you or it said no. Try again, or sign in another way.';
+  throw new ApiError({ code: 'ways.no_signature', kind: 'forbidden', message }, 0);
 }
 
 /** How this place is called in one's own list of where one is signed in. */

@@ -1,10 +1,10 @@
 /** Settings: one's own ways in beside links. The last one stays. */
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { Button, Failure } from '../parts/controls';
+import { Button, Failure, LINK } from '../parts/controls';
 import { moment } from '../parts/words';
 import { ApiError, drop, get, post } from './api';
-import { LINKING, useWays } from './Ways';
+import { browser, LINKING, unsigned, useWays } from './Ways';
 
 type Way = { way: string; issuer: string; label: string; created_ms: number; used_ms: number | null; works: boolean };
 
@@ -33,6 +33,14 @@ export function WaysIn() {
     location.assign(url);
   }
 
+  async function addPasskey() {
+    const { startRegistration } = await import('@simplewebauthn/browser');
+    const optionsJSON = await post<Parameters<typeof startRegistration>[0]['optionsJSON']>('/v1/ways-in/passkeys/begin');
+    const credential = await startRegistration({ optionsJSON }).catch(unsigned);
+    await post('/v1/ways-in/passkeys/finish', { credential, label: browser() });
+  }
+
+  const here = ways.data?.url === location.origin;
   return (
     <section className="border-t border-line py-6">
       <h2 className="text-15 font-600">How you sign in</h2>
@@ -63,7 +71,30 @@ export function WaysIn() {
             Link {one.title}
           </Button>
         ))}
+        {ways.data?.passkeys && here && (
+          <Button busy={busy === '+passkey' && 'Waiting for your device…'} onClick={() => void act('+passkey', addPasskey)}>
+            Add a passkey
+          </Button>
+        )}
       </div>
+      {ways.data && !(ways.data.passkeys && here) && (
+        <p className="mt-3 max-w-[62em] text-13 text-ink-2">
+          {ways.data.passkeys ? (
+            <>
+              Passkeys belong to a name: add one at{' '}
+              <a className={LINK} href={`${ways.data.url}${location.pathname}`}>
+                {ways.data.url}
+              </a>
+              .
+            </>
+          ) : (
+            <>
+              No passkeys here: they belong to a name, and this installation is reached by an address. Its operator can give it one (mesh serve
+              --public-url https://NAME, or http://localhost:PORT for this machine alone).
+            </>
+          )}
+        </p>
+      )}
       {error && (
         <div className="mt-3">
           <Failure message={error.message} code={error.refused.code} />

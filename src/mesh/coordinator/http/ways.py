@@ -75,10 +75,11 @@ class FinishBody(BaseModel):
 
 
 class Tries:
-    """How often sign-ins were tried, by address."""
+    """How often sign-ins were tried, by address; and the challenges that were answered, each once."""
 
     def __init__(self) -> None:
         self.limit = Limit(TRIES_MAX, TRIES_S)
+        self.challenges = Limit(1, flows.LIFE_S)
 
 
 @router.get("/v1/ways", dependencies=[public("what the sign-in page offers")])
@@ -86,7 +87,7 @@ async def ways(request: Request) -> Response:
     """The ways of signing in that there are here."""
     here = desk_of(request).ways
     providers = tuple(ProviderShown(one.key, one.title) for one in here.providers.values())
-    return answer(Ways(providers, here.name is not None))
+    return answer(Ways(providers, here.name is not None, here.origin))
 
 
 @router.post("/v1/page/ways/start", dependencies=[public("sends the browser to a provider; signs nobody in")])
@@ -166,10 +167,16 @@ async def remove(way: str, request: Request) -> Response:
 def from_page(request: Request) -> Desk:
     """The desk, for a step of signing in: from our own page, and not too often. Raises NotFromPage, TooOften."""
     check_act(request.headers.raw)
-    desk, tries = desk_of(request), request.app.state.way_tries
-    assert isinstance(tries, Tries)
-    tries.limit.take_from(seen_from(request, desk.parts.site), desk.parts.now_ms())
+    desk = desk_of(request)
+    tries_of(request).limit.take_from(seen_from(request, desk.parts.site), desk.parts.now_ms())
     return desk
+
+
+def tries_of(request: Request) -> Tries:
+    """What was tried so far."""
+    tries = request.app.state.way_tries
+    assert isinstance(tries, Tries)
+    return tries
 
 
 def entered(response: Response, desk: Desk, token: str, signed: SignedIn | None) -> Response:
