@@ -139,10 +139,6 @@ class Membership:
         newest = [] if peer is None else [peer.certificate.key]
         return newest + [key for key, (whose, _) in self._former.items() if whose == device and self._is_former(key)]
 
-    def by_key(self, key: DeviceKey) -> Peer | None:
-        """The device with this key."""
-        return self._by_key.get(key)
-
     def device(self, device: DeviceId) -> Peer | None:
         """The device with this id."""
         return self._by_device.get(device)
