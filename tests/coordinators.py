@@ -248,9 +248,11 @@ async def a_coordinator(
             httpx2.AsyncClient(transport=transport, base_url="http://mesh.test") as http,
             asyncio.TaskGroup() as group,
         ):
+            sending = group.create_task(coordinator.mailer.run())
             bench = Bench(coordinator, clock, links.parse(claim_text) if claim_text else None, http, group)
             try:
                 yield bench
             finally:
+                sending.cancel()
                 for wire in bench.wires:
                     wire.hang_up()

@@ -23,6 +23,7 @@ OPEN = {
     "/v1/page/ways/finish",  # what the provider vouches for is the permission
     "/v1/page/passkeys/begin",  # a random number to be signed
     "/v1/page/passkeys/finish",  # the signature of a person's passkey is the permission
+    "/v1/page/mail",  # one answer for every address; the link in the letter is the permission
     "/v1/ways",  # what the sign-in page offers
     "/signed-in",
     "/v1/pairings",  # a machine without a link asks; a member's yes is the permission

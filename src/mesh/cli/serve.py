@@ -46,6 +46,8 @@ def serve(
     github_client_id: serve_ways.GithubClientId = None,
     github_client_secret_file: serve_ways.GithubSecretFile = None,
     github_url: serve_ways.GithubUrl = None,
+    smtp_url: serve_ways.SmtpUrl = None,
+    mail_from: serve_ways.MailFrom = None,
     tied: Annotated[bool, typer.Option("--tied", hidden=True, help="Leave when stdin closes.")] = False,
     json: Json = False,
 ) -> None:
@@ -76,6 +78,7 @@ def serve(
         (oidc_issuer, oidc_client_id, oidc_client_secret_file, oidc_title),
         (github_client_id, github_client_secret_file, github_url),
         admit,
+        (smtp_url, mail_from),
     )
     config = Config(data=folder, host=host, port=port, public_url=public_url, database=database)
     run(msgspec.structs.replace(config, relay_port=relay_port, ways=ways), ready)

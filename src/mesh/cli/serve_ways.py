@@ -41,6 +41,12 @@ GithubUrl = Annotated[
     str | None, typer.Option("--github-url", help="An Enterprise server's address, instead of GitHub's own.")
 ]
 
+SmtpUrl = Annotated[
+    str | None,
+    typer.Option("--smtp-url", help="People sign in by mail: smtp://HOST:587; with a password in MESH_SMTP_URL."),
+]
+MailFrom = Annotated[str | None, typer.Option("--mail-from", help="The address that such letters come from.")]
+
 
 class BadSignIn(MeshError):
     """What was said about signing in does not fit together. See the message."""
@@ -53,9 +59,10 @@ def settings(
     oidc: tuple[str | None, str | None, Path | None, str],
     github: tuple[str | None, Path | None, str | None],
     admit: list[str] | None,
+    mail: tuple[str | None, str | None],
 ) -> "WaySettings":
     """The settings that these options make. Raises BadSignIn."""
-    from mesh.coordinator.settings import GITHUB, GithubSettings, OidcSettings, WaySettings
+    from mesh.coordinator.settings import GITHUB, GithubSettings, MailSettings, OidcSettings, WaySettings
     from mesh.ids import NetworkId
 
     issuer, client_id, oidc_secret, title = oidc
@@ -78,7 +85,11 @@ def settings(
         if not (domain and equals and network):
             raise BadSignIn("--admit looks like example.org=NETWORK-ID; `mesh net list` shows the ids.")
         admits[domain] = NetworkId(network)
-    return WaySettings(provider, hub, admits)
+    smtp, sender = mail[0] or os.environ.get("MESH_SMTP_URL") or None, mail[1]
+    if (smtp is None) != (sender is None):
+        raise BadSignIn("--smtp-url (or MESH_SMTP_URL) and --mail-from belong together.")
+    letters = None if smtp is None or sender is None else MailSettings(smtp, sender)
+    return WaySettings(provider, hub, admits, letters)
 
 
 def _secret(file: Path | None, variable: str) -> str | None:

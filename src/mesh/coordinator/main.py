@@ -26,6 +26,7 @@ from mesh.coordinator.keys import Keys
 from mesh.coordinator.links import Links
 from mesh.coordinator.live import LiveLinks
 from mesh.coordinator.looking import Looking
+from mesh.coordinator.mail import Mailer
 from mesh.coordinator.news import News
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.relay_child import RelayChild
@@ -78,6 +79,8 @@ class Coordinator:
         self.news = News(parts, self.live, self.admissions)
         self.relays = Relays(parts, self.news)
         self.rotating = Rotating(parts, self.news)
+        ways = ways or WaySettings()
+        self.mailer = Mailer(ways.mail, parts)
         self.desk = Desk(
             parts,
             self.live,
@@ -85,7 +88,8 @@ class Coordinator:
             self.relays,
             self.rotating,
             self.watch,
-            Ways(ways or WaySettings(), parts.site.url, parts.now_ms),
+            Ways(ways, parts.site.url, parts.now_ms),
+            self.mailer,
         )
         self.sealer = Sealer(parts)
         self.upkeep = Upkeep(parts, self.news, Reports(parts, self.live))
@@ -185,6 +189,7 @@ async def serve(config: Config, ready: Callable[[Ready], None]) -> None:
                     group.create_task(coordinator.upkeep.run()),
                     group.create_task(coordinator.sealer.run()),
                     group.create_task(coordinator.watch.run()),
+                    group.create_task(coordinator.mailer.run()),
                 ]
                 # The relay first: a device that comes is told where it is.
                 relay = await _start_relay(coordinator, child, group, aside) if config.relay else None

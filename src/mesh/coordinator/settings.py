@@ -27,9 +27,17 @@ class GithubSettings(msgspec.Struct, frozen=True):
     url: str = GITHUB
 
 
+class MailSettings(msgspec.Struct, frozen=True):
+    """A mail server (``smtp://USER:PASSWORD@HOST:587`` or ``smtps://…``), and whom letters come from."""
+
+    url: str
+    sender: str
+
+
 class WaySettings(msgspec.Struct, frozen=True):
     """All of it. ``admits``: the network into which people come whose address the provider verified in a domain."""
 
     oidc: OidcSettings | None = None
     github: GithubSettings | None = None
     admits: dict[str, NetworkId] = msgspec.field(default_factory=dict)
+    mail: MailSettings | None = None

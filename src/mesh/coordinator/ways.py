@@ -12,7 +12,7 @@ from mesh.coordinator.github import Github
 from mesh.coordinator.oidc import Oidc
 from mesh.coordinator.providers import Provider, ProviderOdd, trusted_url
 from mesh.coordinator.settings import WaySettings
-from mesh.networks.ways_in import domain_to_admit
+from mesh.networks.ways_in import MAIL_ISSUER, domain_to_admit
 
 PASSKEY = "passkey"
 
@@ -21,6 +21,7 @@ class Ways:
     """The ways in of an installation. Raises BadConfig where the settings cannot work."""
 
     def __init__(self, settings: WaySettings, url: str, now_ms: Callable[[], int]) -> None:
+        self._mail = settings.mail is not None
         self.admits = {domain_to_admit(domain): network for domain, network in settings.admits.items()}
         self.redirect = f"{url}/signed-in"
         self.origin = url
@@ -48,7 +49,7 @@ class Ways:
     def working(self) -> frozenset[str]:
         """The issuers whose identities are ways in now; ``passkey`` among them where passkeys are."""
         issuers = {one.issuer for one in self.providers.values()}
-        return frozenset(issuers | ({PASSKEY} if self.name else set()))
+        return frozenset(issuers | ({PASSKEY} if self.name else set()) | ({MAIL_ISSUER} if self._mail else set()))
 
 
 def _check(url: str, option: str) -> None:

@@ -6,6 +6,7 @@ or a name says nothing: both change hands.
 Touches: nothing.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -38,6 +39,13 @@ _ANYBODYS = frozenset(
 """Domains in which anybody gets an address: letting one in would let everybody in."""
 
 
+_ADDRESS = re.compile(
+    r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+"
+)
+_ADDRESS_MAX = 254
+"""Longer ones no mail server takes (RFC 5321)."""
+
+
 class NotLinked(MeshError):
     """Nobody here is linked with that account. Sign in another way first and link it in Settings; or ask an admin for
     an invite, open it, and choose this way there.
@@ -52,6 +60,13 @@ class TakenByOther(MeshError):
 
     code = "ways.taken"
     kind = "conflict"
+
+
+class OtherBrowser(MeshError):
+    """This link works only in the browser where you asked for it. Open it there; or ask for a new one here."""
+
+    code = "ways.other_browser"
+    kind = "forbidden"
 
 
 class WayUnknown(MeshError):
@@ -105,6 +120,15 @@ def domain_of(address: str) -> str | None:
     """The domain of an e-mail address, in lower case; None where there is none."""
     name, at, domain = address.strip().rpartition("@")
     return domain.lower() if name and at and "." in domain else None
+
+
+def mail_address(text: str) -> str | None:
+    """An e-mail address in the one way in which it is kept and compared; None where it is none.
+
+    In lower case, since no mail server in use tells the cases apart; nothing in it can end a header or begin another.
+    """
+    address = text.strip().lower()
+    return address if len(address) <= _ADDRESS_MAX and _ADDRESS.fullmatch(address) else None
 
 
 def domain_to_admit(text: str) -> str:

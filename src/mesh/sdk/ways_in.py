@@ -67,6 +67,7 @@ class Ways(Answer, frozen=True):
     providers: tuple[ProviderShown, ...]
     passkeys: bool
     url: str
+    mail: bool
 
 
 class WayIn(Answer, frozen=True):

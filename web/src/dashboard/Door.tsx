@@ -15,6 +15,7 @@ type Look = {
   network: string | null;
   maker: string | null;
   approved: boolean;
+  address?: string | null;
 };
 
 const ROLES: Record<string, string> = {
@@ -95,7 +96,7 @@ function ForPerson({ look }: { look: Look }) {
     <form onSubmit={enter}>
       <Heading
         text={title}
-        below={claim ? 'Whoever follows this link first owns it: you make its networks and invite people.' : signIn ? undefined : ROLES[look.role]}
+        below={claim ? 'Whoever follows this link first owns it: you make its networks and invite people.' : signIn ? (look.address ? `As ${look.maker}, by ${look.address}.` : undefined) : ROLES[look.role]}
       />
       {!signIn && (
         <Field label="What others call you">

@@ -1,10 +1,10 @@
 /** The ways of signing in that an installation offers beside links: exactly those that its operator set up. */
 import { useQuery } from '@tanstack/react-query';
-import { useState } from 'react';
-import { Button, Failure, LINK } from '../parts/controls';
+import { type FormEvent, useState } from 'react';
+import { Button, Failure, Field, INPUT, LINK } from '../parts/controls';
 import { ApiError, get, post } from './api';
 
-export type Ways = { providers: { way: string; title: string }[]; passkeys: boolean; url: string };
+export type Ways = { providers: { way: string; title: string }[]; passkeys: boolean; url: string; mail: boolean };
 export type Back = '/' | '/device';
 
 export function useWays() {
@@ -52,7 +52,8 @@ export function WaysToEnter({ back, verb = 'Sign in', invite }: EnterProps) {
   }
 
   const passkeys = !invite && !!ways.data?.passkeys;
-  if (!ways.data || !(ways.data.providers.length || passkeys)) return null;
+  const mail = !invite && !!ways.data?.mail;
+  if (!ways.data || !(ways.data.providers.length || passkeys || mail)) return null;
   return (
     <>
       <ul className="my-4 grid justify-items-start gap-2">
@@ -79,12 +80,57 @@ export function WaysToEnter({ back, verb = 'Sign in', invite }: EnterProps) {
           </li>
         )}
       </ul>
+      {mail && <ByMail path="/v1/page/mail" label="E-mail address" text="Send me a link" />}
       {error && (
         <div className="mt-3">
           <Failure message={error.message} code={error.refused.code} />
         </div>
       )}
     </>
+  );
+}
+
+type ByMailProps = { path: string; label: string; text: string };
+
+/** Asks for a link by e-mail. The answer is the same for every address, so that nobody learns who is here. */
+export function ByMail({ path, label, text }: ByMailProps) {
+  const [address, setAddress] = useState('');
+  const [sent, setSent] = useState('');
+  const [error, setError] = useState<ApiError | null>(null);
+
+  async function ask(event: FormEvent) {
+    event.preventDefault();
+    setError(null);
+    setSent('');
+    try {
+      await post(path, { address });
+      setSent(address);
+    } catch (refused) {
+      setError(refused as ApiError);
+    }
+  }
+
+  return (
+    <form onSubmit={ask} className="my-4 max-w-[400px]">
+      <Field label={label}>
+        <input
+          required
+          type="email"
+          autoComplete="email"
+          maxLength={254}
+          value={address}
+          onChange={(event) => setAddress(event.target.value)}
+          className={INPUT}
+        />
+      </Field>
+      <Button type="submit" className="mt-2">
+        {text}
+      </Button>
+      <p role="status" className="mt-2 text-13 text-ink-2 empty:hidden">
+        {sent && `If ${sent} may be used here, a link is on its way to it. Open it in this browser, within ten minutes.`}
+      </p>
+      {error && <Failure message={error.message} code={error.refused.code} />}
+    </form>
   );
 }
 

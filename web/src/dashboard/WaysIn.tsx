@@ -4,7 +4,7 @@ import { useState } from 'react';
 import { Button, Failure, LINK } from '../parts/controls';
 import { moment } from '../parts/words';
 import { ApiError, drop, get, post } from './api';
-import { browser, LINKING, unsigned, useWays } from './Ways';
+import { browser, ByMail, LINKING, unsigned, useWays } from './Ways';
 
 type Way = { way: string; issuer: string; label: string; created_ms: number; used_ms: number | null; works: boolean };
 
@@ -77,6 +77,7 @@ export function WaysIn() {
           </Button>
         )}
       </div>
+      {ways.data?.mail && <ByMail path="/v1/ways-in/mail" label="Sign in by e-mail, too" text="Link this address" />}
       {ways.data && !(ways.data.passkeys && here) && (
         <p className="mt-3 max-w-[62em] text-13 text-ink-2">
           {ways.data.passkeys ? (

@@ -5,7 +5,7 @@ Touches: database (through the store it is given).
 
 from typing import NamedTuple
 
-from mesh.coordinator.acts import ledger
+from mesh.coordinator.acts import ledger, linking
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.sessions import Opened, open_session
 from mesh.coordinator.store import networks, people, sign_in_links, tokens
@@ -15,6 +15,7 @@ from mesh.errors import MeshError
 from mesh.ids import DeviceKey, MemberId, NetworkId, TokenId
 from mesh.networks.names import person_name
 from mesh.networks.tokens import CLAIM_LIFE_S, JoinToken, TokenExpired, TokenUnknown, TokenUsed, redeem
+from mesh.networks.ways_in import MAIL_ISSUER, Identity, OtherBrowser
 
 
 class AlreadyClaimed(MeshError):
@@ -33,13 +34,15 @@ class WrongKey(MeshError):
 class SignIn(NamedTuple):
     """What signing in needs beside the secret: the new session's token as SHA-256, and how the person is called.
 
-    ``label``: what the place where they sign in calls itself.
+    ``label``: what the place where they sign in calls itself. ``browser_hash``: of the cookie of a browser that had
+    asked for a link by mail.
     """
 
     secret_hash: str
     session_hash: str
     name: str
     label: str | None = None
+    browser_hash: str | None = None
 
 
 class SignedIn(NamedTuple):
@@ -107,15 +110,23 @@ def claim_directly(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
 
 
 def _again(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
-    """Sign in a person who is known, by a link that they made elsewhere. Raises TokenUnknown, -Used, -Expired."""
+    """Sign in a person who is known, by a link that they made elsewhere.
+
+    A link that came by mail also links the address that it was sent to, if it was not linked before. Raises
+    TokenUnknown, TokenUsed, TokenExpired, OtherBrowser, TakenByOther, TooManyWays.
+    """
     link = sign_in_links.by_secret(store, asked.secret_hash)
     name = None if link is None else people.member_name(store, link.member)
     if link is None or name is None:
         raise TokenUnknown
     if moment.now_ms >= link.expires_ms:
         raise TokenExpired(expired_ms=link.expires_ms)
+    if link.browser_hash is not None and link.browser_hash != asked.browser_hash:
+        raise OtherBrowser
     if not sign_in_links.use(store, link.id, now_ms=moment.now_ms):
         raise TokenUsed(uses=1)
+    if link.address is not None:
+        linking.link(store, link.member, Identity(MAIL_ISSUER, link.address, link.address), moment)
     open_session(store, link.member, name, _opened(asked), moment)
     return SignedIn(link.member, name, None)
 

@@ -1,4 +1,4 @@
-"""A person signs in by an identity or a passkey, links a further one, or takes one away.
+"""A person signs in by an identity or a passkey, or takes a way in away.
 
 Touches: database (through the store it is given).
 """
@@ -6,18 +6,18 @@ Touches: database (through the store it is given).
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from mesh.coordinator.acts import claim
+from mesh.coordinator.acts import claim, linking
 from mesh.coordinator.acts.claim import SignedIn, SignIn
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.sessions import Opened, open_session
-from mesh.coordinator.store import networks, people, ways_in
+from mesh.coordinator.store import networks, people, sign_in_links, ways_in
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Membership
-from mesh.coordinator.store.ways_in import Linked, Passkey
+from mesh.coordinator.store.ways_in import Passkey
 from mesh.ids import MemberId, NetworkId
 from mesh.networks import ways_in as rules
 from mesh.networks.names import PERSON_NAME_MAX, BadName, person_name
-from mesh.networks.ways_in import Identity, NotLinked, TakenByOther, TooManyWays, WayUnknown
+from mesh.networks.ways_in import MAIL_ISSUER, Identity, NotLinked, TakenByOther, WayUnknown
 
 
 class Entering(NamedTuple):
@@ -57,27 +57,15 @@ def enter(store: Store, entering: Entering, moment: Moment) -> SignedIn:
         who = Membership(network, signed_in.member, "member", None)
         networks.add_membership(store, network, who.member, role=who.role, invited_by=None, now_ms=moment.now_ms)
         signed_in = signed_in._replace(membership=who)
-    link(store, signed_in.member, identity, moment)
+    linking.link(store, signed_in.member, identity, moment)
     return signed_in
-
-
-def link(store: Store, member: MemberId, identity: Identity, moment: Moment) -> None:
-    """A person may sign in with this identity from now on. Raises TakenByOther, TooManyWays."""
-    known = ways_in.identity(store, identity.issuer, identity.subject)
-    if known is not None:
-        if known.member != member:
-            raise TakenByOther
-        return
-    _room(store, member)
-    linked = Linked(moment.new_id(), member, identity.issuer, identity.label, moment.now_ms, moment.now_ms)
-    ways_in.add_identity(store, linked, subject=identity.subject)
 
 
 def add_passkey(store: Store, passkey: Passkey) -> None:
     """A person may sign in with this passkey from now on. Raises TakenByOther, TooManyWays."""
     if ways_in.passkey(store, passkey.credential) is not None:
         raise TakenByOther
-    _room(store, passkey.member)
+    linking.room(store, passkey.member)
     ways_in.add_passkey(store, passkey)
 
 
@@ -104,13 +92,11 @@ def remove(store: Store, member: MemberId, way: str, working: frozenset[str]) ->
     if "passkey" in working:
         good += [one.id for one in passkeys]
     rules.may_remove(good, way)
+    for one in identities:
+        if one.id == way and one.issuer == MAIL_ISSUER:
+            sign_in_links.forget(store, member, one.label)
     if not ways_in.drop_identity(store, member, way):
         ways_in.drop_passkey(store, member, way)
-
-
-def _room(store: Store, member: MemberId) -> None:
-    if len(ways_in.identities_of(store, member)) + len(ways_in.passkeys_of(store, member)) >= rules.WAYS_MAX:
-        raise TooManyWays
 
 
 def _name(identity: Identity) -> str:

@@ -21,6 +21,7 @@ from mesh.coordinator.http import (
     join,
     ledger,
     logins,
+    mail,
     members,
     networks,
     pages,
@@ -59,6 +60,7 @@ NOUNS = (
     join,
     ledger,
     logins,
+    mail,
     members,
     networks,
     pages,
@@ -105,6 +107,7 @@ def api(desk: Desk) -> FastAPI:
     app.state.nonces = sessions.Nonces()
     app.state.tries = pairing.Tries()
     app.state.waits = logins.Waits()
+    app.state.letters = mail.Letters()
     app.state.way_tries = ways.Tries()
     for noun in NOUNS:
         app.router.routes.extend(noun.router.routes)

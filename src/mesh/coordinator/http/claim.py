@@ -10,7 +10,8 @@ from mesh.coordinator.acts import claim as acts
 from mesh.coordinator.acts.claim import SignIn
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import public
-from mesh.coordinator.http.desk import desk_of
+from mesh.coordinator.http.cookie import MAIL_NAMES, cookie_in
+from mesh.coordinator.http.desk import desk_of, token_hash
 from mesh.coordinator.store.connection import Store
 from mesh.protocol.links import secret_hash
 from mesh.sdk.answers import Claimed
@@ -34,7 +35,9 @@ async def claim(body: ClaimBody, request: Request) -> Response:
     """Use a link: the first person claims the installation, an invited one comes into a network."""
     desk = desk_of(request)
     token, kept = desk.new_token()
-    asked = SignIn(secret_hash(body.secret), kept, body.name, body.label)
+    browser = cookie_in(request.headers.raw, MAIL_NAMES)
+    browser_hash = None if browser is None else token_hash(browser)
+    asked = SignIn(secret_hash(body.secret), kept, body.name, body.label, browser_hash)
 
     def act(store: Store, moment: Moment) -> tuple[Claimed, acts.SignedIn]:
         signed_in = acts.sign_in(store, asked, moment)

@@ -15,6 +15,8 @@ from mesh.errors import MeshError
 
 SECURE_NAME = "__Host-mesh"
 PLAIN_NAME = "mesh"
+MAIL_NAMES = ("__Host-mesh-mail", "mesh-mail")
+"""The cookie of a browser that asked for a link by mail: the link works there alone."""
 PAGE_HEADER = "x-mesh-page"
 LIFE_S = 30 * 86400
 """A browser forgets it after a month; the session itself may end before."""

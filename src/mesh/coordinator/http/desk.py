@@ -17,6 +17,7 @@ from nacl.utils import random as nacl_random
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.once import Outcome, Repeatable, Sealing, once
 from mesh.coordinator.live import LiveLinks
+from mesh.coordinator.mail import Mailer
 from mesh.coordinator.news import News
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.relays import Relays
@@ -50,6 +51,7 @@ class Desk:
     rotating: Rotating
     watch: Watch
     ways: Ways
+    mailer: Mailer
 
     def new_token(self, prefix: str = TOKEN_PREFIX) -> tuple[str, str]:
         """A token of a session (or what ``prefix`` says), and the hash that is kept of it."""

@@ -127,7 +127,8 @@ async def look(body: SecretBody, request: Request) -> Response:
         open_still = again.used_ms is None and parts.now_ms() < again.expires_ms
         if not open_still:
             raise TokenUsed(uses=1)
-        return answer({"purpose": "signin", "name": maker, "maker": maker, "expires_ms": again.expires_ms})
+        shown = {"purpose": "signin", "name": maker, "maker": maker, "expires_ms": again.expires_ms}
+        return answer({**shown, "address": again.address})
     if token is None:
         raise TokenUnknown
     redeem(token, purpose=token.purpose, now_ms=parts.now_ms())

@@ -13,6 +13,7 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from mesh.coordinator.acts import linking
 from mesh.coordinator.acts import ways_in as acts
 from mesh.coordinator.acts.claim import SignedIn, network_of
 from mesh.coordinator.acts.moment import Moment
@@ -85,9 +86,10 @@ class Tries:
 @router.get("/v1/ways", dependencies=[public("what the sign-in page offers")])
 async def ways(request: Request) -> Response:
     """The ways of signing in that there are here."""
-    here = desk_of(request).ways
+    desk = desk_of(request)
+    here = desk.ways
     providers = tuple(ProviderShown(one.key, one.title) for one in here.providers.values())
-    return answer(Ways(providers, here.name is not None, here.origin))
+    return answer(Ways(providers, here.name is not None, here.origin, desk.mailer.on))
 
 
 @router.post("/v1/page/ways/start", dependencies=[public("sends the browser to a provider; signs nobody in")])
@@ -135,7 +137,7 @@ async def linked(body: FinishBody, request: Request) -> Response:
     identity = await _vouched(desk, flow, body)
 
     def act(store: Store, moment: Moment) -> tuple[Done, None]:
-        acts.link(store, caller.member, identity, moment)
+        linking.link(store, caller.member, identity, moment)
         return Done(), None
 
     response, _ = await desk.act(request, act)

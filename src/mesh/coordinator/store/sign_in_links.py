@@ -13,7 +13,8 @@ from mesh.ids import MemberId
 
 _add = insert(sign_in_links)
 _by_secret = select(
-    sign_in_links.c.id, sign_in_links.c.member, sign_in_links.c.expires_ms, sign_in_links.c.used_ms
+    *(sign_in_links.c.id, sign_in_links.c.member, sign_in_links.c.expires_ms, sign_in_links.c.used_ms),
+    *(sign_in_links.c.browser_hash, sign_in_links.c.address),
 ).where(sign_in_links.c.secret_hash == bindparam("secret_hash"))
 _use = (
     update(sign_in_links)
@@ -24,23 +25,28 @@ _open = select(func.count()).where(
     sign_in_links.c.member == bindparam("member"),
     sign_in_links.c.used_ms.is_(None),
     sign_in_links.c.expires_ms > bindparam("now"),
+    sign_in_links.c.address.is_(None),
+)
+_forget = delete(sign_in_links).where(
+    sign_in_links.c.member == bindparam("whose"), sign_in_links.c.address == bindparam("mailed")
 )
 _prune = delete(sign_in_links).where(sign_in_links.c.expires_ms < bindparam("before"))
 
 
 class SignInLink(NamedTuple):
-    """A link as it is kept."""
+    """A link as it is kept. ``browser_hash``, ``address``: of one that was sent by mail."""
 
     id: str
     member: MemberId
     expires_ms: int
     used_ms: int | None
+    browser_hash: str | None = None
+    address: str | None = None
 
 
 def add(store: Store, link: SignInLink, *, secret_hash: str, now_ms: int) -> None:
     """A new link; its secret only as SHA-256."""
-    values = {"id": link.id, "member": link.member, "expires_ms": link.expires_ms}
-    store.run(_add, {**values, "secret_hash": secret_hash, "created_ms": now_ms})
+    store.run(_add, {**link._asdict(), "secret_hash": secret_hash, "created_ms": now_ms})
 
 
 def by_secret(store: Store, secret_hash: str) -> SignInLink | None:
@@ -55,8 +61,13 @@ def use(store: Store, link: str, *, now_ms: int) -> bool:
 
 
 def open_of(store: Store, member: MemberId, *, now_ms: int) -> int:
-    """How many links of a person still work."""
+    """How many links of a person still work, without those that were sent by mail."""
     return int(store.value(_open, {"member": member, "now": now_ms}))
+
+
+def forget(store: Store, member: MemberId, address: str) -> None:
+    """What was sent to an address works no more: it is no way in of theirs from now on."""
+    store.run(_forget, {"whose": member, "mailed": address})
 
 
 def prune(store: Store, *, before_ms: int) -> None:

@@ -1,0 +1,46 @@
+"""Links that are sent by e-mail: to sign in whoever has linked that address, or to link it.
+
+Touches: database (through the store it is given).
+"""
+
+from typing import NamedTuple
+
+from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.acts.sessions import KEPT_MS, LINK_LIFE_S
+from mesh.coordinator.store import people, sign_in_links, ways_in
+from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.sign_in_links import SignInLink
+from mesh.ids import MemberId
+from mesh.networks.ways_in import MAIL_ISSUER
+
+
+class AskedByMail(NamedTuple):
+    """A browser asks for a link by mail. ``browser_hash``: of its cookie; ``member``: who links an address, None where
+    somebody signs in.
+    """
+
+    address: str
+    browser_hash: str
+    member: MemberId | None = None
+
+
+class Offered(NamedTuple):
+    """A link that may be sent: to whom, by name, and whether it links the address."""
+
+    name: str
+    links: bool
+
+
+def offer(store: Store, asked: AskedByMail, secret_hash: str, moment: Moment) -> Offered | None:
+    """Make a link for an address; None where nobody has linked it, or somebody else has."""
+    sign_in_links.prune(store, before_ms=moment.now_ms - KEPT_MS)
+    known = ways_in.identity(store, MAIL_ISSUER, asked.address)
+    owner = None if known is None else known.member
+    member = asked.member or owner
+    name = None if member is None else people.member_name(store, member)
+    if member is None or name is None or (owner is not None and owner != member):
+        return None
+    expires_ms = moment.now_ms + int(LINK_LIFE_S * 1000)
+    link = SignInLink(moment.new_id(), member, expires_ms, None, asked.browser_hash, asked.address)
+    sign_in_links.add(store, link, secret_hash=secret_hash, now_ms=moment.now_ms)
+    return Offered(name, owner is None)

@@ -1,0 +1,79 @@
+"""Asking for a link by e-mail, to sign in or to link an address: one answer, whoever asks for whatever.
+
+Touches: database, clock, randomness (through the desk).
+"""
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from mesh.coordinator.acts.mail import AskedByMail
+from mesh.coordinator.http.access import caller_of, public, signed_in
+from mesh.coordinator.http.cookie import MAIL_NAMES
+from mesh.coordinator.http.desk import Desk, answer, desk_of
+from mesh.coordinator.http.limiting import Limit
+from mesh.coordinator.http.pairing import seen_from
+from mesh.coordinator.http.ways import WayNotHere, from_page
+from mesh.errors import MeshError
+from mesh.ids import MemberId
+from mesh.networks.ways_in import mail_address
+from mesh.sdk.answers import Done
+
+router = APIRouter()
+COOKIE_S = 900
+"""The link works for ten minutes, and the letter takes some of them."""
+OF_ADDRESS_MAX, OF_PLACE_MAX, WITHIN_S = 3, 10, 900.0
+"""Letters to one address, and wishes from one place, in a quarter of an hour: nobody's mailbox is filled from here."""
+
+
+class BadAddress(MeshError):
+    """That is no e-mail address. It looks like ann@example.org."""
+
+    code = "ways.bad_address"
+    kind = "invalid"
+
+
+class MailBody(BaseModel):
+    """An e-mail address."""
+
+    address: str = Field(min_length=3, max_length=254)
+
+
+class Letters:
+    """How many letters were asked for: to each address, and from each place."""
+
+    def __init__(self) -> None:
+        self.to = Limit(OF_ADDRESS_MAX, WITHIN_S)
+        self.place = Limit(OF_PLACE_MAX, WITHIN_S)
+
+
+@router.post(
+    "/v1/page/mail", dependencies=[public("one answer for every address; the letter's link is the permission")]
+)
+async def ask(body: MailBody, request: Request) -> Response:
+    """Ask for a link by e-mail, which signs in whoever has linked that address, in this browser."""
+    return _asked(from_page(request), request, body.address, None)
+
+
+@router.post("/v1/ways-in/mail", dependencies=[signed_in(in_person=True)])
+async def link(body: MailBody, request: Request) -> Response:
+    """Ask for a link by e-mail, which links that address with the caller, in this browser."""
+    return _asked(desk_of(request), request, body.address, caller_of(request).member)
+
+
+def _asked(desk: Desk, request: Request, typed: str, member: MemberId | None) -> Response:
+    if not desk.mailer.on:
+        raise WayNotHere
+    address = mail_address(typed)
+    if address is None:
+        raise BadAddress
+    letters, now_ms = request.app.state.letters, desk.parts.now_ms()
+    assert isinstance(letters, Letters)
+    letters.place.take_from(seen_from(request, desk.parts.site), now_ms)
+    token, kept = desk.new_token()
+    if letters.to.take(address, now_ms):
+        desk.mailer.ask(AskedByMail(address, kept, member))
+    response = answer(Done())
+    secure = desk.parts.site.url.startswith("https:")
+    name, more = (MAIL_NAMES[0], "; Secure") if secure else (MAIL_NAMES[1], "")
+    response.headers["set-cookie"] = f"{name}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={COOKIE_S}{more}"
+    return response
