@@ -1,5 +1,6 @@
 """A browser for a test, and what every page must hold: nothing refused by its policy, nothing thrown, axe clean."""
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from typing import Any
 
 from playwright.async_api import Browser, Page, async_playwright
 
+from mesh.sdk import control
 from pages.chromium import FLAGS, chromium
 
 AXE = Path(__file__).resolve().parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
@@ -57,10 +59,10 @@ async def axe(page: Page) -> list[dict[str, Any]]:
 
 
 @contextlib.asynccontextmanager
-async def a_browser() -> AsyncIterator[Browser]:
-    """Headless Chromium."""
+async def a_browser(*flags: str) -> AsyncIterator[Browser]:
+    """Headless Chromium; ``flags``: more of its own."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=[*FLAGS, *flags])
         try:
             yield browser
         finally:
@@ -81,3 +83,10 @@ async def a_page(browser: Browser, size: Any = DESKTOP, theme: Any = "light") ->
         raise
     finally:
         await context.close()
+
+
+async def opened(device: Any) -> str:
+    """A link that opens a device's page once, made as `mesh ui` does."""
+    answer = await asyncio.to_thread(control.ask, device.home.control_socket, control.OpenPage(), 20)
+    assert isinstance(answer, control.PageOpened)
+    return answer.url

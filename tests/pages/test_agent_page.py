@@ -1,23 +1,14 @@
 """The agent's own page in a real browser: who gets in, trying things out, looking after the device."""
 
-import asyncio
 
 import httpx2
 import pytest
 
 from agents import a_town, until
 from mesh.errors import MeshError
-from mesh.sdk import control
-from pages.looking import DESKTOP, PHONE, a_browser, a_page
+from pages.looking import DESKTOP, PHONE, a_browser, a_page, opened
 
 pytestmark = pytest.mark.anyio
-
-
-async def opened(device):
-    """A link that opens the device's page once, made as `mesh ui` does."""
-    answer = await asyncio.to_thread(control.ask, device.home.control_socket, control.OpenPage(), 20)
-    assert isinstance(answer, control.PageOpened)
-    return answer.url
 
 
 LOOKS = [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")]
@@ -117,3 +108,35 @@ async def test_nobody_gets_in_without_the_secret_or_from_elsewhere(tmp_path):
             assert "access-control-allow-origin" not in page.headers
             for path in ("/assets/../../errors.py", "/assets/%2e%2e/%2e%2e/files.py", "/session", "/dashboard.html"):
                 assert (await http.get(path)).status_code == 404, path
+
+
+async def test_a_question_is_answered_word_by_word_and_the_next_one_knows_what_was_said(tmp_path):
+    async with a_town(tmp_path) as (_, ann, _), a_browser() as browser, a_page(browser) as looked:
+        page, lumen = looked.page, await ann.device("lumen")
+        await page.goto(await opened(lumen))
+        question = page.get_by_label("Ask something")
+        await question.fill("What is <b>a harbour</b>?")
+        await question.press("Enter")
+        await lumen.engines.started.get()
+        lumen.engines.words.put_nowait(b"A place ")
+        await page.get_by_text("A place").wait_for()
+        assert await page.get_by_role("button", name="Stop").is_visible(), "it goes on"
+        lumen.engines.words.put_nowait("for ships & <i>möwen</i>.".encode())
+        await page.get_by_text("A place for ships & <i>möwen</i>.").wait_for()
+        lumen.engines.words.put_nowait(None)
+        await page.get_by_text("free, your own machine").wait_for()
+        await page.get_by_text("Nobody but you could see it.").wait_for()
+        await question.fill("And why?")
+        await question.press("Enter")
+        asked = (await lumen.engines.started.get()).manifest
+        assert [(one["role"], one["content"]) for one in asked["messages"]] == [
+            ("user", "What is <b>a harbour</b>?"),
+            ("assistant", "A place for ships & <i>möwen</i>."),
+            ("user", "And why?"),
+        ]
+        lumen.engines.words.put_nowait(b"Half an ans")
+        await page.get_by_text("Half an ans").wait_for()
+        await page.get_by_role("button", name="Stop").click()
+        await page.get_by_text("Stopped.").wait_for()
+        await until(lambda: lumen.engines.cancelled == 1)
+        await looked.sound("agent-ask")
