@@ -1,6 +1,5 @@
 """The agent's own page in a real browser: who gets in, trying things out, looking after the device."""
 
-
 import httpx2
 import pytest
 

@@ -58,7 +58,8 @@ OTHER_WAYS = """async ({gateway, chat}) => {
   told.image = await ended(element('img', {src: gateway + '/api/tags'}), 'load', 'error');
   told.script = await ended(element('script', {src: gateway + '/v1/models'}), 'load', 'error');
   told.events = await ended(() => new EventSource(gateway + '/v1/models'), 'message', 'error');
-  told.socket = await ended(() => new WebSocket(gateway.replace('http', 'ws') + '/v1/chat/completions'), 'open', 'error');
+  const socket = gateway.replace('http', 'ws') + '/v1/chat/completions';
+  told.socket = await ended(() => new WebSocket(socket), 'open', 'error');
   navigator.sendBeacon(gateway + '/v1/chat/completions', chat);
   navigator.sendBeacon(gateway + '/v1/chat/completions', new Blob([chat], {type: 'application/json'}));
   const frame = element('iframe', {name: 'target'})();
@@ -74,6 +75,14 @@ OTHER_WAYS = """async ({gateway, chat}) => {
   try { told.frame = frame.contentDocument ? frame.contentDocument.body.innerText : 'closed'; }
   catch (error) { told.frame = 'closed'; }
   return told;
+}"""
+
+
+FROM_THE_PORT_ITSELF = """async (key) => {
+  const headers = {authorization: `Bearer ${key}`, 'content-type': 'application/json'};
+  const body = '{"model":"mesh/auto","input":["x"]}';
+  const status = (path, how) => fetch(path, {headers, ...how}).then((answer) => answer.status, () => 'none');
+  return [await status('/v1/models'), await status('/v1/embeddings', {method: 'POST', body})];
 }"""
 
 
@@ -132,9 +141,8 @@ async def test_a_strangers_page_reads_nothing_and_has_nothing_done(tmp_path):
                         )
                         chat = '{"model":"mesh/auto","messages":[{"role":"user","content":"x"}]}'
                         told = await looked.page.evaluate(OTHER_WAYS, {"gateway": gateway, "chat": chat})
-                        assert told == {
-                            "image": "error", "script": "error", "events": "error", "socket": "error", "frame": "closed",
-                        }  # fmt: skip
+                        assert told.pop("frame") == "closed"
+                        assert set(told.values()) == {"error"} and len(told) == 4, told
                 for base in (
                     gateway,
                     own,
@@ -143,15 +151,8 @@ async def test_a_strangers_page_reads_nothing_and_has_nothing_done(tmp_path):
                         rebound = base.replace("127.0.0.1", "evil.test")
                         shown = await looked.page.goto(f"{rebound}/v1/models")
                         assert shown is not None and shown.status in (401, 403, 404)
-                        ask = """async (key) => {
-                          const headers = {authorization: `Bearer ${key}`, 'content-type': 'application/json'};
-                          const body = '{"model":"mesh/auto","input":["x"]}';
-                          const read = await fetch('/v1/models', {headers});
-                          const act = await fetch('/v1/embeddings', {method: 'POST', headers, body});
-                          return [read.status, act.status];
-                        }"""
-                        statuses = await looked.page.evaluate(ask, key)
-                        assert set(statuses) <= {403, 404}, statuses
+                        statuses = await looked.page.evaluate(FROM_THE_PORT_ITSELF, key)
+                        assert set(statuses) <= {"none", 403, 404}, statuses
         assert lumen.engines.started.empty(), "no job was begun"
         headers = {"authorization": f"Bearer {key}"}
         async with httpx2.AsyncClient(base_url=gateway, headers=headers, trust_env=False, timeout=20) as http:
