@@ -1,10 +1,13 @@
 """The agent's own page in a real browser: who gets in, trying things out, looking after the device."""
 
+import re
+
 import httpx2
 import pytest
 
 from agents import a_town, until
 from mesh.errors import MeshError
+from mesh.workloads.catalogue import CHAT_DEFAULT as CHAT_MODEL
 from pages.looking import DESKTOP, PHONE, a_browser, a_page, opened
 
 pytestmark = pytest.mark.anyio
@@ -110,11 +113,18 @@ async def test_nobody_gets_in_without_the_secret_or_from_elsewhere(tmp_path):
 
 
 async def test_a_question_is_answered_word_by_word_and_the_next_one_knows_what_was_said(tmp_path):
-    async with a_town(tmp_path) as (_, ann, _), a_browser() as browser, a_page(browser) as looked:
+    async with a_town(tmp_path) as (_, ann, ben), a_browser() as browser, a_page(browser) as looked:
         page, lumen = looked.page, await ann.device("lumen")
+        await ben.device("ben-box")
         await page.goto(await opened(lumen))
         question = page.get_by_label("Ask something")
         await question.fill("What is <b>a harbour</b>?")
+        await page.get_by_label("Where").select_option(label="ben-box")
+        await page.get_by_text(re.compile(r"At most 0\.\d+ credits, most likely on ben-box\.")).wait_for()
+        await page.get_by_label("Where").select_option(label="here, lumen")
+        await page.get_by_text("Free, most likely on this machine.").wait_for()
+        assert lumen.engines.started.empty(), "nothing runs before it is sent"
+        await page.get_by_label("Model").select_option(label=CHAT_MODEL)
         await question.press("Enter")
         await lumen.engines.started.get()
         lumen.engines.words.put_nowait(b"A place ")

@@ -4,6 +4,7 @@ import { Button, LINK, Pick, Segment } from '../parts/controls';
 import { AgentError, ask, type Line, type PageRead, type Peer, type Ran, type Status } from './client';
 import { type Entry, type Mode, MODES } from './entries';
 import { EntryView } from './EntryView';
+import { Forecast } from './Forecast';
 
 const PROMISE =
   'The coordinator and the relay never see your data and hold no key that opens it. The device that does the work sees it, and so can its owner. A coordinator that was taken over could admit a device of its own: every admission is shown to all members, sensitive jobs go only to devices admitted by you or an admin’s device, and device lock closes the gap for all jobs. A page trusts whoever serves it: what is typed into a page served by your own agent stays with your agent.';
@@ -123,14 +124,28 @@ function Composer({ workloads, peers, status, busy, history, onRun, onStop }: Co
   const [text, setText] = useState('');
   const [file, setFile] = useState<File | null>(null);
   const [route, setRoute] = useState('auto');
+  const [picked, setPicked] = useState('');
   const [sensitivity, setSensitivity] = useState<'public' | 'private' | 'sensitive'>('private');
   const [problem, setProblem] = useState('');
   const form = useRef<HTMLFormElement>(null);
 
+  const models = offered(status, mode);
+  const model = models.includes(picked) ? picked : '';
+  const base = { c: 'run', workload: mode, sensitivity, routing: routing(route), ...(model && { model }) };
+  const texts = text.split('\n').map((line) => line.trim()).filter(Boolean);
+  const job = jobOf();
+
+  /** The job that is written here so far; null where it is none yet, or one that is not known before it is sent. */
+  function jobOf(): object | null {
+    if (mode === 'embeddings') return texts.length < 2 ? null : { ...base, manifest: { texts } };
+    if (mode === 'ocr' || !text.trim()) return null;
+    const messages = [...said(history), { role: 'user', content: text.trim() }];
+    return { ...base, manifest: { messages, trim: true }, stream: true };
+  }
+
   async function submit(event: FormEvent) {
     event.preventDefault();
     setProblem('');
-    const base = { c: 'run', workload: mode, sensitivity, routing: routing(route) };
     const entry: Entry = { id: (made += 1), mode, title: '', texts: [], started: Date.now(), text: '' };
     if (mode === 'ocr') {
       if (!file) return setProblem('Choose a picture or a PDF first.');
@@ -141,15 +156,9 @@ function Composer({ workloads, peers, status, busy, history, onRun, onStop }: Co
       onRun({ ...entry, title: file.name, picture, pages: [] }, { c: 'readfiles', files, sensitivity, routing: routing(route) });
       return setFile(null);
     }
-    const texts = text.split('\n').map((line) => line.trim()).filter(Boolean);
-    if (mode === 'embeddings') {
-      if (texts.length < 2) return setProblem('Two texts or more can be compared: one per line.');
-      onRun({ ...entry, title: `${texts.length} texts`, texts }, { ...base, manifest: { texts } });
-    } else {
-      if (!text.trim()) return setProblem('Write something first.');
-      const messages = [...said(history), { role: 'user', content: text.trim() }];
-      onRun({ ...entry, title: text.trim(), texts: [text.trim()] }, { ...base, manifest: { messages, trim: true }, stream: true });
-    }
+    if (!job) return setProblem(mode === 'embeddings' ? 'Two texts or more can be compared: one per line.' : 'Write something first.');
+    if (mode === 'embeddings') onRun({ ...entry, title: `${texts.length} texts`, texts }, job);
+    else onRun({ ...entry, title: text.trim(), texts: [text.trim()] }, job);
     setText('');
     return undefined;
   }
@@ -196,6 +205,7 @@ function Composer({ workloads, peers, status, busy, history, onRun, onStop }: Co
         )}
         <div className="mt-2 flex flex-wrap items-center gap-2">
           <Segment name="What to do" value={mode} onChange={setMode} options={known.map(({ id, label }) => ({ value: id, label }))} />
+          {models.length > 0 && <Pick name="Model" value={model} onChange={setPicked} options={choices(models)} />}
           <Pick name="Where" value={route} onChange={setRoute} options={routes(peers, status)} />
           <Pick name="How private" value={sensitivity} onChange={setSensitivity} options={PRIVACY} />
           <span className="ml-auto">
@@ -212,10 +222,26 @@ function Composer({ workloads, peers, status, busy, history, onRun, onStop }: Co
         </div>
       </div>
       <p aria-live="polite" className={`mt-2 text-12 ${problem ? 'text-fail' : 'text-ink-3'}`}>
-        {problem || (mode === 'embeddings' ? 'Ctrl-Enter sends. On your own machines it is free.' : 'On your own machines it is free.')}
+        {problem || <Forecast job={busy ? null : job} peers={peers} me={status?.device ?? ''} otherwise={FREE[mode]} />}
       </p>
     </form>
   );
+}
+
+const FREE = {
+  embeddings: 'Ctrl-Enter sends. On your own machines it is free.',
+  chat: 'On your own machines it is free.',
+  ocr: 'On your own machines it is free.',
+};
+
+/** The models of this device for this work. OCR has one. */
+function offered(status: Status | undefined, mode: Mode): string[] {
+  const offers = status?.capability?.offers ?? [];
+  return mode === 'ocr' ? [] : offers.filter((offer) => offer.workload === mode).map((offer) => offer.model);
+}
+
+function choices(models: string[]) {
+  return [{ value: '', label: 'usual model' }, ...models.map((model) => ({ value: model, label: model }))];
 }
 
 const PRIVACY = [

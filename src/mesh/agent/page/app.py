@@ -30,7 +30,7 @@ BODY_BYTES_MAX = 48 * MIB
 """As the gateway takes: an image in base64, or 16 MiB of text at its worst escaping."""
 ASKABLE = (
     control.GetStatus, control.Run, control.PingDevice, control.GetPeers, control.GetModels, control.CheckNetwork,
-    control.SetState, control.SetTerms, control.Cancel, documents.ReadFiles,
+    control.SetState, control.SetTerms, control.Cancel, control.Estimate, documents.ReadFiles,
 )  # fmt: skip
 _HEADERS = [
     (b"cache-control", b"no-store"),
