@@ -33,7 +33,9 @@ class NotJoined(MeshError):
 
 
 class NotSignedIn(MeshError):
-    """Nobody is signed in here. Ask an admin for a link, then: `mesh auth claim LINK --name NAME`."""
+    """Nobody is signed in here. If you are elsewhere: `mesh auth login`. Else ask an admin for a link, then: `mesh auth
+    claim LINK --name NAME`.
+    """
 
     code = "home.not_signed_in"
     kind = "unauthenticated"

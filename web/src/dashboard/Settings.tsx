@@ -11,7 +11,7 @@ import { useMe, useNetwork } from './data';
 import { Sentence, Waiting } from './Frame';
 import { WaysIn } from './WaysIn';
 
-type Session = { session: string; label: string | null; created_ms: number; expires_ms: number; current: boolean };
+type Session = { session: string; label: string | null; created_ms: number; expires_ms: number; current: boolean; by_code: boolean };
 
 export function SettingsPage() {
   const network = useNetwork();
@@ -205,6 +205,7 @@ function Places() {
           <li key={one.session} className="flex items-center gap-4 border-b border-line py-2 text-13">
             <span className="flex-1">
               {one.label || 'A place without a name'} {one.current && <b>· here</b>}
+              {one.by_code && '· by a code: does nothing that only admins may'}
               <span className="block text-12 text-ink-3">
                 since {moment(one.created_ms)}, until {moment(one.expires_ms)}
               </span>

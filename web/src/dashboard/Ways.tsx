@@ -56,7 +56,7 @@ export function WaysToEnter({ back, verb = 'Sign in', invite }: EnterProps) {
   if (!ways.data || !(ways.data.providers.length || passkeys || mail)) return null;
   return (
     <>
-      <ul className="my-4 grid justify-items-start gap-2">
+      <ul className="my-4 grid empty:hidden justify-items-start gap-2">
         {ways.data.providers.map((one) => (
           <li key={one.way}>
             <Button busy={busy === one.way && `To ${one.title}…`} disabled={!!busy} onClick={() => void start(one.way)}>

@@ -31,7 +31,7 @@ _USED_EVERY_MS = int(HOUR * 1000)
 
 
 class NotSignedIn(MeshError):
-    """Sign in first: no valid session came with the request. Use `mesh auth claim LINK --name NAME`."""
+    """Sign in first: no valid session came along. `mesh auth login`, or by a link: `mesh auth claim LINK`."""
 
     code = "auth.not_signed_in"
     kind = "unauthenticated"
