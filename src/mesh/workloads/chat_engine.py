@@ -19,6 +19,7 @@ import xllamacpp
 from mesh.errors import MeshError
 from mesh.workloads.chat import TRIMS_MAX, BadSetting, ChatTooLong, shortened, tokens_max
 from mesh.workloads.contract import Model, Payload, Piece, Say, Stop
+from mesh.workloads.replay import TOP, Token, Trace
 
 LANES_MAX = 2
 """Answers written at once: two on two cores take as long as one after the other. The second lane is the owner's."""
@@ -56,6 +57,8 @@ class LlamaChat:
     def work(self, lane: int, pieces: Sequence[Piece], stop: Stop, say: Say) -> list[Payload]:
         """Answer one chat, saying each token as it comes; a stop ends it with the next token."""
         payload: Payload = pieces[0].content
+        if "replay" in payload.manifest:
+            return [self._replay(payload, stop)]
         messages, left_out = payload.manifest.get("messages"), 0
         for _ in range(TRIMS_MAX):
             answer = _Answer(stop, say)
@@ -73,11 +76,31 @@ class LlamaChat:
         """The answer to the one piece."""
         return answers[0]
 
-    def _ask(self, payload: Payload, messages: list[dict[str, str]] | None, answer: "_Answer") -> None:
+    def _replay(self, payload: Payload, stop: Stop) -> Payload:
+        """Look how far a claimed answer is from what this model says itself; the answer has no text of its own."""
+        claimed = payload.manifest["replay"]
+        ended = claimed["finish"] == "stop" and "stop" not in payload.manifest
+        trace = Trace(claimed["text"], ended=ended)
+        while not trace.over:
+            following = _Following(stop, trace)
+            self._ask(payload, payload.manifest.get("messages"), following, after=trace.prefix)
+            if following.over is not None:
+                raise ChatTooLong(tokens=following.over[0], limit=following.over[1])
+        done = _Answer(stop, lambda content: None).result(self._model, 0)
+        return Payload({**done.manifest, "finish": "stop", "replayed": trace.found()._asdict()})
+
+    def _ask(
+        self, payload: Payload, messages: list[dict[str, str]] | None, answer: "_Answer", after: str | None = None
+    ) -> None:
         request = _settings(payload)
+        if after is not None:
+            request.update(temperature=0, logprobs=TOP if messages is None else True, top_logprobs=TOP)
+            request.pop("stop", None)
+            if messages is not None and after:
+                messages = [*messages, {"role": "assistant", "content": after}]
         try:
             if messages is None:
-                request["prompt"] = payload.manifest["prompt"]
+                request["prompt"] = payload.manifest["prompt"] + (after or "")
                 self._server.handle_completions(request, answer.hear)
             else:
                 request["messages"] = messages
@@ -142,6 +165,28 @@ class _Answer:
                 "left_out": left_out,
             }
         )
+
+
+class _Following(_Answer):
+    """What the library says while it goes along a claimed answer: it is stopped where it would leave it."""
+
+    def __init__(self, stop: Stop, trace: Trace) -> None:
+        super().__init__(stop, lambda content: None)
+        self._trace = trace
+        self._parted = False
+
+    def _hear(self, news: dict[str, Any]) -> bool:
+        if super()._hear(news):
+            return True
+        for choice in news.get("choices") or ():
+            for said in (choice.get("logprobs") or {}).get("content") or ():
+                tops = tuple((bytes(top["bytes"]), float(top["logprob"])) for top in said["top_logprobs"])
+                if not self._parted and not self._trace.take(Token(bytes(said["bytes"]), tops)):
+                    self._parted = True
+            if choice.get("finish_reason") and not self._parted:
+                self._parted = True
+                self._trace.stopped()
+        return self._parted
 
 
 def _parameters(model: Model, lanes: int) -> Any:

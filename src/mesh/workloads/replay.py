@@ -1,0 +1,113 @@
+"""Replaying a chat: would this model have said what somebody claims that it said, word by word, always the likeliest?
+
+The checker's engine goes on from the claimed text as it would itself. As long as it says the same, nothing else is
+asked of it; where it would have said something else, the *gap* between its own choice and the claimed one (in natural
+logarithms of probability) is noted, and it goes on from behind the claimed one. So a claim of another build of the same
+engine costs about what writing it cost, with a few small gaps; other text has large gaps at once.
+
+Touches: nothing.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+TOP = 10
+"""So many of the likeliest tokens are looked at for the claimed one; one that is not among them is far off."""
+FAR = 16.0
+"""What counts as the gap of a token that is not among them: a ten-millionth of the likeliest one's probability."""
+DIFFERENT_MAX = 24
+"""So often the engine may have to go on from another's word. Honest builds of one model need it a few times."""
+GAP_MAX = 1.0
+"""The largest gap of an honest claim. Calibrated in benchmarks/chat_replay.py: docs/decisions/0009-spot-checks.md."""
+GAP_MEAN_MAX = 0.02
+"""And the largest mean over all tokens of a claim: what a single odd token must not hide. Calibrated there too."""
+
+
+class Token(NamedTuple):
+    """A token as the checker's engine would say it: its text, and the likeliest ones there (text, log-probability)."""
+
+    said: bytes
+    tops: tuple[tuple[bytes, float], ...]
+
+
+class Replayed(NamedTuple):
+    """What a replay found. ``tokens`` looked at, the largest and the mean gap, and whether it came to the end."""
+
+    tokens: int
+    gap_max: float
+    gap_mean: float
+    whole: bool
+
+
+class Trace:
+    """Goes along a claimed text with what an engine would have said. ``ended``: it claims that nothing followed."""
+
+    def __init__(self, claimed: str, *, ended: bool) -> None:
+        self._claimed = claimed.encode()
+        self._ended = ended
+        self._gaps: list[float] = []
+        self._different = 0
+        self._at = 0
+        self.over = False
+
+    @property
+    def prefix(self) -> str:
+        """The claimed text up to where the engine is to go on."""
+        return self._claimed[: self._at].decode()
+
+    def take(self, token: Token) -> bool:
+        """The engine's next token after the prefix; True while it may go on by itself."""
+        rest = self._claimed[self._at :]
+        if not rest:
+            if self._ended:
+                self._gaps.append(_gap_of_end(token))
+            self.over = True
+            return False
+        if token.said and rest.startswith(token.said):
+            self._gaps.append(0.0)
+            self._at += len(token.said)
+            self.over = self._at == len(self._claimed) and not self._ended
+            return not self.over
+        gap, length = _nearest(token.tops, rest)
+        self._gaps.append(gap)
+        self._at += length
+        while self._at < len(self._claimed) and self._claimed[self._at] & 0xC0 == 0x80:
+            self._at += 1  # never within a character
+        self._different += 1
+        self.over = self._different > DIFFERENT_MAX or (self._at == len(self._claimed) and not self._ended)
+        return False
+
+    def stopped(self) -> None:
+        """The engine would have ended here. Where the claim does too, that is one more token in which they agree."""
+        if self._at < len(self._claimed):
+            self.take(Token(b"", ()))
+        else:
+            self._gaps.append(0.0)
+            self.over = True
+
+    def found(self) -> Replayed:
+        """What there is to say about the claim."""
+        gaps = self._gaps or [FAR]
+        whole = self._at == len(self._claimed) and self._different <= DIFFERENT_MAX
+        return Replayed(len(gaps), max(gaps), sum(gaps) / len(gaps), whole)
+
+
+def agrees(found: Replayed) -> bool:
+    """Whether a claim is what this model says, allowing for what honest builds differ in."""
+    return found.whole and found.gap_max <= GAP_MAX and found.gap_mean <= GAP_MEAN_MAX
+
+
+def _gap_of_end(token: Token) -> float:
+    """How far the end of a text is from being the likeliest next token, where the engine would go on."""
+    ends = [likely for said, likely in token.tops if not said]
+    return min(FAR, token.tops[0][1] - max(ends)) if ends else FAR
+
+
+def _nearest(tops: Sequence[tuple[bytes, float]], rest: bytes) -> tuple[float, int]:
+    """The gap of the likeliest token with which the rest begins, and its length; else FAR and the next word's."""
+    fitting = [(likely, len(said)) for said, likely in tops if said and rest.startswith(said)]
+    if fitting:
+        likely, length = max(fitting)
+        return min(FAR, tops[0][1] - likely), length
+    blank = rest.find(b" ", 1)
+    return FAR, len(rest) if blank < 0 else blank
