@@ -36,6 +36,14 @@ def ulid(now_ms: int, randomness: bytes) -> str:
     return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -5, -5))
 
 
+def ulid_draw(text: str) -> int:
+    """A number from 0 to 999,999 out of a ULID's random part: a draw for who has just made one anyway."""
+    number = 0
+    for letter in text[-12:]:  # 60 of its 80 bits: even to one part in a trillion
+        number = number * 32 + _ALPHABET.index(letter)
+    return number % 1_000_000
+
+
 def is_ulid(text: str) -> bool:
     """Whether ``text`` is a ULID in its one canonical (upper-case) form."""
     return _ULID.fullmatch(text) is not None

@@ -47,20 +47,20 @@ def test_taking_back_a_part_undoes_exactly_that_part(first: int, second: int, pp
     fees = {amount: tariff.fee(amount, ppm) for amount in (large, small)}
     sums: dict[Account, int] = {}
     moves = [
-        transfers.pay(ANN, BOB, amount=large, fee=fees[large], deniable=True),  # type: ignore[arg-type]
+        transfers.pay(ANN, BOB, amount=large, fee=fees[large], waits=True),  # type: ignore[arg-type]
         transfers.take_back(ANN, BOB, amount=large - small, fee=fees[large] - fees[small]),  # type: ignore[arg-type]
     ]
     for move in moves:
         assert sum(entry.amount for entry in move.entries) == 0
         for entry in move.entries:
             sums[entry.account] = sums.get(entry.account, 0) + entry.amount
-    plain = transfers.pay(ANN, BOB, amount=small, fee=fees[small], deniable=True)  # type: ignore[arg-type]
+    plain = transfers.pay(ANN, BOB, amount=small, fee=fees[small], waits=True)  # type: ignore[arg-type]
     assert {account: amount for account, amount in sums.items() if amount} == dict(plain.entries)
 
 
 def test_answered_pay_is_earned_at_once_and_the_rest_is_pending() -> None:
-    at_once = transfers.pay(ANN, BOB, amount=100, fee=5, deniable=False)  # type: ignore[arg-type]
-    pending = transfers.pay(ANN, BOB, amount=100, fee=5, deniable=True)  # type: ignore[arg-type]
+    at_once = transfers.pay(ANN, BOB, amount=100, fee=5, waits=False)  # type: ignore[arg-type]
+    pending = transfers.pay(ANN, BOB, amount=100, fee=5, waits=True)  # type: ignore[arg-type]
     assert (Account("balance", BOB), 95) in at_once.entries  # type: ignore[arg-type]
     assert (Account("pending", BOB), 95) in pending.entries  # type: ignore[arg-type]
 

@@ -8,7 +8,7 @@ of a one-job permit ends its share by itself. A series is closed by the book tha
 Touches: nothing.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,7 +17,7 @@ from mesh.agent.identity import Keychain
 from mesh.agent.store import Outgoing
 from mesh.ids import DeviceId, NetworkId, PermitId
 from mesh.protocol import receipt, signed
-from mesh.protocol.link import JobReport
+from mesh.protocol.link import Check, JobReport
 from mesh.protocol.values import Explanation
 
 
@@ -70,6 +70,12 @@ class Signer:
             network=self._network, permit=permit, device=self._me, side="requester", facts=facts, worker=worker
         )
         return signed.sign(closing, self._keys.seed())
+
+    def verdict(self, check: Check, outcome: Literal["passed", "missed", "skipped"]) -> str:
+        """What came of doing an attempt again."""
+        about = {"worker": check.worker, "job": check.job, "attempt": check.attempt, "outcome": outcome}
+        paper = receipt.Verdict(network=self._network, check=check.check, requester=self._me, **about)  # type: ignore[arg-type]
+        return signed.sign(paper, self._keys.seed())
 
     def _sign(self, fact: signed.Paper, tried: Tried) -> str:
         """With the key that the worker knows this device by: all about an attempt is signed by one."""

@@ -65,6 +65,7 @@ class Coordination:
         """Set by the wiring before ``run``, as ``hello`` is: what this device is and runs now."""
         self.hello: Callable[[], link.Hello]
         self.on_drain: Callable[[link.Drain], None] = lambda news: None
+        self.on_check: Callable[[link.Check], None] = lambda check: None
         self.turning: Turning
         """Set by the wiring too: it hears what becomes of this device's next key."""
         self.heads: Heads
@@ -170,6 +171,8 @@ class Coordination:
             self.parts.worker.cancel_job(event.job)
         elif isinstance(event, link.Drain):
             self.on_drain(event)
+        elif isinstance(event, link.Check):
+            self.on_check(event)
         elif isinstance(event, link.Removed):
             self.removed = event.code
         elif isinstance(event, link.Problem):

@@ -27,6 +27,7 @@ from mesh.agent.batch_desk import BatchDesk
 from mesh.agent.batch_files import BatchFiles
 from mesh.agent.batch_run import World
 from mesh.agent.batches import Batches
+from mesh.agent.checking import Checking
 from mesh.agent.coordination import Coordination
 from mesh.agent.coordination import Parts as Concerned
 from mesh.agent.desk import Desk, Parts
@@ -226,9 +227,7 @@ class Agent:
         """Run all parts until ``stop``; then leave in order: callers first, peers next, the link last."""
         parts = self.parts
         desk = Desk(parts, started_ms=parts.membership.clock.now_ms(), stop=stop.set)
-        desk.reach = self.reach
-        desk.check_network = self._check_network
-        desk.offering = self.offering
+        desk.reach, desk.offering, desk.check_network = self.reach, self.offering, self._check_network
         batches, desk.batches = await self._open_batches(home)
         desk.sharing, desk.keys = self.sharing, KeyBook(parts.store)
         await desk.keys.open()
@@ -236,6 +235,7 @@ class Agent:
             spawn = spawner(group)
             parts.requester.spawn = parts.worker.spawn = parts.planner.series.spawn = spawn
             newcomers = Newcomers(parts.membership, parts.requester.dispatch, parts.planner.series, parts.coordination)
+            checking = Checking(parts, SharedPool(self.engines, self.sharing), self.offering)
             for part in (parts.requester.exchanges, parts.requester.dispatch, parts.requester.lookout):
                 part.spawn = spawn
             tasks = [
@@ -243,9 +243,8 @@ class Agent:
                 group.create_task(parts.outbox.run(parts.coordination)),
                 group.create_task(self._keep_link(stop)),
                 group.create_task(Announcer(parts.worker, parts.coordination).run()),
-                group.create_task(self.reach.run()),
                 group.create_task(parts.coordination.turning.run()),
-                *(group.create_task(part.run()) for part in (parts.planner.series, newcomers)),
+                *(group.create_task(part.run()) for part in (self.reach, parts.planner.series, newcomers, checking)),
             ]
             if self.record.coordinator is not None and not self.record.coordinator.here_only:
                 tasks.append(group.create_task(self.nearby.run()))

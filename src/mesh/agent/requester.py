@@ -8,7 +8,7 @@ Touches: the agent's sessions, outbox and coordinator (through its arguments), r
 
 import asyncio
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -23,13 +23,14 @@ from mesh.agent.membership import Membership
 from mesh.agent.numbers import Numbered, Numbers
 from mesh.agent.outbox import Outbox
 from mesh.agent.planning import Planner
+from mesh.agent.recent import Done, Recent, size_of
 from mesh.agent.sessions import Sessions
 from mesh.agent.store import StoreBroken
 from mesh.concurrency import Spawn
 from mesh.errors import MeshError
 from mesh.ids import JobId, RequestId
 from mesh.jobs.placement import NowhereToRun
-from mesh.protocol import frames
+from mesh.protocol import frames, link
 
 ANSWER_AFTER_S = 0.005
 """The caller gets the result first; the papers are signed and written when it has gone on."""
@@ -52,6 +53,8 @@ class Requester:
         self._numbers = numbers
         self.exchanges = Exchanges(membership, signer, sessions)
         self.dispatch = Dispatch(membership, self.exchanges)
+        self.recent = Recent()
+        """What was asked of others lately, in case it is to be checked."""
         self.lookout = Lookout(self.dispatch, self.exchanges, sessions)
         self.spawn: Spawn
         self._running: dict[JobId, asyncio.Task[Any]] = {}
@@ -78,6 +81,10 @@ class Requester:
         await asyncio.gather(*self._answering)
         self._planner.series.close()
 
+    def verdict(self, check: link.Check, outcome: Literal["passed", "missed", "skipped"]) -> str:
+        """The signed word on an attempt that was done again."""
+        return self._signer.verdict(check, outcome)
+
     async def numbered(self) -> Numbered:
         """The id and secret of a further job, for somebody who asks for it more than once."""
         return await self._numbers.job(self._membership.clock.now_ms())
@@ -98,6 +105,7 @@ class Requester:
         try:
             async with asyncio.timeout(ask.limit_s):
                 won = await self._until_done(job)
+            self._keep(job, won)
             return self._result(job, won)
         except TimeoutError:
             error = JobTimedOut(job=job.id, limit_s=ask.limit_s)
@@ -135,6 +143,12 @@ class Requester:
 
     def _request(self, number: int, now_ms: int, turn: int) -> RequestId:
         return self._numbers.request(number, turn, now_ms)
+
+    def _keep(self, job: Job, won: Won) -> None:
+        if won.tried.plan.permit is not None:
+            size, now_s = size_of(won.payload, len(job.raw)), asyncio.get_running_loop().time()
+            done = Done(won.tried.target.device, job.spec, job.ask.payload, won.payload, now_s, size)
+            self.recent.keep(job.id, won.tried.number, done)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

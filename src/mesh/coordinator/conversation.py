@@ -30,6 +30,7 @@ from mesh.protocol.link import (
     Close,
     EstimateRequest,
     Hello,
+    Judged,
     KeyTaken,
     NewKey,
     PermitRequest,
@@ -143,6 +144,8 @@ class Conversations:
                 await self._new_key(fresh, seen, message)
             elif isinstance(message, CancelJob):
                 await self._reports.cancelled(seen, message.job)
+            elif isinstance(message, Judged):
+                await self._reports.judged(seen, message.verdict)
         except MeshError as error:
             fresh.say(Problem(error.wire()))
 

@@ -3,8 +3,11 @@
 Touches: database (through the acts it calls), clock (through ``parts``).
 """
 
+import structlog
+
 from mesh.coordinator import evidence
-from mesh.coordinator.acts import record
+from mesh.coordinator.acts import checks, record
+from mesh.coordinator.acts.drawing import AskCheck
 from mesh.coordinator.acts.jobs import cancel, record_jobs
 from mesh.coordinator.acts.settle import Effect, SendClose
 from mesh.coordinator.live import LiveLinks
@@ -12,7 +15,12 @@ from mesh.coordinator.parts import Parts
 from mesh.coordinator.snapshot import Seen
 from mesh.errors import MeshError
 from mesh.ids import JobId, is_ulid
-from mesh.protocol.link import REPORT_FACTS_MAX, Close, Report, ReportAck, Reported
+from mesh.protocol import signed
+from mesh.protocol.link import REPORT_FACTS_MAX, Check, Close, Report, ReportAck, Reported
+from mesh.protocol.receipt import Verdict
+
+
+log = structlog.get_logger()
 
 
 class ReportTooLong(MeshError):
@@ -74,6 +82,22 @@ class Reports:
                 link = self._live.of(effect.worker)
                 if link is not None:
                     link.say(Close(effect.permit))
+            elif isinstance(effect, AskCheck):
+                link = self._live.of(effect.requester)
+                if link is not None:
+                    link.say(Check(effect.check, effect.job, effect.attempt, effect.worker, effect.until_ms))
+
+    async def judged(self, seen: Seen, token: str) -> None:
+        """A requester's verdict about an attempt that it was asked to do again. Raises BadToken, NoSuchCheck."""
+        parts, kept = self._parts, seen.kept
+        verdict = signed.verify(token, Verdict, kept.key, kept.network)
+        if verdict.requester != kept.id:
+            raise checks.NoSuchCheck
+        judged = await parts.database.write(checks.judge, kept.network, verdict, token, parts.moment())
+        if judged.quarantined:
+            log.warning("device.quarantined", device=judged.worker)
+            parts.snapshot.put_quarantine(judged.worker, True)
+            self._live.changed(kept.network, "devices")
 
     async def cancelled(self, seen: Seen, job: JobId) -> None:
         """The requester gave up a job. Its money follows from the answers to its attempts."""

@@ -134,6 +134,12 @@ class Snapshot:
         seen.certificate = certificate or seen.certificate
         return seen
 
+    def put_quarantine(self, device: DeviceId, quarantined: bool) -> None:
+        """A device was found wrong by checks, or released."""
+        seen = self._devices.get(device)
+        if seen is not None:
+            seen.kept = seen.kept._replace(quarantined=quarantined)
+
     def drop_device(self, device: DeviceId) -> None:
         """A device was removed."""
         seen = self._devices.pop(device, None)
@@ -202,6 +208,7 @@ def _facts(seen: Seen, state: DeviceState, owner_role: Role) -> DeviceFacts:
         backlog_ms=seen.backlog.at_ms,
         tags=kept.tags,
         home=seen.home,
+        quarantined=kept.quarantined,
     )
 
 

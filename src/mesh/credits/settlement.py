@@ -21,8 +21,9 @@ How = Literal["used", "second", "count", "one_sided"]
 ShareState = Literal["open", "closing", "ended"]
 AttemptState = Literal[
     "submitted", "claimed", "paid", "paid_second", "one_sided", "final", "owed", "reversed", "superseded",
-    "failed", "unknown",
+    "failed", "unknown", "disproved",
 ]  # fmt: skip
+"""``disproved``: its pay was taken back because its worker was found to make answers up; nothing brings it back."""
 MarkKind = Literal["double_use", "denied", "unsupported"]
 
 
@@ -185,16 +186,17 @@ class _Working:
         True if money moved or a share ended: that may decide about an attempt that was looked at before.
         """
         before = len(self.decisions)
-        for attempt in self.attempts:
+        open_ones = [attempt for attempt in self.attempts if attempt.state != "disproved"]
+        for attempt in open_ones:
             if attempt.used is not None:
                 attempt.state = self._used(attempt)
-        for attempt in self.attempts:
+        for attempt in open_ones:
             if attempt.used is None and attempt.facts.failed:
                 attempt.state = self._failed(attempt)
-        for attempt in self.attempts:
+        for attempt in open_ones:
             if attempt.used is None and not attempt.facts.failed and attempt.facts.superseded:
                 attempt.state = self._superseded(attempt)
-        for attempt in self.attempts:
+        for attempt in open_ones:
             if attempt.used is None and not attempt.facts.failed and not attempt.facts.superseded:
                 attempt.state = self._silent(attempt)
         return len(self.decisions) != before

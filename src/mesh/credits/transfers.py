@@ -50,14 +50,15 @@ def covers(available: int | None, amount: int) -> bool:
     return available is None or amount <= available
 
 
-def pay(payer: MemberId, earner: MemberId, *, amount: int, fee: int, deniable: bool, second: bool = False) -> Posting:
+def pay(payer: MemberId, earner: MemberId, *, amount: int, fee: int, waits: bool, second: bool = False) -> Posting:
     """A payment: the payer's whole amount, split between the worker's owner and the fee.
 
-    Answered pay is earned at once; what rests on the worker's word alone is ``deniable`` and waits in pending.
+    Answered pay is earned at once. What rests on the worker's word alone ``waits`` in pending, and so does all pay for
+    whom nobody vouches for until its work was checked (``checks``).
     ``second``: the requester signed for two attempts of one job.
     """
     assert 0 <= fee <= amount
-    earned = Account("pending" if deniable else "balance", earner)
+    earned = Account("pending" if waits else "balance", earner)
     return posting(
         "second" if second else "settle",
         (Account("balance", payer), -amount),

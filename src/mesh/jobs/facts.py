@@ -27,7 +27,7 @@ class DeviceFacts(NamedTuple):
     ``backlog_s`` seconds of work waited there at ``backlog_ms``, or wait now (None), and drain as ``backlog`` says.
     ``rtt_s`` and ``rate_bytes_s`` are of the path from the requester; ``certified`` says that its membership
     certificate is good; ``condition.state`` is the state as its observer sees it (``devices.presence``). Devices of one
-    ``home`` are behind one public address.
+    ``home`` are behind one public address. ``quarantined``: spot checks found it wrong.
     """
 
     device: DeviceId
@@ -43,6 +43,7 @@ class DeviceFacts(NamedTuple):
     tags: tuple[str, ...] = ()
     home: str | None = None
     backlog_ms: int | None = None
+    quarantined: bool = False
 
 
 class Ask(NamedTuple):

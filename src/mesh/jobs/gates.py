@@ -12,7 +12,7 @@ from mesh.policies.times import minute_of_week
 from mesh.protocol.values import ModelOffer, Need
 
 GATES = (
-    "member", "state", "tried", "apart", "contribution", "policy", "isolation", "model", "tier", "gpu", "memory",
+    "member", "state", "tried", "apart", "quarantine", "contribution", "policy", "isolation", "model", "tier", "gpu", "memory",
     "tags", "load", "latency", "routing", "cost", "credit", "permits",
 )  # fmt: skip
 """Every gate that is asked of every device."""
@@ -72,6 +72,8 @@ class Gates:
         if not own:
             if facts.owner in self._ask.apart:
                 failed.append(("apart", "work between its owner and this device was denied too often"))
+            if facts.quarantined:
+                failed.append(("quarantine", "spot checks found its answers wrong; an admin must look first"))
             willing = contributes(facts.capability, facts.condition)
             if not willing.willing:
                 failed.append(("contribution", willing.reason))

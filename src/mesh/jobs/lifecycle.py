@@ -23,10 +23,11 @@ _ANSWERED = frozenset({"paid", "paid_second", "owed", "superseded", "failed", "r
 ATTEMPT: Mapping[str, frozenset[str]] = {
     "submitted": _ANSWERED | {"claimed", "one_sided", "unknown"},
     "claimed": _ANSWERED | {"one_sided", "unknown"},
-    "one_sided": frozenset({"paid", "reversed", "superseded", "final"}),
-    "paid": frozenset(),
-    "paid_second": frozenset(),
-    "final": frozenset(),
+    "one_sided": frozenset({"paid", "reversed", "superseded", "final", "disproved"}),
+    "paid": frozenset({"disproved"}),
+    "paid_second": frozenset({"disproved"}),
+    "final": frozenset({"disproved"}),
+    "disproved": frozenset(),
     # Without a payment that stands, a later fact may still bring one: a Used counts up to the permit's horizon.
     "owed": frozenset({"paid", "paid_second", "superseded", "failed", "reversed"}),
     "reversed": frozenset({"paid", "paid_second", "owed", "superseded"}),
@@ -86,6 +87,6 @@ def job_state(
         return "broken"
     if any(attempt.state == "owed" for attempt in attempts):
         return "owed"
-    if any(attempt.contradicted for attempt in attempts):
+    if any(attempt.contradicted or attempt.state == "disproved" for attempt in attempts):
         return "disputed"
     return "cancelled" if cancelled else "failed"

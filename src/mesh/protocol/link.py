@@ -172,6 +172,16 @@ class Cancel(Message, frozen=True):
     job: JobId
 
 
+class Check(Message, frozen=True):
+    """This attempt was drawn: do it again on an engine of your own, and answer with a ``Judged`` until then."""
+
+    check: str
+    job: JobId
+    attempt: int
+    worker: DeviceId
+    until_ms: int
+
+
 class Drain(Message, frozen=True):
     """Finish what was taken, take nothing new. ``pause``: take nothing new of other people only; ``resume``: all again.
 
@@ -345,11 +355,17 @@ class CancelJob(Message, frozen=True):
     job: JobId
 
 
+class Judged(Message, frozen=True):
+    """The answer to a ``Check``: the signed ``Verdict``."""
+
+    verdict: str
+
+
 FromCoordinator = (
     Challenge | Welcome | BeatAnswer | Placed | Refused | Estimated | ReportAck | StateUpdate | CertificateUpdate
-    | KeyTaken | Peers | Close | Cancel | Drain | Removed | Admissions | Problem
+    | KeyTaken | Peers | Close | Cancel | Check | Drain | Removed | Admissions | Problem
 )  # fmt: skip
-FromDevice = Prove | NewKey | Hello | Beat | PermitRequest | EstimateRequest | Started | Report | CancelJob | Problem
+FromDevice = Prove | NewKey | Hello | Beat | PermitRequest | EstimateRequest | Started | Report | CancelJob | Judged | Problem
 
 _encoder = msgspec.json.Encoder()
 _from_coordinator: msgspec.json.Decoder[Any] = msgspec.json.Decoder(FromCoordinator)

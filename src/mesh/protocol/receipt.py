@@ -101,6 +101,22 @@ class NoMore(Paper, frozen=True, kw_only=True):
     worker: DeviceId | None = None
 
 
+class Verdict(Paper, frozen=True, kw_only=True):
+    """A requester did an attempt again that the coordinator drew, and says whether the answer was right.
+
+    ``skipped``: it could not tell, since it has no engine for it, or not the input any more.
+    """
+
+    TYP: ClassVar[str] = "mesh-verdict"
+
+    check: str
+    requester: DeviceId
+    worker: DeviceId
+    job: JobId
+    attempt: int
+    outcome: Literal["passed", "missed", "skipped"]
+
+
 def keyed_digest(secret: bytes, content: bytes) -> str:
     """BLAKE2b-256 of ``content`` keyed with the job's 32-byte secret, in hex."""
     assert len(secret) == DIGEST_SECRET_BYTES

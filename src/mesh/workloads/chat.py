@@ -3,7 +3,8 @@
 A job's manifest holds either ``messages`` (role and content each, the last one not by the assistant) or ``prompt``
 (text that is simply continued), and how to go on: ``max_tokens``, ``temperature``, ``top_p``, ``seed``, ``stop``
 (texts), ``json`` (true: any JSON object; an object: the JSON schema to keep to) and ``trim``: messages over the model's
-window are an error, unless this allows the oldest ones but the system's to be left out. No blobs.
+window are an error, unless this allows the oldest ones but the system's to be left out. No blobs. ``replay`` (``text``
+and ``finish`` of an answer) asks for no answer, but how far that one is from this model's own: ``workloads.replay``.
 
 The result's manifest: ``model``, ``text``, ``finish`` (``stop`` or ``length``), ``prompt_tokens``, ``tokens``, and
 ``left_out``: how many messages were. The stream is the text in UTF-8; no character is cut.
@@ -42,7 +43,7 @@ TRIMS_MAX = 12
 """How often more is left out before it is given up."""
 ROLES = ("system", "user", "assistant")
 _FIELDS = frozenset(
-    ("messages", "prompt", "max_tokens", "temperature", "top_p", "seed", "stop", "json", "trim"),
+    ("messages", "prompt", "max_tokens", "temperature", "top_p", "seed", "stop", "json", "trim", "replay"),
 )
 
 
@@ -122,6 +123,8 @@ class Chat:
         """UTF-8 bytes of the messages and of the answer; before there is one, of the longest that may come."""
         if result is None:
             return self.count_input(payload) + tokens_max(payload) * BYTES_PER_TOKEN
+        if "replay" in payload.manifest:  # reading it costs what writing it did
+            return self.count_input(payload) + len(payload.manifest["replay"]["text"].encode())
         return self.count_input(payload) + len(result.manifest["text"].encode())
 
     def count_streamed(self, payload: Payload, streamed: bytes) -> int:
@@ -250,11 +253,23 @@ def _check_settings(manifest: dict[str, Any]) -> None:
     fits = isinstance(stop, list) and len(stop) <= STOPS_MAX and all(isinstance(one, str) and one for one in stop)
     if not fits or any(len(one.encode(errors="replace")) > STOP_BYTES_MAX for one in stop):
         raise BadSetting(f"`stop` is a list of up to {STOPS_MAX} texts of up to {STOP_BYTES_MAX} bytes.")
+    replay = manifest.get("replay", {"text": "-", "finish": "stop"})
+    if not isinstance(replay, dict) or set(replay) != {"text", "finish"} or not _is_answer(replay):
+        raise BadSetting("`replay` is the `text` and the `finish` of an answer.")
     schema = manifest.get("json", False)
     if not isinstance(schema, bool | dict):
         raise BadSetting("`json` is true, or a JSON schema.")
     if isinstance(schema, dict):
         _check_schema(schema)
+
+
+def _is_answer(replay: dict[str, Any]) -> bool:
+    text = replay["text"]
+    try:
+        fits = isinstance(text, str) and 0 < len(text.encode()) <= INPUT_BYTES_MAX
+    except UnicodeEncodeError:
+        return False
+    return fits and replay["finish"] in ("stop", "length")
 
 
 def _number(manifest: dict[str, Any], name: str, least: float, most: float, *, whole: bool = False) -> None:

@@ -13,7 +13,7 @@ from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.errors import Raced
 from mesh.coordinator.store.evidence import Against, JobKey, ShareRow, Standing
 from mesh.coordinator.store.ledger import About, Books
-from mesh.credits import tariff, transfers
+from mesh.credits import checks, tariff, transfers
 from mesh.credits.settlement import Become, Decision, End, Lower, Mark, Owe, Pay
 from mesh.ids import MemberId, NetworkId
 from mesh.jobs import lifecycle
@@ -26,14 +26,23 @@ class ShareChanged(Raced):
 
 
 class Known(NamedTuple):
-    """A job as it was loaded: its shares, its attempts, the facts about each by kind, who pays, how low they may go."""
+    """A job as it was loaded: its shares, its attempts, the facts about each by kind, who pays, on which credit line and
+    how low they may go.
+    """
 
     key: JobKey
     shares: Mapping[str, Any]
     attempts: Mapping[int, Any]
     facts: Mapping[int, Mapping[str, Any]]
     payer: MemberId
+    line: transfers.CreditLine
     lowest: int | None
+
+    def waits(self, attempt: int) -> bool:
+        """Whether pay for an attempt waits in pending for checks (or in quarantine), whoever acknowledged it."""
+        row = self.attempts[attempt]
+        back = checks.held_back(self.line, bool(row.trusted), quarantined=row.quarantined_ms is not None)
+        return back and row.earner != self.payer
 
 
 def carry_out(store: Store, known: Known, decisions: Sequence[Decision], moment: Moment, *, reason: str) -> None:
@@ -94,14 +103,14 @@ class _Work:
         row = self._known.attempts[paid.attempt]
         share = self._share(row.share)
         fee = tariff.fee(paid.amount, self._known.shares[row.share].fee_ppm)
-        deniable = paid.how == "one_sided"
+        waits = paid.how == "one_sided" or self._known.waits(paid.attempt)
         self._books.post(
             transfers.pay(
                 self._known.payer,
                 MemberId(row.earner),
                 amount=paid.amount,
                 fee=fee,
-                deniable=deniable,
+                waits=waits,
                 second=paid.how == "second",
             ),
             self._about("pay", paid.attempt, paid.units),
@@ -113,7 +122,7 @@ class _Work:
             self._from_free = True
         self._shares[row.share] = share._replace(paid=share.paid + paid.amount)
         now = {"pay": paid.amount, "fee": fee, "how": paid.how, "units_paid": paid.units, "owed": 0}
-        self._change(paid.attempt, **now, matured=not deniable, paid_ms=self._moment.now_ms)
+        self._change(paid.attempt, **now, matured=not waits, paid_ms=self._moment.now_ms)
 
     def _lower(self, lowered: Lower) -> None:
         row = self._known.attempts[lowered.attempt]
@@ -128,6 +137,9 @@ class _Work:
             self._shares[row.share] = share._replace(paid=share.paid - back)
             self._change(lowered.attempt, pay=lowered.to, fee=fee, how=lowered.how)
         if lowered.how is not None:
+            if self._known.waits(lowered.attempt):
+                self._change(lowered.attempt, pay=lowered.to, fee=fee, how=lowered.how)
+                return
             if lowered.to - fee:
                 self._books.post(
                     transfers.mature(earner, lowered.to - fee),

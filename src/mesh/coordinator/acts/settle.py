@@ -8,6 +8,7 @@ Touches: database (through the store it is given).
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from mesh.coordinator.acts.drawing import AskCheck, draw
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.paying import Known, carry_out
 from mesh.coordinator.store import evidence, ledger, permits
@@ -43,7 +44,7 @@ class JobChanged(NamedTuple):
     job: str
 
 
-Effect = SendClose | JobChanged
+Effect = SendClose | JobChanged | AskCheck
 
 
 def settle(
@@ -63,7 +64,7 @@ def settle(
         if row.state == "open" and row.kind == "job" and _both_through(store, row, everything)
     }
     payer = MemberId(next(iter(shares.values())).payer)
-    lowest = ledger.lowest_of(store, NetworkId(key.network), payer)
+    line, lowest = ledger.terms_of(store, NetworkId(key.network), payer)
     balance, held = ledger.balance_and_held(store, NetworkId(key.network), payer)
     decisions = settle_job(
         [_attempt_facts(row, facts[number], shares, moment.now_ms, ready_ms) for number, row in attempts.items()],
@@ -74,9 +75,10 @@ def settle(
     if not decisions:
         return []
     reason = "window" if closing else ("no_more" if ending else "paid")
-    known = Known(key, shares, attempts, facts, payer, lowest)
+    known = Known(key, shares, attempts, facts, payer, line, lowest)
     carry_out(store, known, decisions, moment, reason=reason)
-    return [JobChanged(NetworkId(key.network), DeviceId(key.requester), key.job)]
+    asked = draw(store, known, decisions, moment)
+    return [JobChanged(NetworkId(key.network), DeviceId(key.requester), key.job), *asked]
 
 
 def known_of(store: Store, key: JobKey) -> Known | None:
@@ -88,7 +90,8 @@ def known_of(store: Store, key: JobKey) -> Known | None:
     attempts = {row.attempt: row for row in evidence.attempts_of(store, key)}
     facts = _by_attempt(evidence.facts_of(store, key), attempts)
     payer = MemberId(next(iter(shares.values())).payer)
-    return Known(key, shares, attempts, facts, payer, ledger.lowest_of(store, NetworkId(key.network), payer))
+    line, lowest = ledger.terms_of(store, NetworkId(key.network), payer)
+    return Known(key, shares, attempts, facts, payer, line, lowest)
 
 
 def _shares_of(store: Store, key: JobKey) -> dict[str, Any]:

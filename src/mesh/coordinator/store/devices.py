@@ -34,6 +34,7 @@ _COLUMNS = (
     devices.c.installation,
     devices.c.start,
     devices.c.held,
+    devices.c.quarantined_ms,
 )
 _with_key = (
     select(*_COLUMNS)
@@ -136,6 +137,8 @@ class Device(NamedTuple):
     key_number: int = 0
     """How often its key was replaced; with ``former``, its earlier keys that are still good, where it was asked for."""
     former: tuple[Former, ...] = ()
+    quarantined: bool = False
+    """Checks found it wrong: it works for nobody but its owner until an admin releases it."""
 
 
 class Issued(NamedTuple):
@@ -284,4 +287,5 @@ def _device(row: Row[Any]) -> Device:
         leaves_after_s=row.leaves_after_s,
         started=Start(row.installation, row.start),
         held=row.held,
+        quarantined=row.quarantined_ms is not None,
     )

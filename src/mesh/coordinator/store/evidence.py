@@ -6,10 +6,12 @@ Touches: database (through the store it is given).
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, false, literal_column, or_, select, union, update
+from sqlalchemy import and_, bindparam, false, literal_column, not_, or_, select, union, update
 
 from mesh.coordinator.store.connection import Prepared, Store, adding_once
+from mesh.coordinator.store.schema.devices import devices
 from mesh.coordinator.store.schema.jobs import attempts, evidence, jobs, marks
+from mesh.coordinator.store.schema.networks import memberships, networks
 from mesh.coordinator.store.schema.permits import permits, shares
 
 _ADD_ATTEMPT = adding_once(
@@ -32,8 +34,11 @@ _RAISE_COUNT = Prepared(
     .where(evidence.c.units < bindparam("units"))
     .values(units=bindparam("units"), signed=bindparam("signed"), received_ms=bindparam("received_ms"))
 )
+_EARNER = and_(memberships.c.network == attempts.c.network, memberships.c.member == attempts.c.earner)
 _ATTEMPTS = Prepared(
-    select(attempts)
+    select(attempts, devices.c.quarantined_ms, devices.c.streak, memberships.c.trusted)
+    .join(devices, devices.c.id == attempts.c.worker)
+    .outerjoin(memberships, _EARNER)
     .where(attempts.c.network == bindparam("network"))
     .where(attempts.c.requester == bindparam("requester"))
     .where(attempts.c.job == bindparam("job"))
@@ -61,6 +66,8 @@ _PRICED = select(
     permits.c.price_micro,
     permits.c.price_per,
     permits.c.fee_ppm,
+    permits.c.workload,
+    permits.c.sensitivity,
     permits.c.state.label("permit_state"),
 ).join(permits, permits.c.id == shares.c.permit)
 _SHARES = Prepared(
@@ -126,6 +133,11 @@ _LOCK_PERMIT = Prepared(select(permits.c.id).where(permits.c.id == bindparam("pe
 _MARK = adding_once(marks, "id", "network", "device", "kind", "job", "attempt", "other", "made_ms")
 _ONE_SIDED = Prepared(
     select(attempts)
+    .join(devices, devices.c.id == attempts.c.worker)
+    .join(networks, networks.c.id == attempts.c.network)
+    .outerjoin(memberships, _EARNER)
+    .where(devices.c.quarantined_ms.is_(None))
+    .where(not_(and_(networks.c.credit_line == "strict", memberships.c.trusted == false())))
     .where(attempts.c.how == literal_column("'one_sided'"))  # in the text, for the index over these alone
     .where(attempts.c.matured == false())
     .where(attempts.c.pay > 0)
@@ -258,7 +270,9 @@ def lock_share(store: Store, share: str) -> None:
 
 
 def attempts_of(store: Store, key: JobKey) -> Sequence[Any]:
-    """A job's attempts by number."""
+    """A job's attempts by number, each with its worker's ``quarantined_ms`` and ``streak``, and whether its owner is
+    ``trusted`` by an admin.
+    """
     return store.rows(_ATTEMPTS, key._asdict())
 
 
@@ -314,7 +328,9 @@ def add_mark(store: Store, key: JobKey, against: Against, *, number: str, now_ms
 
 
 def deniable_until(store: Store, before_ms: int, most: int) -> Sequence[Any]:
-    """Attempts whose one-sided payment was posted at or before a time, the oldest first."""
+    """Attempts whose one-sided payment was posted at or before a time, the oldest first; without those that wait for
+    checks too.
+    """
     return store.rows(_ONE_SIDED, {"before": before_ms, "most": most})
 
 

@@ -188,12 +188,17 @@ def balance_and_held(store: Store, network: NetworkId, member: MemberId) -> tupl
     return (0, 0) if row is None else (row.amount, row.held)
 
 
-def lowest_of(store: Store, network: NetworkId, member: MemberId) -> int | None:
-    """The floor of a member: their own, else their network's; None: no limit. Raises NotInNetwork."""
+def terms_of(store: Store, network: NetworkId, member: MemberId) -> tuple[transfers.CreditLine, int | None]:
+    """A network's credit line and the floor of a member (None: no limit). Raises NotInNetwork."""
     line = store.row(_LINE, {"in_network": network, "of_member": member})
     if line is None:
         raise NotInNetwork
-    return transfers.floor(line.credit_line, line.credit_floor)
+    return line.credit_line, transfers.floor(line.credit_line, line.credit_floor)
+
+
+def lowest_of(store: Store, network: NetworkId, member: MemberId) -> int | None:
+    """The floor of a member: their own, else their network's; None: no limit. Raises NotInNetwork."""
+    return terms_of(store, network, member)[1]
 
 
 def line_of(store: Store, network: NetworkId) -> transfers.CreditLine | None:

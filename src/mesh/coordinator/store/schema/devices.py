@@ -23,6 +23,8 @@ devices = Table(
     Column("start", String(32), nullable=False, server_default=text("('')")),
     Column("held", WORD),
     money("day_limit", nullable=True),
+    Column("streak", Integer, nullable=False, server_default=text("0")),
+    time_ms("quarantined_ms", nullable=True),
     Column("approved_by", ID, ForeignKey("members.id")),
     time_ms("joined_ms"),
     time_ms("approved_ms", nullable=True),
@@ -43,7 +45,8 @@ devices = Table(
 
 ``installation`` and ``start``: the newest start of its home (a count, and a random word). ``held``: why an admitted
 device was put back to pending. ``leaves_after_s``: it is removed by itself after so long offline.
-``day_limit``: what its jobs may cost in 24 hours.
+``day_limit``: what its jobs may cost in 24 hours. ``streak``: jobs that it was paid for since a check found it wrong,
+counted up to where the number does not matter any more. ``quarantined_ms``: since when it works for nobody but its owner.
 """
 
 device_keys = Table(

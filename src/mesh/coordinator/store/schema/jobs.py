@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 from sqlalchemy import text as sql_text
 
@@ -96,8 +97,16 @@ attempts = Table(
         sqlite_where=sql_text("how = 'one_sided'"),
         postgresql_where=sql_text("how = 'one_sided'"),
     ),
+    Index(
+        "ix_attempts_pending",
+        "worker",
+        "paid_ms",
+        sqlite_where=sql_text("matured = 0 and pay > 0"),
+        postgresql_where=sql_text("not matured and pay > 0"),
+    ),
 )
-"""One try on one worker. ``pay`` is what stands now (0 after a reversal), ``how`` says on which evidence."""
+"""One try on one worker. ``pay`` is what stands now (0 after a reversal), ``how`` says on which evidence.
+``matured``: what it brought is its earner's to spend."""
 
 evidence = Table(
     "evidence",
@@ -136,3 +145,38 @@ marks = Table(
     Index("uq_marks_once", "network", "device", "kind", "job", "attempt", unique=True),
 )
 """What counts against a device: ``double_use``, ``double_submit``, ``denied``, ``unsupported``. Admins may clear it."""
+
+checks = Table(
+    "checks",
+    METADATA,
+    Column("id", ID, primary_key=True),
+    Column("network", ID, ForeignKey("networks.id"), nullable=False),
+    Column("requester", ID, ForeignKey("devices.id"), nullable=False),
+    Column("job", ID, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("worker", ID, ForeignKey("devices.id"), nullable=False),
+    Column("owner", ID, ForeignKey("members.id"), nullable=False),
+    Column("admin", Boolean, nullable=False, server_default=sql_text("false")),
+    Column("weighs", Boolean, nullable=False, server_default=sql_text("false")),
+    Column("state", WORD, nullable=False, server_default="asked"),
+    Column("verdict", Text),
+    time_ms("asked_ms"),
+    time_ms("until_ms"),
+    time_ms("decided_ms", nullable=True),
+    time_ms("cleared_ms", nullable=True),
+    CheckConstraint("state in ('asked', 'passed', 'missed', 'skipped')", name="state"),
+    ForeignKeyConstraint(_JOB, _JOBS_JOB),
+    UniqueConstraint("network", "requester", "job", "attempt"),
+    Index("ix_checks_worker", "worker", "state"),
+    Index(
+        "ix_checks_asked",
+        "until_ms",
+        sqlite_where=sql_text("state = 'asked'"),
+        postgresql_where=sql_text("state = 'asked'"),
+    ),
+)
+"""Attempts that were drawn to be done again by their requester (``owner``: whose it is), and its signed verdict.
+
+``skipped``: there was none in time, or the job cannot be checked. ``admin``: its owner was an admin when it was drawn;
+``weighs``: a pass counts towards freeing pay. ``cleared_ms``: an admin has answered for a miss.
+"""

@@ -55,6 +55,7 @@ memberships = Table(
     Column("approved_by", ID, ForeignKey("members.id")),
     money("credit_floor", nullable=True),
     money("day_limit", nullable=True),
+    Column("trusted", Boolean, nullable=False, server_default=text("false")),
     time_ms("joined_ms"),
     time_ms("approved_ms", nullable=True),
     time_ms("removed_ms", nullable=True),
