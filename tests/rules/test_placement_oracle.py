@@ -50,6 +50,7 @@ def a_device(pick, at):
         MemberId(pick(["bob", *PEOPLE])), pick(["admin", "member", "guest"]), capability,
         condition, certified=pick([True, True, True, False]), backlog_s=pick([0.0, 0.5, 0.5, 500.0]),
         rtt_s=pick([None, 0.0, 0.01, 3.0]), tags=pick([(), ("attic",)]), home=pick([None, "192.0.2.1", "192.0.2.2"]),
+        quarantined=pick([False, False, False, True]),
     )  # fmt: skip
 
 
@@ -150,6 +151,7 @@ def the_gates(ask, facts):
         "state": facts.condition.state in (["ready", "busy", "paused"] if own else ["ready", "busy"]),
         "tried": facts.device not in ask.tried,
         "apart": own or facts.owner not in ask.apart,
+        "quarantine": own or not facts.quarantined,
         "contribution": own or the_willing(facts),
         "policy": the_policy(ask, facts, own, named),
         "isolation": own or spec.sensitivity != "sensitive" or capability.isolation == "strict",

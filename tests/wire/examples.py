@@ -139,6 +139,12 @@ SIGNED: list[tuple[Paper, bytes]] = [
     (USED, ASKER_SEED),
     (receipt.Failed(**ATTEMPT, reason="engine.crashed"), ASKER_SEED),
     (receipt.Superseded(**ATTEMPT, used_attempt=2), ASKER_SEED),
+    (
+        receipt.Verdict(
+            network=NETWORK, check=PERMIT, requester=ASKER, worker=WORKER, job=JOB, attempt=1, outcome="missed"
+        ),
+        ASKER_SEED,
+    ),
     (receipt.NoMore(network=NETWORK, permit=PERMIT, device=ASKER, side="requester", facts=1), ASKER_SEED),
     (
         papers.JoinProof(
@@ -225,6 +231,7 @@ LINK_FROM_DEVICE: list[link.Message] = [
         (link.JobReport(JOB, SPEC, (link.AttemptReport(WORKER, 1, NOW_MS, NOW_MS + 9, "direct"),), WORKER, 120),),
     ),
     link.CancelJob(JOB),
+    link.Judged("signed"),
     link.NewKey("s.s.s.t"),
     link.Problem({"code": "link.protocol"}),
 ]
@@ -241,6 +248,7 @@ LINK_FROM_COORDINATOR: list[link.Message] = [
     link.KeyTaken(WORKER_KEY, "c.c.c"),
     link.Peers((papers.PeerCertificate("c.c.c", "admin"),), (link.OwnDevice(ASKER, CAPABILITY),), (WORKER,), True),
     link.Close(PERMIT),
+    link.Check(PERMIT, JOB, 1, WORKER, NOW_MS + 600_000),
     link.Cancel(JOB),
     link.Drain(),
     link.Removed("device.revoked"),

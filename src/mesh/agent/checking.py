@@ -1,8 +1,8 @@
 """Doing jobs of this device again that the coordinator drew, one after the other, and signing what came of it.
 
 Input and result never leave the owner's devices: this one's own engine does it, or another device of the owner. Where
-there is none the verdict is ``skipped``, and so it is where anything goes wrong here: a miss is only ever an answer that
-was compared.
+there is none the verdict is ``skipped``, and so it is where anything goes wrong here: a miss is only ever an answer
+that was compared.
 
 Touches: engines and the coordinator's link (through its arguments), randomness (which texts), threads (comparing).
 """

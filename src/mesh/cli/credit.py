@@ -70,21 +70,26 @@ def limit(
     device: Annotated[str | None, typer.Option("--device", help="A device instead: its name or id.")] = None,
     floor: Annotated[str | None, typer.Option("--floor", help="How low their balance may go, or `none`.")] = None,
     daily: Annotated[str | None, typer.Option("--daily", help="What jobs may cost in 24 hours, or `none`.")] = None,
+    trusted: Annotated[
+        bool | None, typer.Option("--trusted/--untrusted", help="Vouch for them: their work is not checked.")
+    ] = None,
     network: here.Network = None,
     json: Json = False,
 ) -> None:
-    """Give a person a line or a daily limit of their own, or a device a daily limit (for admins)."""
+    """Give a person a line or a daily limit of their own or vouch for them, or a device a daily limit (for admins)."""
     from mesh.cli.members import member_named
     from mesh.sdk import credit
 
     if (member is None) == (device is None) or (device is not None and (floor is not None or daily is None)):
-        raise typer.BadParameter("name a person with --floor or --daily, or --device with --daily")
+        raise typer.BadParameter("name a person with --floor, --daily or --trusted, or --device with --daily")
     place = here.home()
-    changes = {
+    changes: dict[str, int | bool | None] = {
         name: None if text == "none" else micro(text)
         for name, text in (("floor", floor), ("day_limit", daily))
         if text is not None
     }
+    if trusted is not None:
+        changes["trusted"] = trusted
     value: dict[str, Any]
     with here.coordinator(place) as client:
         meant = here.network_of(place, client, network)
@@ -92,13 +97,13 @@ def limit(
             from mesh.cli.device import device_named
 
             which = device_named(client, meant, device)
-            client.do(credit.set_device_day(meant, which, changes["day_limit"]))
+            client.do(credit.set_device_day(meant, which, micro(daily) if daily not in (None, "none") else None))
             value = {"device": which, **changes}
         else:
             assert member is not None
             who = member_named(client, meant, member)
             terms = client.do(credit.set_terms(meant, who, changes))
-            value = {"member": who, "floor": terms.floor, "day_limit": terms.day_limit}
+            value = {"member": who, "floor": terms.floor, "day_limit": terms.day_limit, "trusted": terms.trusted}
     Out(json).result(value, "Done; what is running is not touched.")
 
 

@@ -30,6 +30,7 @@ from mesh.cli import (
     ocr,
     policy,
     relay,
+    review,
     run,
     run_chat,
     running,
@@ -103,6 +104,7 @@ app.add_typer(batch.app, name="batch")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(models.app, name="models")
 app.add_typer(policy.app, name="policy")
+app.add_typer(review.app, name="review")
 app.add_typer(service.app, name="service")
 
 

@@ -19,7 +19,6 @@ from mesh.protocol import signed
 from mesh.protocol.link import REPORT_FACTS_MAX, Check, Close, Report, ReportAck, Reported
 from mesh.protocol.receipt import Verdict
 
-
 log = structlog.get_logger()
 
 

@@ -12,8 +12,8 @@ from mesh.policies.times import minute_of_week
 from mesh.protocol.values import ModelOffer, Need
 
 GATES = (
-    "member", "state", "tried", "apart", "quarantine", "contribution", "policy", "isolation", "model", "tier", "gpu", "memory",
-    "tags", "load", "latency", "routing", "cost", "credit", "permits",
+    "member", "state", "tried", "apart", "quarantine", "contribution", "policy", "isolation", "model", "tier", "gpu",
+    "memory", "tags", "load", "latency", "routing", "cost", "credit", "permits",
 )  # fmt: skip
 """Every gate that is asked of every device."""
 QUEUE_JOBS_MAX = 256

@@ -365,7 +365,9 @@ FromCoordinator = (
     Challenge | Welcome | BeatAnswer | Placed | Refused | Estimated | ReportAck | StateUpdate | CertificateUpdate
     | KeyTaken | Peers | Close | Cancel | Check | Drain | Removed | Admissions | Problem
 )  # fmt: skip
-FromDevice = Prove | NewKey | Hello | Beat | PermitRequest | EstimateRequest | Started | Report | CancelJob | Judged | Problem
+FromDevice = (
+    Prove | NewKey | Hello | Beat | PermitRequest | EstimateRequest | Started | Report | CancelJob | Judged | Problem
+)
 
 _encoder = msgspec.json.Encoder()
 _from_coordinator: msgspec.json.Decoder[Any] = msgspec.json.Decoder(FromCoordinator)

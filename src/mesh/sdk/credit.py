@@ -15,6 +15,7 @@ class CreditTerms(Answer, frozen=True):
 
     floor: int | None = None
     day_limit: int | None = None
+    trusted: bool = False
 
 
 class Paid(Answer, frozen=True):
@@ -103,8 +104,10 @@ def give(network: NetworkId, member: MemberId, amount: int, reason: str) -> Call
     return Call("POST", _path(network, "credits"), Done, {"member": member, "amount": amount, "reason": reason})
 
 
-def set_terms(network: NetworkId, member: MemberId, changes: dict[str, int | None]) -> Call[CreditTerms]:
-    """Give a member a ``floor`` or a ``day_limit`` of their own; None is the network's (for admins)."""
+def set_terms(network: NetworkId, member: MemberId, changes: dict[str, int | bool | None]) -> Call[CreditTerms]:
+    """Give a member a ``floor`` or a ``day_limit`` of their own; None is the network's; ``trusted`` vouches for
+    them (for admins).
+    """
     return Call("PUT", _path(network, "members", member, "credit"), CreditTerms, dict(changes))
 
 

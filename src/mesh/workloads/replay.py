@@ -1,9 +1,9 @@
-"""Replaying a chat: would this model have said what somebody claims that it said, word by word, always the likeliest?
+"""Replaying a chat: how far what somebody claims that a model said is from what it does say, token by token.
 
 The checker's engine goes on from the claimed text as it would itself. As long as it says the same, nothing else is
 asked of it; where it would have said something else, the *gap* between its own choice and the claimed one (in natural
-logarithms of probability) is noted, and it goes on from behind the claimed one. So a claim of another build of the same
-engine costs about what writing it cost, with a few small gaps; other text has large gaps at once.
+logarithms of probability) is noted, and it goes on from behind the claimed one. So a claim of another build of the
+same engine costs about what writing it cost, with a few small gaps; other text has large gaps at once.
 
 Touches: nothing.
 """

@@ -46,6 +46,8 @@ class Terms(NamedTuple):
 
     floor: int | None
     day_limit: int | None
+    trusted: bool = False
+    """An admin vouches for them: their devices' work is not checked, and their pay does not wait."""
 
 
 def check(store: Store, permit: Permit, moment: Moment) -> None:
@@ -111,7 +113,17 @@ def set_terms(
         checked(day)
         facts["day_limit"] = day
         limits.set_day(store, network, member, day)
-    decisions.add(store, network, admin, ("credit.terms", member), facts, moment.now_ms)
+    if facts:
+        decisions.add(store, network, admin, ("credit.terms", member), facts, moment.now_ms)
+    return terms(store, network, member)
+
+
+def set_trust(store: Store, network: NetworkId, member: MemberId, trusted: bool, by: tuple[MemberId, Moment]) -> Terms:
+    """An admin vouches for a person, or no longer does; pay that waits is free with the next round. Raises NotMember."""
+    admin, moment = by
+    if not limits.set_trust(store, network, member, trusted):
+        raise NotMember
+    decisions.add(store, network, admin, ("member.trust", member), {"to": trusted}, moment.now_ms)
     return terms(store, network, member)
 
 

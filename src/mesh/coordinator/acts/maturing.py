@@ -77,7 +77,5 @@ def _mature(store: Store, row: Any, price: Any, moment: Moment) -> None:
     )
     books.flush()
     state = "final" if row.how == "one_sided" else row.state
-    standing = Standing(
-        state, row.pay, row.fee, row.owed, row.how, row.units_paid, row.changes + 1, True, row.paid_ms
-    )
+    standing = Standing(state, row.pay, row.fee, row.owed, row.how, row.units_paid, row.changes + 1, True, row.paid_ms)
     evidence.save_attempt(store, JobKey(row.network, row.requester, row.job), row.attempt, standing, moment.now_ms)

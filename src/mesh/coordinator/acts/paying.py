@@ -26,8 +26,8 @@ class ShareChanged(Raced):
 
 
 class Known(NamedTuple):
-    """A job as it was loaded: its shares, its attempts, the facts about each by kind, who pays, on which credit line and
-    how low they may go.
+    """A job as it was loaded: its shares, its attempts, the facts about each by kind; who pays, on which credit line,
+    and how low they may go.
     """
 
     key: JobKey

@@ -6,7 +6,7 @@ Touches: database (through the desk).
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, StrictInt
+from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt
 
 from mesh.coordinator.acts import devices as device_acts
 from mesh.coordinator.acts import ledger as ledger_acts
@@ -43,6 +43,7 @@ class TermsBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
     floor: StrictInt | None = None
     day_limit: StrictInt | None = None
+    trusted: StrictBool | None = None
 
 
 class DeviceBody(BaseModel):
@@ -91,7 +92,7 @@ async def credit_of(network: str, member: str, request: Request) -> Response:
 
 @router.put("/v1/networks/{network}/members/{member}/credit", dependencies=[needs("credits.change")])
 async def set_credit(network: str, member: str, body: TermsBody, request: Request) -> Response:
-    """Give a member a floor or a daily limit of their own."""
+    """Give a member a floor or a daily limit of their own, or vouch for them: then their work is not checked."""
     by, named = caller_of(request).member, body.model_fields_set
     change: tuple[int | limits.Unset | None, int | limits.Unset | None] = (
         body.floor if "floor" in named else "unset",
@@ -100,7 +101,9 @@ async def set_credit(network: str, member: str, body: TermsBody, request: Reques
 
     def act(store: Store, moment: Moment) -> tuple[credit.CreditTerms, bool]:
         found = limits.set_terms(store, NetworkId(network), MemberId(member), change, (by, moment))
-        return credit.CreditTerms(found.floor, found.day_limit), True
+        if body.trusted is not None:
+            found = limits.set_trust(store, NetworkId(network), MemberId(member), body.trusted, (by, moment))
+        return credit.CreditTerms(found.floor, found.day_limit, found.trusted), True
 
     return (await desk_of(request).act(request, act))[0]
 

@@ -35,6 +35,12 @@ _FORWARD = Prepared(
     .order_by(decisions.c.number)
     .limit(bindparam("most"))
 )
+_SUBJECTS = Prepared(
+    select(decisions.c.subject)
+    .where(decisions.c.network == bindparam("network"))
+    .where(decisions.c.kind == bindparam("kind"))
+    .where(decisions.c.at_ms >= bindparam("since"))
+)
 _STEP = 1000
 
 
@@ -66,6 +72,12 @@ def add(
 def page(store: Store, network: NetworkId, *, before: int, most: int) -> list[Decision]:
     """Decisions newest first, from before a number."""
     return [_decision(row) for row in store.rows(_PAGE, {"network": network, "before": before, "most": most})]
+
+
+def subjects(store: Store, network: NetworkId, kind: str, since_ms: int) -> frozenset[str]:
+    """What decisions of a kind since then were about."""
+    found = store.rows(_SUBJECTS, {"network": network, "kind": kind, "since": since_ms})
+    return frozenset(row.subject for row in found)
 
 
 def first_broken(store: Store, network: NetworkId) -> int | None:

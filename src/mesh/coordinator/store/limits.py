@@ -73,6 +73,7 @@ _SET_MEMBER = (
 )
 _SET_FLOOR = _SET_MEMBER.values(credit_floor=bindparam("amount"))
 _SET_DAY = _SET_MEMBER.values(day_limit=bindparam("amount"))
+_SET_TRUST = _SET_MEMBER.values(trusted=bindparam("trusted"))
 _SET_DEVICE_DAY = (
     update(devices)
     .where(devices.c.network == bindparam("of"), devices.c.id == bindparam("which"))
@@ -80,7 +81,7 @@ _SET_DEVICE_DAY = (
     .values(day_limit=bindparam("amount"))
 )
 _TERMS = Prepared(
-    select(memberships.c.credit_floor, memberships.c.day_limit)
+    select(memberships.c.credit_floor, memberships.c.day_limit, memberships.c.trusted)
     .where(memberships.c.network == bindparam("network"))
     .where(memberships.c.member == bindparam("member"))
 )
@@ -135,10 +136,15 @@ def owners_beside(store: Store, network: NetworkId, member: MemberId) -> int:
     return int(store.value(_OWNERS, {"network": network, "not_of": member}))
 
 
-def terms_of(store: Store, network: NetworkId, member: MemberId) -> tuple[int | None, int | None]:
-    """A person's own floor and daily limit, where an admin set them."""
+def terms_of(store: Store, network: NetworkId, member: MemberId) -> tuple[int | None, int | None, bool]:
+    """A person's own floor and daily limit, where an admin set them, and whether one vouches for them."""
     row = store.row(_TERMS, {"network": network, "member": member})
-    return (None, None) if row is None else (row[0], row[1])
+    return (None, None, False) if row is None else (row[0], row[1], bool(row[2]))
+
+
+def set_trust(store: Store, network: NetworkId, member: MemberId, trusted: bool) -> bool:
+    """Vouch for a member, or no longer; False for one that is not in."""
+    return store.run(_SET_TRUST, {"of": network, "who": member, "trusted": trusted}) == 1
 
 
 def set_floor(store: Store, network: NetworkId, member: MemberId, floor: int | None) -> None:

@@ -46,7 +46,7 @@ devices = Table(
 ``installation`` and ``start``: the newest start of its home (a count, and a random word). ``held``: why an admitted
 device was put back to pending. ``leaves_after_s``: it is removed by itself after so long offline.
 ``day_limit``: what its jobs may cost in 24 hours. ``streak``: jobs that it was paid for since a check found it wrong,
-counted up to where the number does not matter any more. ``quarantined_ms``: since when it works for nobody but its owner.
+counted up to where the number does not matter any more. ``quarantined_ms``: since when it works for its owner alone.
 """
 
 device_keys = Table(

@@ -7,14 +7,14 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0015"
-down_revision = "0012"
+down_revision = "0013"
 
 ID, WORD = sa.String(26), sa.String(32)
 WHOLE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Add columns, an index and a table; whoever is in has no check behind them, and nobody is trusted but by *friends*."""
+    """Add columns, an index and a table; nobody was checked before, and no admin vouches for anybody yet."""
     op.add_column("devices", sa.Column("streak", sa.Integer, nullable=False, server_default=sa.text("0")))
     op.add_column("devices", sa.Column("quarantined_ms", WHOLE))
     op.add_column("memberships", sa.Column("trusted", sa.Boolean, nullable=False, server_default=sa.text("(false)")))
