@@ -103,9 +103,9 @@ def test_a_repeated_report_draws_nothing_anew(world):
 def test_two_misses_that_an_admin_found_quarantine_and_give_all_pending_pay_back(world):
     permits = [done(world) for _ in range(5)]
     first, second = permits[0][1][0], permits[1][1][0]
-    assert not judge(world, first, "missed").quarantined
+    assert judge(world, first, "missed").network is None
     assert [one.kind for one in items(world)] == ["miss"], "a single miss accuses nobody"
-    assert judge(world, second, "missed").quarantined
+    assert judge(world, second, "missed").network.epoch == 2
     assert world.balance(world.ann).balance == 10_000_000
     assert (world.balance(world.bob).balance, world.balance(world.bob).pending) == (0, 0)
     assert {state for permit, _ in permits for state in world.states(permit).values()} == {"disproved"}

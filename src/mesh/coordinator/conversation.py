@@ -145,7 +145,9 @@ class Conversations:
             elif isinstance(message, CancelJob):
                 await self._reports.cancelled(seen, message.job)
             elif isinstance(message, Judged):
-                await self._reports.judged(seen, message.verdict)
+                changed = await self._reports.judged(seen, message.verdict)
+                if changed is not None:
+                    await self.news.network_changed(changed)
         except MeshError as error:
             fresh.say(Problem(error.wire()))
 

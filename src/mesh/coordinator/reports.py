@@ -13,6 +13,7 @@ from mesh.coordinator.acts.settle import Effect, SendClose
 from mesh.coordinator.live import LiveLinks
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.snapshot import Seen
+from mesh.coordinator.store.networks import Network
 from mesh.errors import MeshError
 from mesh.ids import JobId, is_ulid
 from mesh.protocol import signed
@@ -86,17 +87,21 @@ class Reports:
                 if link is not None:
                     link.say(Check(effect.check, effect.job, effect.attempt, effect.worker, effect.until_ms))
 
-    async def judged(self, seen: Seen, token: str) -> None:
-        """A requester's verdict about an attempt that it was asked to do again. Raises BadToken, NoSuchCheck."""
+    async def judged(self, seen: Seen, token: str) -> Network | None:
+        """A requester's verdict about an attempt that it was asked to do again; the network, where that changed it.
+
+        Raises BadToken, NoSuchCheck.
+        """
         parts, kept = self._parts, seen.kept
         verdict = signed.verify(token, Verdict, kept.key, kept.network)
         if verdict.requester != kept.id:
             raise checks.NoSuchCheck
         judged = await parts.database.write(checks.judge, kept.network, verdict, token, parts.moment())
-        if judged.quarantined:
+        if judged.network is not None:
             log.warning("device.quarantined", device=judged.worker)
             parts.snapshot.put_quarantine(judged.worker, True)
             self._live.changed(kept.network, "devices")
+        return judged.network
 
     async def cancelled(self, seen: Seen, job: JobId) -> None:
         """The requester gave up a job. Its money follows from the answers to its attempts."""

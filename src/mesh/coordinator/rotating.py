@@ -20,7 +20,7 @@ from mesh.coordinator.parts import Parts
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Network
 from mesh.coordinator.store.successions import History
-from mesh.ids import DeviceId, NetworkId
+from mesh.ids import DeviceId, MemberId, NetworkId
 from mesh.protocol.signed import SEED_BYTES
 from mesh.protocol.succession import COORDINATOR, KeyOf, statement
 
@@ -57,12 +57,12 @@ class Rotating:
             await self._news.device_turned(turned.device, turned.certificate)
         return turned
 
-    async def network(self, network: NetworkId, write: Write[tuple[Network, History]]) -> None:
+    async def network(self, network: NetworkId, by: MemberId, write: Write[tuple[Network, History]]) -> None:
         """Replace a network's key, written down by ``write``. Raises NotMember, TooOften, and what ``write`` raises."""
         keys, snapshot = self._parts.keys, self._parts.snapshot
         async with self._one:
             said = await self._prepared(KeyOf("network", network, network), network)
-            turned = await write(lambda store, moment: acts.turn_network(store, network, said, moment))
+            turned = await write(lambda store, moment: acts.turn_network(store, network, said, by, moment))
             changed = snapshot.networks[network] if turned is None else turned[0]
             await asyncio.to_thread(keys.settle, network, changed.key)
             if turned is None:
@@ -71,12 +71,12 @@ class Rotating:
             log.info("network.key_turned", network=network, number=len(turned[1].changes))
             await self._news.network_changed(changed)
 
-    async def coordinator(self, write: Write[tuple[list[Network], History]]) -> None:
+    async def coordinator(self, by: MemberId, write: Write[tuple[list[Network], History]]) -> None:
         """Replace the coordinator's own key, written down by ``write``. Raises TooOften, and what ``write`` raises."""
         keys, snapshot = self._parts.keys, self._parts.snapshot
         async with self._one:
             said = await self._prepared(COORDINATOR, None)
-            turned = await write(lambda store, moment: acts.turn_coordinator(store, said, moment))
+            turned = await write(lambda store, moment: acts.turn_coordinator(store, said, by, moment))
             await asyncio.to_thread(keys.settle, None, keys.public if turned is None else turned[1].changes[-1].new)
             if turned is None:
                 return

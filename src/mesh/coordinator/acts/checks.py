@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import checks as rows
-from mesh.coordinator.store import decisions, evidence
+from mesh.coordinator.store import decisions, evidence, networks
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.evidence import JobKey, Standing
 from mesh.coordinator.store.ledger import About, Books
+from mesh.coordinator.store.networks import Network
 from mesh.credits import checks, transfers
 from mesh.credits.accounts import SYSTEM
 from mesh.credits.checks import Miss
@@ -45,10 +46,10 @@ class NoSuchMiss(MeshError):
 
 
 class Judged(NamedTuple):
-    """What a verdict led to: the worker, and whether it is out of use since then."""
+    """What a verdict led to: the worker; and the network as it is since, where that took it out of use."""
 
     worker: DeviceId
-    quarantined: bool
+    network: Network | None = None
 
 
 def judge(store: Store, network: NetworkId, verdict: Verdict, token: str, moment: Moment) -> Judged:
@@ -62,18 +63,18 @@ def judge(store: Store, network: NetworkId, verdict: Verdict, token: str, moment
         raise NoSuchCheck
     worker = DeviceId(row.worker)
     if verdict.outcome != "missed":
-        return Judged(worker, quarantined=False)
+        return Judged(worker)
     rows.begin_anew(store, worker)
     misses = [Miss(MemberId(one.owner), bool(one.admin)) for one in rows.misses(store, worker)]
     if not checks.proven(misses) or not rows.quarantine(store, worker, moment.now_ms):
-        return Judged(worker, quarantined=False)
+        return Judged(worker)
     back = _give_back(store, network, worker, moment)
     facts = {"misses": len(misses), "payments": back[0], "amount": back[1]}
     decisions.add(store, network, SYSTEM, ("device.quarantine", worker), facts, moment.now_ms)
-    return Judged(worker, quarantined=True)
+    return Judged(worker, _changed(store, network))
 
 
-def quarantine(store: Store, network: NetworkId, check: str, *, by: MemberId, moment: Moment) -> DeviceId:
+def quarantine(store: Store, network: NetworkId, check: str, *, by: MemberId, moment: Moment) -> Judged:
     """An admin takes a device out of use for a miss, and gives its pending pay back. Raises NoSuchMiss."""
     row = _open_miss(store, network, check)
     worker = DeviceId(row.worker)
@@ -81,7 +82,7 @@ def quarantine(store: Store, network: NetworkId, check: str, *, by: MemberId, mo
         back = _give_back(store, network, worker, moment)
         facts = {"check": check, "payments": back[0], "amount": back[1]}
         decisions.add(store, network, by, ("device.quarantine", worker), facts, moment.now_ms)
-    return worker
+    return Judged(worker, _changed(store, network))
 
 
 def release(store: Store, network: NetworkId, device: DeviceId, *, by: MemberId, moment: Moment) -> None:
@@ -101,6 +102,12 @@ def dismiss(store: Store, network: NetworkId, check: str, *, by: MemberId, momen
     row = _open_miss(store, network, check)
     rows.clear(store, DeviceId(row.worker), moment.now_ms, check)
     decisions.add(store, network, by, ("check.dismiss", check), {"device": row.worker}, moment.now_ms)
+
+
+def _changed(store: Store, network: NetworkId) -> Network | None:
+    """The epoch grows: series of jobs that name the device are given up by their requesters."""
+    networks.next_epoch(store, network)
+    return networks.get(store, network)
 
 
 def _open_miss(store: Store, network: NetworkId, check: str) -> Any:

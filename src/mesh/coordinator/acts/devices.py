@@ -5,7 +5,7 @@ Touches: database (through the store it is given).
 
 from mesh.coordinator.acts.join import Issue, Joined, certify
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import devices, networks, people
+from mesh.coordinator.store import decisions, devices, networks, people
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.devices import Device, Issued
 from mesh.coordinator.store.networks import Network
@@ -39,6 +39,7 @@ def approve(
         devices.set_started(store, device, Start())
     if kept.held is not None or any(other.removed_ms is not None for other in devices.of_key(store, network, kept.key)):
         found = found._replace(epoch=networks.next_epoch(store, network))  # its key leaves the list of revoked ones
+    decisions.add(store, network, by, ("device.approve", device), {"held": kept.held}, moment.now_ms)
     kept = kept._replace(standing="active", held=None, started=Start() if kept.held else kept.started)
     return Joined(kept, found, certify(store, kept, found, issue, moment))
 
@@ -52,6 +53,8 @@ def remove(store: Store, network: NetworkId, device: DeviceId, *, by: MemberId, 
     permission: Permission = "devices.remove_own" if kept.owner == by else "devices.remove_any"
     require(networks.role(store, network, by), permission)
     take_out(store, device, moment)
+    if kept.owner != by:
+        decisions.add(store, network, by, ("device.remove", device), {"owner": kept.owner}, moment.now_ms)
     epoch = networks.next_epoch(store, network)
     found = networks.get(store, network)
     assert found is not None and found.epoch == epoch

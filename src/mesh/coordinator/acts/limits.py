@@ -119,7 +119,7 @@ def set_terms(
 
 
 def set_trust(store: Store, network: NetworkId, member: MemberId, trusted: bool, by: tuple[MemberId, Moment]) -> Terms:
-    """An admin vouches for a person, or no longer does; pay that waits is free with the next round. Raises NotMember."""
+    """An admin vouches for a person, or no longer does; pay that waits is free soon after. Raises NotMember."""
     admin, moment = by
     if not limits.set_trust(store, network, member, trusted):
         raise NotMember

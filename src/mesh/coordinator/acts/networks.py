@@ -4,6 +4,7 @@ Touches: database (through the store it is given).
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from mesh.coordinator.acts import ledger
 from mesh.coordinator.acts.moment import Moment
@@ -63,23 +64,32 @@ def set_credit_line(store: Store, network: NetworkId, line: str, *, by: MemberId
 
 
 def set_terms(
-    store: Store, network: NetworkId, *, weights: Mapping[str, float] | None, permits_per_member: int | None
+    store: Store,
+    network: NetworkId,
+    terms: tuple[Mapping[str, float] | None, int | None],
+    *,
+    by: MemberId,
+    moment: Moment,
 ) -> Network:
-    """Change on which terms jobs are placed; None leaves one as it is, 0 permits lift the limit.
+    """Change on which terms jobs are placed: weights, and permits per member (0: no limit). None leaves one as it is.
 
     Raises BadWeights, BadSetting, NotMember.
     """
     known = networks.get(store, network)
     if known is None:
         raise NotMember
-    settings = dict(known.settings)
+    weights, permits_per_member = terms
+    settings, facts = dict(known.settings), dict[str, Any]()
     if weights is not None:
         settings["weights"] = changed(terms_of(settings).weights, weights)._asdict()
+        facts["weights"] = dict(weights)
     if permits_per_member is not None:
         if not 0 <= permits_per_member <= PERMITS_PER_MEMBER_MAX:
             raise BadSetting(f"permits_per_member is 1 to {PERMITS_PER_MEMBER_MAX}, or 0 for no limit.")
         settings["permits_per_member"] = permits_per_member or None
+        facts["permits_per_member"] = permits_per_member
     networks.set_settings(store, network, settings)
+    decisions.add(store, network, by, ("network.terms", network), facts, moment.now_ms)
     return known._replace(settings=settings)
 
 

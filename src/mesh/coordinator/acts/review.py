@@ -11,6 +11,7 @@ from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import checks as rows
 from mesh.coordinator.store import decisions, devices, marks
 from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.networks import Network
 from mesh.credits.limits import DAY_MS
 from mesh.credits.signals import standing_out
 from mesh.errors import MeshError
@@ -65,10 +66,13 @@ class Shown(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """The device that an answer was about, and whether it is in quarantine now (None: that did not change)."""
+    """The device that an answer was about, whether it is in quarantine now (None: that did not change), and the
+    network as it is since, where it changed.
+    """
 
     device: DeviceId
     quarantined: bool | None = None
+    network: Network | None = None
 
 
 def listed(store: Store, network: NetworkId, now_ms: int) -> list[Item]:
@@ -112,8 +116,8 @@ def answer(store: Store, network: NetworkId, named: tuple[str, str], by: MemberI
         checks.release(store, network, item.device, by=by, moment=moment)
         return Answered(item.device, quarantined=False)
     if act == "quarantine":
-        checks.quarantine(store, network, rest, by=by, moment=moment)
-        return Answered(item.device, quarantined=True)
+        judged = checks.quarantine(store, network, rest, by=by, moment=moment)
+        return Answered(item.device, quarantined=True, network=judged.network)
     if item.kind == "miss":
         checks.dismiss(store, network, rest, by=by, moment=moment)
     elif item.kind == "mark":

@@ -8,12 +8,12 @@ from typing import NamedTuple
 from mesh.coordinator.acts.devices import DeviceUnknown
 from mesh.coordinator.acts.join import Issue, certify
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import devices, networks, people, successions
+from mesh.coordinator.store import decisions, devices, networks, people, successions
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.devices import Device, Issued
 from mesh.coordinator.store.networks import Network
 from mesh.coordinator.store.successions import History
-from mesh.ids import DeviceId, DeviceKey, NetworkId
+from mesh.ids import DeviceId, DeviceKey, MemberId, NetworkId
 from mesh.networks.membership import NotMember
 from mesh.networks.rotation import Change, KeyInUse, check_next
 from mesh.protocol.succession import COORDINATOR, KeyOf, Succession, read
@@ -56,8 +56,10 @@ def turn_device(store: Store, device: DeviceId, statement: str, issue: Issue, mo
     return Turned(now, issued, fresh=True)
 
 
-def turn_network(store: Store, network: NetworkId, statement: str, moment: Moment) -> tuple[Network, History]:
-    """A network's key is replaced: its epoch grows. Raises NotMember, ChainBroken, NotNext, KeyInUse, TooOften."""
+def turn_network(
+    store: Store, network: NetworkId, statement: str, by: MemberId, moment: Moment
+) -> tuple[Network, History]:
+    """An admin replaces a network's key: its epoch grows. Raises NotMember, ChainBroken, NotNext and more."""
     found = networks.get(store, network)
     if found is None:
         raise NotMember
@@ -65,12 +67,16 @@ def turn_network(store: Store, network: NetworkId, statement: str, moment: Momen
     check_next(successions.history(store, "network", network).changes, found.key, _change(paper, moment))
     successions.set_network_key(store, network, paper.new)
     successions.add(store, paper, statement, at_ms=moment.now_ms)
+    decisions.add(store, network, by, ("network.rotate_key", network), {"number": paper.number}, moment.now_ms)
     epoch = networks.next_epoch(store, network)
     return found._replace(key=paper.new, epoch=epoch), successions.history(store, "network", network)
 
 
-def turn_coordinator(store: Store, statement: str, moment: Moment) -> tuple[list[Network], History]:
-    """The coordinator's key is replaced: every network's State says so. Raises ChainBroken, NotNext, and so on."""
+def turn_coordinator(store: Store, statement: str, by: MemberId, moment: Moment) -> tuple[list[Network], History]:
+    """The operator replaces the coordinator's key: every network's State and log say so.
+
+    Raises ChainBroken, NotNext, and so on.
+    """
     installed = people.installed(store)
     assert installed is not None, "a coordinator that runs is installed"
     paper = read(statement, COORDINATOR)
@@ -79,6 +85,8 @@ def turn_coordinator(store: Store, statement: str, moment: Moment) -> tuple[list
     successions.add(store, paper, statement, at_ms=moment.now_ms)
     for network in networks.every(store):
         networks.next_epoch(store, network.id)
+        about = ("coordinator.rotate_key", network.id)
+        decisions.add(store, network.id, by, about, {"number": paper.number}, moment.now_ms)
     return networks.every(store), successions.history(store, "coordinator", "")
 
 

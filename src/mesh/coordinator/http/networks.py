@@ -79,7 +79,7 @@ async def mine(request: Request) -> Response:
 async def rotate_key(network: str, request: Request) -> Response:
     """Replace the network's key: both are good for a day, and everything keeps running."""
     writing = _Writing(request)
-    await desk_of(request).rotating.network(NetworkId(network), writing)
+    await desk_of(request).rotating.network(NetworkId(network), caller_of(request).member, writing)
     return writing.response
 
 
@@ -87,7 +87,7 @@ async def rotate_key(network: str, request: Request) -> Response:
 async def rotate_coordinator_key(request: Request) -> Response:
     """Replace the coordinator's own key, for all its networks: both are good for a day."""
     writing = _Writing(request)
-    await desk_of(request).rotating.coordinator(writing)
+    await desk_of(request).rotating.coordinator(caller_of(request).member, writing)
     return writing.response
 
 
@@ -129,9 +129,8 @@ async def change(network: str, body: SettingsBody, request: Request) -> Response
             line = body.credit_line
             changed = acts.set_credit_line(store, NetworkId(network), line, by=caller.member, moment=moment)
         if body.weights is not None or body.permits_per_member is not None:
-            changed = acts.set_terms(
-                store, NetworkId(network), weights=body.weights, permits_per_member=body.permits_per_member
-            )
+            terms = (body.weights, body.permits_per_member)
+            changed = acts.set_terms(store, NetworkId(network), terms, by=caller.member, moment=moment)
         if body.approve_devices is not None:
             on = body.approve_devices
             changed = acts.set_approval(store, NetworkId(network), on, by=caller.member, moment=moment)

@@ -53,4 +53,6 @@ async def decide(network: str, body: AnswerBody, request: Request) -> Response:
     if answered is not None and answered.quarantined is not None:
         desk.parts.snapshot.put_quarantine(answered.device, answered.quarantined)
         desk.live.changed(NetworkId(network), "devices")
+    if answered is not None and answered.network is not None:
+        await desk.news.network_changed(answered.network)
     return response
