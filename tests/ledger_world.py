@@ -53,10 +53,21 @@ class Party:
 class World:
     """One network with a payer ``ann`` and workers ``bob``, ``cyd``, ``dan``; a clock that only tests move."""
 
-    def __init__(self, where: Path | str | Place, *, line: str = "friends", seed: int = 1, fresh: bool = True) -> None:
-        """``where``: a file, or an address; ``fresh`` False: it was made by a world with the same seed."""
+    def __init__(
+        self,
+        where: Path | str | Place,
+        *,
+        line: str = "friends",
+        seed: int = 1,
+        fresh: bool = True,
+        vouched: bool = True,
+    ) -> None:
+        """``where``: a file, or an address; ``fresh`` False: it was made by a world with the same seed.
+
+        ``vouched``: an admin vouches for everybody, so that under *strict* too pay is earned at once.
+        """
         self.where: Path | str = where.where if isinstance(where, Place) else where
-        self.line = line
+        self.line, self.vouched, self.epoch = line, vouched, 1
         self.ids = Ids(seed)
         self.network = self.ids()
         self.ann, self.bob, self.cyd, self.dan = self.parties = [
@@ -87,7 +98,13 @@ class World:
         for party in self.parties:
             store.run(
                 insert(networks.memberships),
-                {"network": self.network, "member": party.member, "role": "member", "joined_ms": at},
+                {
+                    "network": self.network,
+                    "member": party.member,
+                    "role": "member",
+                    "joined_ms": at,
+                    "trusted": self.vouched,
+                },
             )
             store.run(
                 insert(devices.devices),
@@ -136,7 +153,7 @@ class World:
             candidates=tuple(Candidate(w.device, w.key, w.member, maximum) for w in workers or (self.bob, self.cyd)),  # type: ignore[arg-type]
             maximum=maximum,
             job=job or self.ids(),  # type: ignore[arg-type]
-            epoch=1,
+            epoch=self.epoch,
             issued_ms=self.now_ms,
             start_by_ms=self.now_ms + 240_000,
             finish_by_ms=self.now_ms + 240_000 + 600_000,

@@ -15,7 +15,7 @@ from mesh.protocol.receipt import Verdict
 @pytest.fixture(params=ENGINES)
 def world(request, tmp_path):
     place = request.getfixturevalue(request.param)(tmp_path)
-    world = World(place, line="strict")
+    world = World(place, line="strict", vouched=False)
     world.give(world.ann, 10_000_000)
     world.database.write_and_wait(
         lambda store: store.run(
@@ -40,7 +40,9 @@ def done(world, worker=None, **facts):
 def judge(world, asked, outcome, **changed):
     about = {"check": asked.check, "requester": asked.requester, "worker": asked.worker, "job": asked.job}
     paper = Verdict(network=world.network, **{**about, "attempt": asked.attempt, "outcome": outcome, **changed})
-    return world.database.write_and_wait(checks.judge, world.network, paper, "signed", world.moment)
+    judged = world.database.write_and_wait(checks.judge, world.network, paper, "signed", world.moment)
+    world.epoch = world.epoch if judged.network is None else judged.network.epoch
+    return judged
 
 
 def items(world):
