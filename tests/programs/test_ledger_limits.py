@@ -98,7 +98,7 @@ def test_what_a_guest_spent_counts_for_24_hours(world: World) -> None:
 
 
 def test_an_admin_sets_a_persons_or_a_devices_day(world: World) -> None:
-    assert do(world, limits.set_terms, world.network, world.ann.member, ("unset", 9000), by_ann(world)) == (None, 9000)
+    assert do(world, limits.set_terms, world.network, world.ann.member, ("unset", 9000), by_ann(world)) == (None, 9000, True)
     with pytest.raises(DayLimitReached):
         world.grant(maximum=10_000)
     do(world, limits.set_terms, world.network, world.ann.member, ("unset", None), by_ann(world))
@@ -312,7 +312,7 @@ async def test_only_admins_steer_credits_and_members_read_what_they_decided(tmp_
         terms = await bench.http.put(
             f"{base}/members/{bob.member}/credit", json={"day_limit": 7, "floor": None}, headers=ann.headers
         )
-        assert terms.json() == {"floor": None, "day_limit": 7}
+        assert terms.json() == {"floor": None, "day_limit": 7, "trusted": False}
         assert (await bench.get(f"{base}/decisions", eve)).status_code == 403
         log = (await bench.get(f"{base}/decisions", bob)).json()
         assert [one["kind"] for one in log["decisions"]] == ["credit.terms", "credit.give"]
