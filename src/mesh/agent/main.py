@@ -232,8 +232,7 @@ class Agent:
         desk.sharing, desk.keys = self.sharing, KeyBook(parts.store)
         await desk.keys.open()
         async with asyncio.TaskGroup() as group:
-            spawn = spawner(group)
-            parts.requester.spawn = parts.worker.spawn = parts.planner.series.spawn = spawn
+            parts.requester.spawn = parts.worker.spawn = parts.planner.series.spawn = spawn = spawner(group)
             newcomers = Newcomers(parts.membership, parts.requester.dispatch, parts.planner.series, parts.coordination)
             checking = Checking(parts, SharedPool(self.engines, self.sharing), self.offering)
             for part in (parts.requester.exchanges, parts.requester.dispatch, parts.requester.lookout):
@@ -249,7 +248,7 @@ class Agent:
             if self.record.coordinator is not None and not self.record.coordinator.here_only:
                 tasks.append(group.create_task(self.nearby.run()))
             await parts.sessions.running.wait()
-            tasks += [group.create_task(batches.run()), group.create_task(self.sharing.run())]
+            tasks += [group.create_task(part.run()) for part in (batches, self.sharing)]
             try:
                 async with AsyncExitStack() as stack:
                     desk.page = await stack.enter_async_context(Page(home, desk.answer, self.record, parts.membership))
