@@ -98,7 +98,8 @@ def test_what_a_guest_spent_counts_for_24_hours(world: World) -> None:
 
 
 def test_an_admin_sets_a_persons_or_a_devices_day(world: World) -> None:
-    assert do(world, limits.set_terms, world.network, world.ann.member, ("unset", 9000), by_ann(world)) == (None, 9000, True)
+    terms = do(world, limits.set_terms, world.network, world.ann.member, ("unset", 9000), by_ann(world))
+    assert terms == (None, 9000, True)
     with pytest.raises(DayLimitReached):
         world.grant(maximum=10_000)
     do(world, limits.set_terms, world.network, world.ann.member, ("unset", None), by_ann(world))
