@@ -33,15 +33,15 @@ def login(place: "Home", address: str | None, out: Out, *, admin: bool) -> None:
     from mesh.sdk.home import SessionRecord
 
     waiting = flow.ask(_coordinator(place, address), (platform.node() or "a machine")[:63], admin=admin)
-    _tell(waiting, out)
-    with out.progress("waiting for a yes") as show:
 
-        def waited(waited_s: float) -> None:
-            left_min = int(waiting.life_s - waited_s) // 60
-            left = f"{left_min} minutes left" if left_min > 1 else "less than two minutes left"
-            show(left, min(1.0, waited_s / waiting.life_s))
+    def left(waited_s: float) -> str:
+        minutes = int(waiting.life_s - waited_s) // 60
+        return f"{minutes} minutes left" if minutes > 1 else "less than two minutes left"
 
-        state = flow.wait(waiting, waited)
+    with flow.ended_without_a_yes(waiting):
+        _tell(waiting, out)
+        with out.progress("waiting for a yes") as show:
+            state = flow.wait(waiting, lambda waited_s: show(left(waited_s), min(1.0, waited_s / waiting.life_s)))
     record = place.read()
     session = SessionRecord(waiting.token, state.member, state.name)
     coordinator = record.coordinator or waiting.where

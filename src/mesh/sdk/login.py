@@ -9,8 +9,8 @@ Touches: sockets (through the client), randomness, the clock.
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from mesh.errors import MeshError
@@ -86,20 +86,22 @@ def ask(known: CoordinatorRecord, label: str, *, admin: bool = False) -> Waiting
     return Waiting(where, token, nonce, asked.login, code, life_s, asked.poll_s)
 
 
-def wait(waiting: Waiting, show: Callable[[float], None]) -> LoginState:
-    """Wait for a person's yes; ``show`` hears every second how long that took. Whatever ends the wait ends the code.
-
-    A coordinator that is away for a while ends nothing. Raises why there was no yes.
-    """
+@contextmanager
+def ended_without_a_yes(waiting: Waiting) -> Iterator[None]:
+    """Whatever ends this block before there was a yes (also Ctrl-C) ends the code: nobody waits for it any more."""
     try:
-        return _confirmed(waiting, show)
-    except BaseException:  # also Ctrl-C: nobody waits any more, so that nothing should be signed in
+        yield
+    except BaseException:
         with suppress(MeshError), Coordinator(waiting.where) as client:
             client.do(calls.withdraw_login(waiting.login, waiting.nonce))
         raise
 
 
-def _confirmed(waiting: Waiting, show: Callable[[float], None]) -> LoginState:
+def wait(waiting: Waiting, show: Callable[[float], None]) -> LoginState:
+    """Wait for a person's yes; ``show`` hears every second how long that took.
+
+    A coordinator that is away for a while ends nothing. Raises why there was no yes.
+    """
     began, every_s = time.monotonic(), waiting.poll_s
     next_s = every_s
     while True:
