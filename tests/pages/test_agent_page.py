@@ -148,4 +148,5 @@ async def test_a_question_is_answered_word_by_word_and_the_next_one_knows_what_w
         await page.get_by_role("button", name="Stop").click()
         await page.get_by_text("Stopped.").wait_for()
         await until(lambda: lumen.engines.cancelled == 1)
+        assert await page.get_by_text("Write something first.").count() == 0, "Stop is not Send"
         await looked.sound("agent-ask")

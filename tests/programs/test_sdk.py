@@ -6,10 +6,11 @@ import re
 import msgspec
 import pytest
 
-from agents import MODEL, a_town
+from agents import MODEL, a_town, until
 from mesh.errors import MeshError
 from mesh.protocol import links
 from mesh.sdk import Asked, AsyncMesh, Mesh, control
+from mesh.sdk.documents import FilesTooLarge, NamedFile
 from mesh.sdk.mesh import Answer, NotEnded, WhichNetwork
 from shape.sources import ROOT
 
@@ -40,6 +41,7 @@ async def test_the_tutorial_runs_as_it_is_written(tmp_path, capsys):
     assert "attic ['home']" in said
     assert f"{device.id} local 0 1.0" in said
     assert "[0, 0, 0]" in said
+    assert "2 True" in said
 
 
 async def test_links_let_devices_in_and_both_faces_say_the_same(tmp_path):
@@ -90,3 +92,38 @@ def test_an_answer_comes_in_pieces_and_its_whole_only_at_the_end():
     next(left)
     left.close()
     assert len(closed) == 2
+
+
+async def test_a_batch_is_submitted_once_whatever_is_repeated_and_its_lines_come_back(tmp_path):
+    async with a_town(tmp_path) as (_, ann, _):
+        device = await ann.device("attic")
+        async with AsyncMesh(device.home.path) as mesh:
+            lines = ["one text", {"id": "b", "text": "another"}, {"id": "bad", "nothing": 1}]
+            batch = await mesh.submit_batch(lines, name="mine")
+            again = await mesh.submit_batch(lines, name="mine")
+            assert (again.batch, again.again, again.lines) == (batch.batch, True, 3)
+            with pytest.raises(MeshError) as other:
+                await mesh.submit_batch(["other content"], name="mine")
+            assert other.value.wire_kind == "conflict"
+
+            async def ended():
+                return (await mesh.batch("mine")).state == "done"
+
+            await until(ended)
+            done = [line async for line in mesh.batch_results("mine")]
+            assert [(line.id, line.error is None) for line in done] == [(1, True), ("b", True), ("bad", False)]
+            with pytest.raises(MeshError) as empty:
+                await mesh.submit_batch([])
+            assert empty.value.wire_code == "batch.empty"
+
+
+async def test_a_file_that_is_no_picture_is_told_page_by_page_and_too_much_is_refused(tmp_path):
+    async with a_town(tmp_path) as (_, ann, _):
+        device = await ann.device("attic")
+        (tmp_path / "no.png").write_bytes(b"no picture at all")
+        async with AsyncMesh(device.home.path) as mesh:
+            pages = [page async for page in mesh.ocr([tmp_path / "no.png", NamedFile("b.pdf", b"%PDF-no")])]
+            assert [(page.file, page.read) for page in pages] == [("no.png", None), ("b.pdf", None)]
+            assert all(page.error["code"].startswith("input.") for page in pages)
+            with pytest.raises(FilesTooLarge):
+                await anext(mesh.ocr([NamedFile("a.png", b"x")] * 257))

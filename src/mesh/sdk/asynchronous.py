@@ -9,7 +9,7 @@ Touches: threads; what ``mesh`` touches.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 from mesh.ids import JobId, NetworkId
 from mesh.protocol.values import Role
-from mesh.sdk import answers, control
+from mesh.sdk import answers, control, documents
 from mesh.sdk import batches as said
 from mesh.sdk.mesh import DAY_S, Answer, Asked, Done, Mesh
 
@@ -92,6 +92,13 @@ class AsyncMesh:
         """Begin an answer: to one text, or to messages (``role`` and ``content`` each)."""
         return AsyncAnswer(await asyncio.to_thread(lambda: self._mesh.chat(messages, how, **settings)))
 
+    async def ocr(
+        self, files: Sequence[Path | str | documents.NamedFile], how: Asked = Asked()
+    ) -> AsyncIterator[documents.PageRead]:
+        """Read images and PDFs: page after page in order, each with its text or the error that it met."""
+        async for page in _awaited(self._mesh.ocr(files, how)):
+            yield page
+
     async def jobs(self, limit: int = 20) -> tuple[answers.Job, ...]:
         """Records of jobs that I may see, newest first."""
         return await asyncio.to_thread(self._mesh.jobs, limit)
@@ -99,6 +106,13 @@ class AsyncMesh:
     async def why(self, job: JobId) -> dict[str, Any]:
         """Why a job went where it went."""
         return await asyncio.to_thread(self._mesh.why, job)
+
+    async def submit_batch(
+        self, lines: Iterable[Mapping[str, Any] | str], workload: str = "embeddings", how: Asked = Asked(),
+        name: str | None = None,
+    ) -> said.Batch:  # fmt: skip
+        """Hand in many lines at once; each becomes a job, over restarts."""
+        return await asyncio.to_thread(self._mesh.submit_batch, lines, workload, how, name)
 
     async def batches(self) -> tuple[said.Batch, ...]:
         """The batches of this device, newest first."""

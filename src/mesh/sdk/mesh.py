@@ -16,7 +16,7 @@ Touches: files of the home; sockets (through the clients).
 
 import sys
 from array import array
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -26,7 +26,7 @@ import msgspec
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, JobId, NetworkId
 from mesh.protocol.values import PathKind, Role, Routing, Sensitivity
-from mesh.sdk import answers, calls, control
+from mesh.sdk import answers, batch_input, calls, control, documents
 from mesh.sdk import batches as said
 from mesh.sdk.calls import TokenTerms
 from mesh.sdk.client import Coordinator
@@ -173,6 +173,25 @@ class Mesh:
         request = msgspec.structs.replace(request, stream=True)
         return Answer(control.stream(self._home.control_socket, request, SILENCE_S))
 
+    def ocr(
+        self, files: Sequence[Path | str | documents.NamedFile], how: Asked = Asked()
+    ) -> Iterator[documents.PageRead]:
+        """Read images and PDFs: page after page in order, each with its text (``read``) or the ``error`` that it met.
+
+        ``files``: paths, or names with their content. Raises FilesTooLarge, and what keeps all of it from being read.
+        """
+        named = tuple(one if isinstance(one, documents.NamedFile) else _read_file(Path(one)) for one in files)
+        if len(named) > documents.FILES_MAX or sum(len(one.content) for one in named) > documents.FILES_BYTES_MAX:
+            raise documents.FilesTooLarge
+        request = documents.ReadFiles(named, how.model, how.sensitivity, self._routing(how), how.max_cost)
+        lines = control.stream(self._home.control_socket, request, SILENCE_S)
+        try:
+            for line in lines:
+                if isinstance(line, documents.PageRead):
+                    yield line
+        finally:
+            lines.close()
+
     def jobs(self, limit: int = 20) -> tuple[answers.Job, ...]:
         """Records of jobs that I may see, newest first; never what was asked or answered."""
         return self._coordinator.do(calls.jobs(self.network, limit)).jobs
@@ -182,6 +201,24 @@ class Mesh:
         return self._coordinator.do(calls.why(self.network, job))
 
     # --- batches ------------------------------------------------------------------------------------------------------
+
+    def submit_batch(
+        self, lines: Iterable[Mapping[str, Any] | str], workload: str = "embeddings", how: Asked = Asked(),
+        name: str | None = None,
+    ) -> said.Batch:  # fmt: skip
+        """Hand in many lines at once, texts or objects as in `mesh batch submit`; each becomes a job, over restarts.
+
+        ``name``: submitting the same again under it begins nothing new. ``how.max_cost`` is for all lines together.
+        Raises EmptyBatch, BadLine and more.
+        """
+        raws = (batch_input.Raw(number, msgspec.json.encode(line)) for number, line in enumerate(lines, 1))
+        brought = batch_input.bring(self._home.batches, batch_input.from_json(raws))
+        request = said.SubmitBatch(
+            *(brought, workload, name, how.model, how.sensitivity, self._routing(how), how.max_cost)
+        )
+        answer = control.ask(self._home.control_socket, request, ANSWER_S)
+        assert isinstance(answer, said.Batch)
+        return answer
 
     def batches(self) -> tuple[said.Batch, ...]:
         """The batches of this device, newest first."""
@@ -270,9 +307,12 @@ class Mesh:
             blobs=blobs,
             model=how.model,
             sensitivity=how.sensitivity,
-            routing=Routing() if how.device is None else Routing("device", self._device(how.device)),
+            routing=self._routing(how),
             max_cost=how.max_cost,
         )
+
+    def _routing(self, how: Asked) -> Routing:
+        return Routing() if how.device is None else Routing("device", self._device(how.device))
 
     def _device(self, named: str) -> DeviceId:
         """The device that a name or id means, as the agent knows it. Raises UnknownDevice."""
@@ -283,6 +323,13 @@ class Mesh:
         if not isinstance(answer, control.Peers):
             raise UnknownDevice
         return device_named(answer.peers, named)
+
+
+def _read_file(path: Path) -> documents.NamedFile:
+    """A file as a job takes it. Raises FilesTooLarge, OSError."""
+    if path.stat().st_size > documents.FILES_BYTES_MAX:
+        raise documents.FilesTooLarge
+    return documents.NamedFile(path.name, path.read_bytes())
 
 
 def _usual_home() -> Home:

@@ -209,12 +209,13 @@ function Composer({ workloads, peers, status, busy, history, onRun, onStop }: Co
           <Pick name="Where" value={route} onChange={setRoute} options={routes(peers, status)} />
           <Pick name="How private" value={sensitivity} onChange={setSensitivity} options={PRIVACY} />
           <span className="ml-auto">
+            {/* two buttons, not one that turns into the other: a click on Stop would end on Send */}
             {busy ? (
-              <Button look="fail" onClick={onStop}>
+              <Button key="stop" look="fail" onClick={onStop}>
                 Stop
               </Button>
             ) : (
-              <Button look="primary" type="submit">
+              <Button key="send" look="primary" type="submit">
                 Send
               </Button>
             )}
