@@ -12,6 +12,7 @@ from mesh.coordinator.store.schema.columns import METADATA
 from mesh.networks.membership import PERMISSIONS
 from mesh.protocol import link, signed
 from mesh.protocol.papers import SignInProof
+from programs.test_logins import CommandLine, confirm
 from shape.route_table import PAGE, routes
 
 pytestmark = pytest.mark.anyio
@@ -24,6 +25,7 @@ REFUSALS = {
     "auth.not_operator",
     "auth.key_confined",
     "auth.not_from_page",
+    "auth.not_fresh",
     "members.not_allowed",
     "members.not_member",
 }
@@ -82,6 +84,8 @@ class Caller(NamedTuple):
             return {NOBODY}
         if self.kind == "device" and row.method != "GET":
             return {"auth.read_only"}
+        if self.kind == "code" and (row.who.startswith("operator") or "not by a code" in row.who):
+            return {"auth.not_fresh"}
         if row.who.startswith("operator"):
             return {None} if self.operator else {"auth.not_operator"}
         if row.permission is None:
@@ -93,6 +97,8 @@ class Caller(NamedTuple):
         let_through = {None, "members.not_member"} if "{member}" in row.path else {None}  # nobody has that id
         if self.kind == "key":
             return let_through if {row.permission, narrower} <= self.scopes else {"auth.key_confined"}
+        if self.kind == "code" and not {row.permission, narrower} <= PERMISSIONS["member"]:
+            return {"auth.not_fresh"}
         allowed = self.role in row.roles and narrower in PERMISSIONS[self.role]
         return let_through if allowed else {"members.not_allowed"}
 
@@ -136,6 +142,12 @@ async def a_reading_session(bench, network, person):
     return Person("laptop", made.json()["token"], person.member)
 
 
+async def a_session_by_a_code(bench, person):
+    line = CommandLine(bench)
+    assert (await confirm(bench, person, line, await line.show())).status_code == 200
+    return Person("by a code", line.token, person.member)
+
+
 def address(path: str, **names: str) -> str:
     """A route's address; what is not named is an id of nothing."""
     return re.sub(r"{(\w+)(:path)?}", lambda found: names.get(found[1], "0" * 26), path)
@@ -177,6 +189,7 @@ async def test_every_route_lets_in_whom_the_documentation_names_and_nobody_else(
             Caller("guest", people["guest"], "guest"),
             Caller("member", member, "member"),
             Caller("a device", await a_reading_session(bench, home, member), "member", kind="device"),
+            Caller("an admin by a code", await a_session_by_a_code(bench, admin), "admin", kind="code"),
             Caller("admin", admin, "admin"),
             Caller("owner", people["owner"], "admin", operator=True),
         ]

@@ -8,6 +8,7 @@ OPEN = {
     "/assets/{name}",
     "/theme.js",
     "/mark.svg",
+    "/openapi.json",
     "/healthz",
     "/v1/about",
     "/join",

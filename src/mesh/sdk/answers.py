@@ -1,5 +1,7 @@
 """What the coordinator answers, as types. Unknown fields are ignored: an older client understands a newer server.
 
+Lists come in pages: ``cursor`` asks for the next one, and is None at the last.
+
 Touches: nothing.
 """
 
@@ -73,6 +75,7 @@ class Tokens(Answer, frozen=True):
     """The join links of a network."""
 
     tokens: tuple[Token, ...]
+    cursor: str | None = None
 
 
 class PairingAsked(Answer, frozen=True):
@@ -154,6 +157,7 @@ class Networks(Answer, frozen=True):
     """The networks that I am in."""
 
     networks: tuple[Network, ...]
+    cursor: str | None = None
 
 
 class Settings(Answer, frozen=True):
@@ -186,6 +190,7 @@ class Devices(Answer, frozen=True):
     """The devices of a network."""
 
     devices: tuple[Device, ...]
+    cursor: str | None = None
 
 
 class Member(Answer, frozen=True):
@@ -200,6 +205,7 @@ class Members(Answer, frozen=True):
     """The people of a network."""
 
     members: tuple[Member, ...]
+    cursor: str | None = None
 
 
 class JobAttempt(Answer, frozen=True):
@@ -323,6 +329,7 @@ class ApiKeys(Answer, frozen=True):
     """The API keys of a network."""
 
     keys: tuple[ApiKeyShown, ...]
+    cursor: str | None = None
 
 
 class SessionShown(Answer, frozen=True):
@@ -349,6 +356,7 @@ class Sessions(Answer, frozen=True):
     """Where a person is signed in."""
 
     sessions: tuple[SessionShown, ...]
+    cursor: str | None = None
 
 
 class Ledger(Answer, frozen=True):

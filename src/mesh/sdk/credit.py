@@ -48,6 +48,7 @@ class OwedLines(Answer, frozen=True):
     """What is owed, the oldest first."""
 
     owed: tuple[OwedLine, ...]
+    cursor: str | None = None
 
 
 class Mark(Answer, frozen=True):

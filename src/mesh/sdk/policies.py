@@ -34,6 +34,7 @@ class PolicyVersions(Answer, frozen=True):
     """The versions that were saved, newest first."""
 
     versions: tuple[PolicyVersion, ...]
+    cursor: str | None = None
 
 
 class PolicySaved(Answer, frozen=True):

@@ -118,12 +118,13 @@ class Access:
         """``keys``: API keys may call it although it names no permission. ``in_person``: no session by a code may."""
         self.label = label
         self.permission = permission
-        self._keys = keys
+        self.public = label.startswith("public")
+        self.keys = keys or permission is not None
         self._in_person = in_person
 
     async def __call__(self, request: Request) -> None:
         """Let the request through, with ``request.state.caller`` set unless it is public."""
-        if self.label.startswith("public"):
+        if self.public:
             return
         caller = await _caller(request)
         if self._in_person:
@@ -134,7 +135,7 @@ class Access:
             network = NetworkId(request.path_params["network"])
             caller = caller.inside(network, desk_of(request).parts.snapshot.role(network, caller.member))
             caller.need(self.permission)
-        elif caller.key is not None and not self._keys:
+        elif caller.key is not None and not self.keys:
             raise KeyConfined
         request.state.caller = caller
 

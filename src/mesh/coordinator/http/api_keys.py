@@ -11,6 +11,7 @@ from mesh.coordinator.acts.api_keys import Terms
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import API_KEY_PREFIX, caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
+from mesh.coordinator.http.paging import PAGE_MAX, Cursor, Limit, page
 from mesh.coordinator.store.connection import Store
 from mesh.ids import NetworkId
 from mesh.networks import api_keys as rules
@@ -45,13 +46,14 @@ async def make(network: str, body: KeyBody, request: Request) -> Response:
 
 
 @router.get("/v1/networks/{network}/keys", dependencies=[needs("keys.own")])
-async def listing(network: str, request: Request) -> Response:
+async def listing(network: str, request: Request, limit: Limit = PAGE_MAX, cursor: Cursor = None) -> Response:
     """The API keys that were not revoked, newest first: one's own, for admins everybody's."""
     desk, caller = desk_of(request), caller_of(request)
     whose = None if caller.may("keys.revoke_any") else caller.member
     found = await desk.parts.database.read(acts.of, NetworkId(network), whose)
     now_ms = desk.parts.now_ms()
-    return answer(ApiKeys(tuple(_shown(key, now_ms) for key in found)))
+    shown = [_shown(key, now_ms) for key in found]
+    return answer(ApiKeys(*page(shown, lambda one: one.key_id, limit=limit, cursor=cursor)))
 
 
 @router.delete("/v1/networks/{network}/keys/{key}", dependencies=[needs("keys.own")])

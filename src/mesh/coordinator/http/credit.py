@@ -3,9 +3,9 @@
 Touches: database (through the desk).
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt
 
 from mesh.coordinator.acts import devices as device_acts
@@ -14,6 +14,7 @@ from mesh.coordinator.acts import limits, owed
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
+from mesh.coordinator.http.paging import PAGE_MAX, Cursor, Limit, page
 from mesh.coordinator.store import decisions, marks
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.evidence import JobKey
@@ -122,12 +123,13 @@ async def set_device_credit(network: str, device: str, body: DeviceBody, request
 
 
 @router.get("/v1/networks/{network}/owed", dependencies=[needs("ledger.read_own")])
-async def list_owed(network: str, request: Request) -> Response:
+async def list_owed(network: str, request: Request, limit: Limit = PAGE_MAX, cursor: Cursor = None) -> Response:
     """What is owed by or to the caller; for admins all of it."""
     caller = caller_of(request)
     whose = None if caller.may("ledger.read_all") else caller.member
     found = await desk_of(request).parts.database.read(owed.listed, NetworkId(network), whose)
-    return answer({"owed": [one._asdict() for one in found]})
+    lines, more = page(found, lambda one: f"{one.job}:{one.attempt}", limit=limit, cursor=cursor)
+    return answer({"owed": [one._asdict() for one in lines], "cursor": more})
 
 
 @router.post("/v1/networks/{network}/owed/settle", dependencies=[needs("credits.change")])
@@ -164,11 +166,16 @@ async def clear_marks(network: str, body: MarksBody, request: Request) -> Respon
 
 
 @router.get("/v1/networks/{network}/decisions", dependencies=[needs("audit.read")])
-async def list_decisions(network: str, request: Request, before: int = NEWEST) -> Response:
+async def list_decisions(
+    network: str,
+    request: Request,
+    before: Annotated[int, Query(ge=0, le=NEWEST)] = NEWEST,
+    limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
+) -> Response:
     """What admins decided, newest first, each with its place in the chain; ``broken``: the first that is not whole."""
     database = desk_of(request).parts.database
-    found = await database.read(decisions.page, NetworkId(network), before=min(before, NEWEST), most=PAGE)
+    found = await database.read(decisions.page, NetworkId(network), before=before, most=limit)
     broken = await database.read(decisions.first_broken, NetworkId(network))
     shown: list[dict[str, Any]] = [one._asdict() for one in found]
-    cursor = found[-1].number if len(found) == PAGE else None
+    cursor = found[-1].number if len(found) == limit else None
     return answer({"decisions": shown, "before": cursor, "broken": broken})

@@ -13,6 +13,7 @@ from mesh.coordinator.acts.join import Joined
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
+from mesh.coordinator.http.paging import PAGE_MAX, Cursor, Limit, page
 from mesh.coordinator.store import devices
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Network
@@ -25,7 +26,7 @@ router = APIRouter()
 
 
 @router.get("/v1/networks/{network}/devices", dependencies=[needs("devices.read")])
-async def listing(network: str, request: Request) -> Response:
+async def listing(network: str, request: Request, limit: Limit = PAGE_MAX, cursor: Cursor = None) -> Response:
     """The devices and how they are. Guests see no devices that wait for approval but their own."""
     desk, caller = desk_of(request), caller_of(request)
     snapshot, now_ms = desk.parts.snapshot, desk.parts.now_ms()
@@ -44,7 +45,7 @@ async def listing(network: str, request: Request) -> Response:
         for seen in snapshot.devices(NetworkId(network))
         if caller.role != "guest" or seen.kept.standing == "active" or seen.kept.owner == caller.member
     ]
-    return answer(Devices(tuple(shown)))
+    return answer(Devices(*page(shown, lambda one: one.device, limit=limit, cursor=cursor)))
 
 
 @router.post("/v1/networks/{network}/devices/{device}/approve", dependencies=[needs("devices.approve")])
@@ -89,8 +90,15 @@ async def steer(network: str, device: str, body: StateBody, request: Request) ->
     link = desk.live.of(seen.kept.id)
     if link is None or seen.kept.standing != "active":
         raise DeviceAway
-    link.say(Drain(resume=body.state == "ready", pause=body.state == "paused", by="owner" if own else "admin"))
-    return answer(Done())
+
+    def act(store: Store, moment: Moment) -> tuple[Done, Drain]:
+        by: Literal["owner", "admin"] = "owner" if own else "admin"
+        return Done(), Drain(resume=body.state == "ready", pause=body.state == "paused", by=by)
+
+    response, said = await desk.act(request, act)
+    if said is not None:
+        link.say(said)
+    return response
 
 
 @router.delete("/v1/networks/{network}/devices/{device}", dependencies=[needs("devices.remove_own")])

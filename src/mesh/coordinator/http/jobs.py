@@ -12,6 +12,7 @@ from mesh.coordinator.acts.jobs import JobLine
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import Caller, caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
+from mesh.coordinator.http.paging import Cursor, Limit
 from mesh.coordinator.running import Running
 from mesh.coordinator.store.connection import Store
 from mesh.errors import MeshError
@@ -32,7 +33,7 @@ class JobUnknown(MeshError):
 
 
 @router.get("/v1/networks/{network}/jobs", dependencies=[needs("jobs.read_own")])
-async def listing(network: str, request: Request, limit: int = LIMIT_DEFAULT, cursor: str | None = None) -> Response:
+async def listing(network: str, request: Request, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None) -> Response:
     """Records newest first, before them what runs and has none yet: one's own, for admins everybody's."""
     desk, whose = desk_of(request), _whose(caller_of(request))
     page = await desk.parts.database.read(acts.list_jobs, NetworkId(network), whose, cursor=cursor, limit=limit)

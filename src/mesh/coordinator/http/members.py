@@ -11,6 +11,7 @@ from mesh.coordinator.acts.members import Gone
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
+from mesh.coordinator.http.paging import PAGE_MAX, Cursor, Limit, page
 from mesh.coordinator.store import networks
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Membership
@@ -28,7 +29,7 @@ class RoleBody(BaseModel):
 
 
 @router.get("/v1/networks/{network}/members", dependencies=[needs("members.read")])
-async def listing(network: str, request: Request) -> Response:
+async def listing(network: str, request: Request, limit: Limit = PAGE_MAX, cursor: Cursor = None) -> Response:
     """Who is in the network, in which role. A guest sees whose devices there are, the admins, and themselves."""
     desk, caller = desk_of(request), caller_of(request)
     people = await desk.parts.database.read(networks.people, NetworkId(network))
@@ -38,7 +39,7 @@ async def listing(network: str, request: Request) -> Response:
         for person in people
         if caller.role != "guest" or person.role == "admin" or person.member in owners | {caller.member}
     ]
-    return answer(Members(tuple(shown)))
+    return answer(Members(*page(shown, lambda one: one.member, limit=limit, cursor=cursor)))
 
 
 @router.put("/v1/networks/{network}/members/{member}", dependencies=[needs("members.change")])

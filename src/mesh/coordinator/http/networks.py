@@ -14,6 +14,7 @@ from mesh.coordinator.acts import networks as acts
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import caller_of, needs, operator, signed_in
 from mesh.coordinator.http.desk import answer, desk_of
+from mesh.coordinator.http.paging import PAGE_MAX, Cursor, Limit, page
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Network
 from mesh.coordinator.store.successions import History
@@ -63,7 +64,7 @@ async def make(body: NetworkBody, request: Request) -> Response:
 
 
 @router.get("/v1/networks", dependencies=[signed_in(keys=True)])
-async def mine(request: Request) -> Response:
+async def mine(request: Request, limit: Limit = PAGE_MAX, cursor: Cursor = None) -> Response:
     """The networks that the caller is in."""
     snapshot, caller = desk_of(request).parts.snapshot, caller_of(request)
     rows = [
@@ -72,7 +73,7 @@ async def mine(request: Request) -> Response:
         if caller.key is None or caller.key.network == network.id
     ]
     listed = [answers.Network(network.id, network.name, role) for network, role in rows if role is not None]
-    return answer(answers.Networks(tuple(listed)))
+    return answer(answers.Networks(*page(listed, lambda one: one.network, limit=limit, cursor=cursor)))
 
 
 @router.post("/v1/networks/{network}/rotate-key", dependencies=[needs("network.change")])

@@ -17,6 +17,7 @@ from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.policy import Draft, NoSuchVersion
 from mesh.coordinator.http.access import caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
+from mesh.coordinator.http.paging import PAGE_MAX, Cursor, Limit, page
 from mesh.coordinator.store import networks
 from mesh.coordinator.store import policies as kept
 from mesh.coordinator.store.connection import Store
@@ -94,11 +95,11 @@ async def read(network: str, request: Request, version: int | None = None) -> Re
 
 
 @router.get("/v1/networks/{network}/policy/versions", dependencies=[needs("network.read")])
-async def versions(network: str, request: Request) -> Response:
+async def versions(network: str, request: Request, limit: Limit = PAGE_MAX, cursor: Cursor = None) -> Response:
     """Its versions, newest first, without their texts."""
     found = await desk_of(request).parts.database.read(kept.versions, NetworkId(network))
     lines = [answers.PolicyVersion(one.version, one.note, one.by, one.name, one.at_ms) for one in found]
-    return answer(answers.PolicyVersions(tuple(lines)))
+    return answer(answers.PolicyVersions(*page(lines, lambda one: str(one.version), limit=limit, cursor=cursor)))
 
 
 @router.put("/v1/networks/{network}/policy", dependencies=[needs("network.change")])

@@ -13,6 +13,7 @@ from mesh.coordinator.acts.devices import DeviceUnknown
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import bearer, caller_of, public, signed_in
 from mesh.coordinator.http.desk import answer, desk_of, token_hash
+from mesh.coordinator.http.paging import PAGE_MAX, Cursor, Limit, page
 from mesh.coordinator.snapshot import Seen
 from mesh.coordinator.store import people
 from mesh.coordinator.store.connection import Store
@@ -67,7 +68,7 @@ async def sign_in_device(body: SignInBody, request: Request) -> Response:
 
 
 @router.get("/v1/sessions", dependencies=[signed_in()])
-async def listing(request: Request) -> Response:
+async def listing(request: Request, limit: Limit = PAGE_MAX, cursor: Cursor = None) -> Response:
     """Where the caller is signed in as a person, newest first."""
     desk, caller = desk_of(request), caller_of(request)
     found = await desk.parts.database.read(_sessions_of, caller.member, desk.parts.now_ms())
@@ -78,7 +79,7 @@ async def listing(request: Request) -> Response:
         )
         for one in found
     ]
-    return answer(Sessions(tuple(shown)))
+    return answer(Sessions(*page(shown, lambda one: one.session, limit=limit, cursor=cursor)))
 
 
 @router.post("/v1/sessions/link", dependencies=[signed_in(in_person=True)])

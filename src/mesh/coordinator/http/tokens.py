@@ -13,6 +13,7 @@ from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.tokens import Terms
 from mesh.coordinator.http.access import NotOperator, caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
+from mesh.coordinator.http.paging import PAGE_MAX, Cursor, Limit, page
 from mesh.coordinator.store import tokens
 from mesh.coordinator.store.connection import Store
 from mesh.ids import NetworkId, TokenId
@@ -73,14 +74,14 @@ async def mint(network: str, body: TokenBody, request: Request) -> Response:
 
 
 @router.get("/v1/networks/{network}/tokens", dependencies=[needs("devices.invite")])
-async def listing(network: str, request: Request) -> Response:
+async def listing(network: str, request: Request, limit: Limit = PAGE_MAX, cursor: Cursor = None) -> Response:
     """The links of a network, newest first; members see their own."""
     desk, caller = desk_of(request), caller_of(request)
     everything = caller.may("members.invite")
     known = await desk.parts.database.read(tokens.of_network, NetworkId(network))
     now_ms = desk.parts.now_ms()
     shown = [_shown(token, now_ms) for token in known if everything or token.maker == caller.member]
-    return answer(Tokens(tuple(shown)))
+    return answer(Tokens(*page(shown, lambda one: one.token_id, limit=limit, cursor=cursor)))
 
 
 @router.delete("/v1/networks/{network}/tokens/{token}", dependencies=[needs("devices.invite")])
