@@ -22,7 +22,7 @@ JSON both ways. `Authorization: Bearer mesh_…` carries a session (from `/v1/cl
 `/v1/sessions/device`); the dashboard's pages carry it in a cookie that scripts cannot read, and act only from their own
 origin with the header `x-mesh-page`. Every act takes an `Idempotency-Key`: the same key again does nothing twice and
 gets the first answer, for a day. Every refusal is `{"error": {"code", "kind", "message", "facts"}}` (see
-[errors](errors.md)). `/openapi.json` describes all of it for programs. Lists come in pages: `limit`, and `cursor` of the
+[errors](errors.md)). `/openapi.json` describes it all for programs. Lists come in pages: `limit`, and `cursor` of the
 answer before. Bodies are at most 256 KiB: payloads of jobs never come here. Devices speak over the WebSocket
 `/v1/link`; [wire](wire.md) has its messages. The WebSocket `/v1/networks/{network}/events` (a page's cookie and origin;
 `devices.read`) says `{"now_ms", "look": ["devices" | "jobs" | "people" | "settings"]}`: what to look at again, and at
