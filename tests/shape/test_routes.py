@@ -1,5 +1,7 @@
 """Every route of the coordinator says who may call it, in the one place where that is also what runs."""
 
+from mesh.coordinator.http import app, openapi
+from mesh.coordinator.http.described import ANSWERS, FILES
 from shape.route_table import PAGE, access_of, page, routes
 
 OPEN = {
@@ -53,3 +55,16 @@ def test_routes_in_a_network_need_a_permission_in_it() -> None:
 
 def test_every_route_is_documented() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python tests/shape/route_table.py"
+
+
+def test_every_route_says_in_described_what_it_answers() -> None:
+    named = {f"{route.endpoint.__module__.rpartition('.')[2]}.{route.endpoint.__name__}" for route in routes()}
+    assert named == ANSWERS.keys() | FILES.keys()
+
+
+def test_the_description_of_the_api_says_who_may_what_and_names_each_operation_once() -> None:
+    described = openapi.document(app.api(None))  # type: ignore[arg-type]
+    operations = [one for path in described["paths"].values() for one in path.values()]
+    assert len({one["operationId"] for one in operations}) == len(operations) == len(routes())
+    for one in operations:
+        assert (one["security"] == []) == ("Who: public" in one["description"]), one["operationId"]

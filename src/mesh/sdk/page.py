@@ -148,3 +148,9 @@ class Alive(Answer, frozen=True):
     """The process lives."""
 
     ok: bool
+
+
+class GoTo(Answer, frozen=True):
+    """Where the browser is to go now: the provider's own page."""
+
+    url: str

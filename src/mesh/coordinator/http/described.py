@@ -74,6 +74,13 @@ ANSWERS: dict[str, type] = {
     "tokens.listing": answers.Tokens,
     "tokens.mint": answers.Minted,
     "tokens.withdraw": answers.Done,
+    "ways.finish": ways_in.Entered,
+    "ways.link": page.GoTo,
+    "ways.linked": answers.Done,
+    "ways.mine": ways_in.WaysIn,
+    "ways.remove": answers.Done,
+    "ways.start": page.GoTo,
+    "ways.ways": ways_in.Ways,
 }
 """Noun and function → what it answers, as JSON."""
 FILES: dict[str, tuple[str, ...]] = {

@@ -121,4 +121,5 @@ def _address(path: str) -> str:
 def _content(name: str) -> dict[str, Any]:
     if name in FILES:
         return {kind: {} for kind in FILES[name]}
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{ANSWERS[name].__name__}"}}}
+    schema = {"$ref": _REF.format(name=ANSWERS[name].__name__)} if name in ANSWERS else {}
+    return {"application/json": {"schema": schema}}
