@@ -22,6 +22,7 @@ from mesh.coordinator.acts.permit import (
     RequestReused,
     grant,
 )
+from mesh.coordinator.store.ledger_pages import Wanted
 from mesh.credits.transfers import WELCOME, HoldRefused
 from mesh.protocol.link import AttemptReport, JobReport
 from mesh.protocol.values import JobSpec
@@ -393,7 +394,7 @@ def test_the_ledger_shows_lines_newest_first_with_what_was_left_after_each(stric
         strict.report(strict.used(granted, strict.bob, claim=strict.claim(granted, strict.bob)))
     read, cursor, seen = strict.database.read_and_wait, None, []
     while True:
-        page = read(ledger.show, strict.network, strict.ann.member, cursor=cursor, limit=1)  # type: ignore[arg-type]
+        page = read(ledger.show, Wanted(strict.network, strict.ann.member), cursor=cursor, limit=1)  # type: ignore[arg-type]
         seen += page.lines
         cursor = page.cursor
         if cursor is None:
@@ -407,7 +408,7 @@ def test_the_ledger_shows_lines_newest_first_with_what_was_left_after_each(stric
     newest = seen[0]
     assert (newest.counterparty, newest.job) == (strict.bob.member, granted.job)
     assert (newest.tariff_version, newest.units, newest.price_micro, newest.price_per) == (1, 1000, 3700, 1000)
-    everybody = read(ledger.show, strict.network, None, cursor=None, limit=100)  # type: ignore[arg-type]
+    everybody = read(ledger.show, Wanted(strict.network), cursor=None, limit=100)  # type: ignore[arg-type]
     assert sum(line.amount for line in everybody.lines) == 0
 
 

@@ -18,6 +18,7 @@ from mesh.coordinator.acts.limits import Apart, BadAmount, MarkUnknown
 from mesh.coordinator.acts.permit import grant
 from mesh.coordinator.store import decisions, marks
 from mesh.coordinator.store.evidence import JobKey
+from mesh.coordinator.store.ledger_pages import Wanted
 from mesh.credits.limits import DayLimitReached, SinglesOnly
 from mesh.credits.transfers import WELCOME, HoldRefused
 from mesh.networks.membership import NotMember
@@ -143,7 +144,7 @@ def test_gifts_have_a_reason_and_a_bound(world: World) -> None:
             do(world, ledger.give, world.network, gift, world.ann.member, world.moment)
     gift = ledger.Gift(world.bob.member, 5, "for the cake")  # type: ignore[arg-type]
     do(world, ledger.give, world.network, gift, world.ann.member, world.moment)
-    page = world.database.read_and_wait(ledger.show, world.network, world.bob.member, cursor=None, limit=9)  # type: ignore[arg-type]
+    page = world.database.read_and_wait(ledger.show, Wanted(world.network, world.bob.member), cursor=None, limit=9)  # type: ignore[arg-type]
     assert [(line.amount, line.reason, line.approver) for line in page.lines] == [(5, "for the cake", world.ann.member)]
 
 

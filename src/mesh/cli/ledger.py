@@ -19,6 +19,10 @@ from mesh.cli.output import Json, Out, table
 from mesh.errors import MeshError
 from mesh.units import credits_text
 
+Since = Annotated[str | None, typer.Option("--since", help="From this date on.")]
+Until = Annotated[str | None, typer.Option("--until", help="Before this date.")]
+OfMember = Annotated[str | None, typer.Option("--member", help="One person's (for admins).")]
+OfDevice = Annotated[str | None, typer.Option("--device", help="Where one device asked or worked.")]
 app = typer.Typer(help="Credits: show, export, verify; give, limit, owed.", no_args_is_help=True)
 
 
@@ -38,6 +42,11 @@ class BadDate(MeshError):
 @app.command()
 def show(
     limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="How many lines, newest first.")] = 50,
+    kind: Annotated[str | None, typer.Option("--kind", help="Only these, for example settle or admin.")] = None,
+    since: Since = None,
+    until: Until = None,
+    member: OfMember = None,
+    device: OfDevice = None,
     network: here.Network = None,
     json: Json = False,
 ) -> None:
@@ -47,7 +56,8 @@ def show(
     place = here.home()
     with here.coordinator(place) as client:
         meant = here.network_of(place, client, network)
-        balance, page = client.do(calls.balance(meant)), client.do(calls.ledger(meant, limit))
+        narrowed = _narrowed(client, meant, (since, until), member, device) | ({"kind": kind} if kind else {})
+        balance, page = client.do(calls.balance(meant)), client.do(calls.ledger(meant, limit, narrowed=narrowed))
         names = {one.member: one.name for one in client.do(calls.members(meant)).members}
     value = {**msgspec.structs.asdict(balance), "lines": page.lines, "cursor": page.cursor}
     rows = [
@@ -56,7 +66,7 @@ def show(
             one.kind,
             f"{names.get(one.member, one.member)}, {one.account}" if one.member else one.account,
             credits_text(one.amount),
-            credits_text(one.balance),
+            "" if one.balance is None else credits_text(one.balance),
             _why(one),
             one.job or "",
         )
@@ -86,30 +96,24 @@ def _why(line: Any) -> str:
 def export(
     format: Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="csv or jsonl.")] = "jsonl",
     out: Annotated[Path | None, typer.Option("--out", help="A file; without it, stdout.")] = None,
-    since: Annotated[str | None, typer.Option("--since", help="From this date on.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Before this date.")] = None,
+    since: Since = None,
+    until: Until = None,
     event: Annotated[list[str] | None, typer.Option("--event", help="Only these, for example job.failed.")] = None,
-    member: Annotated[str | None, typer.Option("--member", help="One person's (for admins).")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="Where one device asked or worked.")] = None,
+    member: OfMember = None,
+    device: OfDevice = None,
     network: here.Network = None,
     json: Json = False,
 ) -> None:
     """Everything that was earned, spent, started, completed and failed, oldest first, as a file."""
-    from mesh.cli.device import device_named
-    from mesh.cli.members import member_named
     from mesh.sdk import calls
 
     place = here.home()
     filters: dict[str, Any] = {"format": format}
     filters |= {"event": event} if event else {}
-    filters |= {name: _moment(text) for name, text in (("since_ms", since), ("until_ms", until)) if text is not None}
     written = 0
     with here.coordinator(place) as client:
         meant = here.network_of(place, client, network)
-        if member is not None:
-            filters["member"] = member_named(client, meant, member)
-        if device is not None:
-            filters["device"] = device_named(client, meant, device)
+        filters |= _narrowed(client, meant, (since, until), member, device)
         pieces = client.pieces(calls.export(meant, filters))
         first = next(pieces, b"")  # a refusal comes before a file is made
         with out.open("wb") if out is not None else nullcontext(sys.stdout.buffer) as file:
@@ -118,6 +122,23 @@ def export(
             file.flush()
     if out is not None:
         Out(json).result({"file": str(out), "bytes": written}, f"Written: {out} ({written} bytes).")
+
+
+def _narrowed(
+    client: Any, network: Any, times: tuple[str | None, str | None], member: str | None, device: str | None
+) -> dict[str, Any]:
+    """What lines are narrowed down to, as the coordinator wants it. Raises BadDate, and what names that are none do."""
+    from mesh.cli.device import device_named
+    from mesh.cli.members import member_named
+
+    found: dict[str, Any] = {
+        name: _moment(text) for name, text in zip(("since_ms", "until_ms"), times, strict=True) if text is not None
+    }
+    if member is not None:
+        found["member"] = member_named(client, network, member)
+    if device is not None:
+        found["device"] = device_named(client, network, device)
+    return found
 
 
 def _moment(text: str) -> int:

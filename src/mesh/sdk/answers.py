@@ -273,7 +273,7 @@ class Balance(Answer, frozen=True):
 
 
 class LedgerLine(Answer, frozen=True):
-    """One entry of the ledger. Amounts in micro-credits; ``balance`` is its account's after it.
+    """One entry of the ledger. Amounts in micro-credits; ``balance``: its account's after it, in one person's lines.
 
     The price was ``price_micro`` for every ``price_per`` units, by that version of the tariff. ``receipt``: SHA-256 of
     the signed fact that it rests on. ``sealed_number``: its place in the chain, once it has one.
@@ -285,7 +285,7 @@ class LedgerLine(Answer, frozen=True):
     account: str
     member: MemberId | None
     amount: int
-    balance: int
+    balance: int | None = None
     counterparty: MemberId | None = None
     job: JobId | None = None
     attempt: int | None = None

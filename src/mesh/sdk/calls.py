@@ -238,9 +238,11 @@ def balance(network: NetworkId) -> Call[answers.Balance]:
     return Call("GET", _network(network, "balance"), answers.Balance)
 
 
-def ledger(network: NetworkId, limit: int = 50, cursor: str | None = None) -> Call[answers.Ledger]:
+def ledger(
+    network: NetworkId, limit: int = 50, cursor: str | None = None, narrowed: dict[str, Any] | None = None
+) -> Call[answers.Ledger]:
     """Ledger lines that I may see, newest first."""
-    return Call("GET", _network(network, "ledger"), answers.Ledger, query=_page(limit, cursor))
+    return Call("GET", _network(network, "ledger"), answers.Ledger, query={**_page(limit, cursor), **(narrowed or {})})
 
 
 def verify(network: NetworkId, number: int | None = None) -> Call[answers.Verified]:

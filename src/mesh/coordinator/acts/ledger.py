@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from mesh.coordinator.acts.limits import BadAmount
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import audit, decisions, ledger, ledger_reading, sealing
+from mesh.coordinator.store import audit, decisions, ledger, ledger_pages, ledger_reading, sealing
 from mesh.coordinator.store.audit import Wrong
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.ledger import About, Books
+from mesh.coordinator.store.ledger_pages import Wanted
 from mesh.coordinator.store.sealing import Head
 from mesh.credits import transfers
 from mesh.credits.accounts import Account
@@ -41,7 +42,10 @@ class Gift(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One entry as its account's owner reads it. Amounts in micro-credits; ``price_micro`` for every ``price_per``."""
+    """One entry as its account's owner reads it. Amounts in micro-credits; ``price_micro`` for every ``price_per``.
+
+    ``balance``: the account's after it, in a person's own lines; None where others stand between.
+    """
 
     posting: str
     time_ms: int
@@ -49,7 +53,7 @@ class Line(NamedTuple):
     account: str
     member: MemberId | None
     amount: int
-    balance: int
+    balance: int | None
     counterparty: MemberId | None
     job: str | None
     attempt: int | None
@@ -110,30 +114,40 @@ class Verified(NamedTuple):
     at: str | None = None
 
 
-def show(store: Store, network: NetworkId, member: MemberId | None, *, cursor: str | None, limit: int) -> Page:
-    """A member's lines, or everybody's (None), newest first. ``limit`` is cut to PAGE_MAX; a posting is never split."""
+def show(store: Store, wanted: Wanted, *, cursor: str | None, limit: int) -> Page:
+    """Lines newest first. ``limit`` is cut to PAGE_MAX; a posting is never split, so a page may be a little longer."""
     most = max(1, min(limit, PAGE_MAX))
-    # A posting has at most 4 entries; whole postings come, so a page may be a little longer than asked.
-    rows = list(
-        ledger_reading.lines(store, network, member=member, before=cursor or ledger_reading.NEWEST, most=most + 4)
-    )
+    rows = list(ledger_pages.lines(store, wanted, before=cursor or ledger_pages.NEWEST, most=most + 1))
     last = None
     if len(rows) > most:
         keep = rows[most - 1].id
         cut = next((at for at in range(most, len(rows)) if rows[at].id != keep), len(rows))
         last = keep if cut < len(rows) else None
         rows = rows[:cut]
-    after: dict[tuple[str, str], int] = {}
-    lines = []
-    for row in rows:
-        account = (row.account, row.member)
-        if account not in after:
-            now = ledger.amount_of(store, network, Account(row.account, MemberId(row.member)))
-            newer = 0 if cursor is None else ledger_reading.sum_since(store, network, *account, cursor)
-            after[account] = now - newer
-        lines.append(_line(row, after[account]))
-        after[account] -= row.amount
-    return Page(tuple(lines), last)
+    running = _Running(store, wanted)
+    return Page(tuple(_line(row, running.after(row)) for row in rows), last)
+
+
+class _Running:
+    """What a member's account had after each of their lines; None where lines between those shown are left out."""
+
+    def __init__(self, store: Store, wanted: Wanted) -> None:
+        self._store, self._wanted = store, wanted
+        self._known = bool(wanted.member) and not wanted.device and not wanted.kind
+        self._after: dict[str, int] = {}
+
+    def after(self, row: Any) -> int | None:
+        """The balance after a line; lines are asked for newest first."""
+        if not self._known:
+            return None
+        if row.account not in self._after:
+            network, member = self._wanted.network, row.member
+            now = ledger.amount_of(self._store, network, Account(row.account, MemberId(member)))
+            newer = ledger_reading.sum_after(self._store, network, row.account, member, row.id)
+            self._after[row.account] = now - newer
+        found = self._after[row.account]
+        self._after[row.account] -= row.amount
+        return found
 
 
 def balance(store: Store, network: NetworkId, member: MemberId) -> Balance:
@@ -205,7 +219,7 @@ def give(store: Store, network: NetworkId, gift: Gift, by: MemberId, moment: Mom
     decisions.add(store, network, by, ("credit.give", gift.member), facts, moment.now_ms)
 
 
-def _line(row: Any, balance: int) -> Line:
+def _line(row: Any, balance: int | None) -> Line:
     other = row.earner if row.member == row.payer else row.payer
     return Line(
         posting=row.id,

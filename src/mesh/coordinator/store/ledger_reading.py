@@ -1,4 +1,4 @@
-"""The ledger as people read it: a member's lines, newest first, and all balances of a network.
+"""All balances of a network, and what an account had at a line of the ledger.
 
 Touches: database (through the store it is given).
 """
@@ -6,52 +6,20 @@ Touches: database (through the store it is given).
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, false, func, or_, select
+from sqlalchemy import and_, bindparam, false, func, select
 
 from mesh.coordinator.store.connection import Prepared, Store
-from mesh.coordinator.store.schema.ledger import accounts, entries, postings
+from mesh.coordinator.store.schema.ledger import accounts, entries
 from mesh.coordinator.store.schema.networks import memberships
-from mesh.ids import MemberId, NetworkId
+from mesh.ids import NetworkId
 
-_LINES = Prepared(
-    select(
-        postings.c.id,
-        postings.c.posted_ms,
-        postings.c.kind,
-        accounts.c.kind.label("account"),
-        accounts.c.member,
-        entries.c.amount,
-        postings.c.payer,
-        postings.c.earner,
-        postings.c.requester,
-        postings.c.worker,
-        postings.c.job,
-        postings.c.attempt,
-        postings.c.tariff_version,
-        postings.c.units,
-        postings.c.price_micro,
-        postings.c.price_per,
-        postings.c.approver,
-        postings.c.permit,
-        postings.c.receipt,
-        postings.c.reason,
-        postings.c.sealed_number,
-    )
-    .join(entries, entries.c.posting == postings.c.id)
-    .join(accounts, accounts.c.id == entries.c.account)
-    .where(postings.c.network == bindparam("network"))
-    .where(postings.c.id < bindparam("before"))
-    .where(or_(bindparam("member") == "", accounts.c.member == bindparam("member")))
-    .order_by(postings.c.id.desc(), entries.c.account.desc())
-    .limit(bindparam("most"))
-)
 _NEWER = Prepared(
     select(func.coalesce(func.sum(entries.c.amount), 0))
     .join(accounts, accounts.c.id == entries.c.account)
     .where(accounts.c.network == bindparam("network"))
     .where(accounts.c.kind == bindparam("kind"))
     .where(accounts.c.member == bindparam("member"))
-    .where(entries.c.posting >= bindparam("since"))
+    .where(entries.c.posting > bindparam("line"))
 )
 _ACCOUNTS = Prepared(
     select(
@@ -83,18 +51,10 @@ _LEFT_BEHIND = Prepared(
     .limit(bindparam("most"))
 )
 
-NEWEST = "~"
-"""Sorts after every id: the cursor of the first page."""
 
-
-def lines(store: Store, network: NetworkId, *, member: MemberId | None, before: str, most: int) -> Sequence[Any]:
-    """Entries of a network newest first, of one member's accounts or of all (None), from before a posting's id."""
-    return store.rows(_LINES, {"network": network, "member": member or "", "before": before, "most": most})
-
-
-def sum_since(store: Store, network: NetworkId, kind: str, member: str, since: str) -> int:
-    """What an account's entries from a posting's id on sum to."""
-    return int(store.value(_NEWER, {"network": network, "kind": kind, "member": member, "since": since}))
+def sum_after(store: Store, network: NetworkId, kind: str, member: str, line: str) -> int:
+    """What an account's entries after a posting's sum to."""
+    return int(store.value(_NEWER, {"network": network, "kind": kind, "member": member, "line": line}))
 
 
 def all_accounts(store: Store, network: NetworkId) -> Sequence[Any]:

@@ -13,11 +13,21 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TextClause,
     UniqueConstraint,
     text,
 )
 
 from mesh.coordinator.store.schema.columns import DOCUMENT, ID, KEY, METADATA, WHOLE, WORD, money, time_ms
+
+USUAL = "settle"
+"""The kind that most postings have; the index of kinds leaves it out."""
+_RARE = text(f"kind <> '{USUAL}'")
+
+
+def _known(column: str) -> TextClause:
+    return text(f"{column} is not null")
+
 
 accounts = Table(
     "accounts",
@@ -74,6 +84,11 @@ postings = Table(
         postgresql_where=text("sealed_number is null"),
     ),
     Index("uq_postings_sealed", "network", "sealed_number", unique=True),
+    Index("ix_postings_rare", "network", "kind", "id", sqlite_where=_RARE, postgresql_where=_RARE),
+    *(
+        Index(f"ix_postings_{who}", "network", who, "id", sqlite_where=_known(who), postgresql_where=_known(who))
+        for who in ("requester", "worker")
+    ),
 )
 """One balanced event of the ledger, never changed afterwards. ``business`` names what it is for, once per network.
 
