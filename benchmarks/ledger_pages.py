@@ -94,6 +94,7 @@ async def run(lines: int, where: Path | str | None) -> dict[str, Any]:
                 "middle": (f"&until_ms={middle}", ann),
                 "oldest": (f"&{everything}", ann),
                 "one's own, newest": ("", others[0]),
+                "one's own, middle": (f"&until_ms={middle}", others[0]),
                 "one's own, oldest": (f"&{everything}", others[0]),
                 "of who has few": (f"&member={others[1].member}", ann),
                 "gifts": ("&kind=admin", ann),

@@ -44,6 +44,14 @@ def ulid_draw(text: str) -> int:
     return number % 1_000_000
 
 
+def made_ms(made: str) -> int:
+    """When a ULID was made, in milliseconds since 1970."""
+    number = 0
+    for character in made[:10]:
+        number = number * 32 + _ALPHABET.index(character)
+    return number
+
+
 def is_ulid(text: str) -> bool:
     """Whether ``text`` is a ULID in its one canonical (upper-case) form."""
     return _ULID.fullmatch(text) is not None

@@ -8,7 +8,8 @@ import { Glyph, STATE_WORDS } from '../parts/marks';
 import { bytes, many, moment, percent, span, speed, system } from '../parts/words';
 import { ApiError, type Device, drop, post } from './api';
 import { useMe, useNames, useNetwork, usePicture } from './data';
-import { Approve, stateOf } from './Devices';
+import { Approve } from './Devices';
+import { stateOf } from './deviceState';
 
 export function DevicePanel({ close }: { close: () => void }) {
   const { device: wanted } = useParams({ strict: false }) as { device?: string };

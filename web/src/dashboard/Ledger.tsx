@@ -1,17 +1,18 @@
 /** The ledger: everything hangs from one upright, zero; what is paid left of it is as long as what is received right. */
-import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useMemo, useState } from 'react';
-import { Button, Failure, LINK, Pick, Segment } from '../parts/controls';
+import { Button, Failure, LINK } from '../parts/controls';
 import { clock, credits, deed, grouped, many, moment, signed, units } from '../parts/words';
 import { type Bar, bars, beam, type Entry, scale } from '../pictures/plumb';
 import { type Account, ApiError, get, type LedgerLine } from './api';
 import { type Names, useMe, useNames, useNetwork } from './data';
-import { useNarrow } from './Devices';
+import { useNarrow } from '../parts/narrow';
 import { Sentence, Waiting } from './Frame';
+import { asked, EVERYTHING, KINDS, LedgerFilter } from './LedgerFilter';
 import { ledgerSentence } from './sentences';
 
-const PAGE = 100;
+const PAGE = 50;
 
 type Posting = { id: string; time_ms: number; kind: string; first: LedgerLine; entries: Entry[] };
 type Proof = { ok: boolean; total: number; postings: number; entries: number; sealed: number; wrong: null | Record<string, unknown> };
@@ -20,25 +21,24 @@ export function LedgerPage() {
   const network = useNetwork();
   const me = useMe().data?.member ?? '';
   const names = useNames();
-  const [whose, setWhose] = useState<'all' | 'mine'>('all');
-  const [kind, setKind] = useState('all');
+  const [narrowed, setNarrowed] = useState(EVERYTHING);
+  const wanted = asked(narrowed, me);
   const accounts = useQuery({
     queryKey: ['balances', network],
     queryFn: async () => (await get<{ accounts: Account[] }>(`/v1/networks/${network}/balances`)).accounts,
   });
   const lines = useInfiniteQuery({
-    queryKey: ['ledger', network],
+    queryKey: ['ledger', network, wanted],
     initialPageParam: '',
     queryFn: ({ pageParam }) =>
-      get<{ lines: LedgerLine[]; cursor: string | null }>(`/v1/networks/${network}/ledger?limit=${PAGE}${pageParam ? `&cursor=${encodeURIComponent(pageParam)}` : ''}`),
+      get<{ lines: LedgerLine[]; cursor: string | null }>(
+        `/v1/networks/${network}/ledger?limit=${PAGE}&${wanted}${pageParam ? `&cursor=${encodeURIComponent(pageParam)}` : ''}`,
+      ),
     getNextPageParam: (last) => last.cursor ?? undefined,
+    placeholderData: keepPreviousData,
   });
   const proof = useQuery({ queryKey: ['verify', network], queryFn: () => get<Proof>(`/v1/networks/${network}/ledger/verify`), staleTime: Infinity });
-  const postings = useMemo(() => grouping(lines.data?.pages.flatMap((page) => page.lines) ?? []), [lines.data]);
-  const kinds = [...new Set(postings.map((one) => one.kind))];
-  const shown = postings.filter(
-    (one) => (whose === 'all' || one.entries.some((entry) => entry.member === me)) && (kind === 'all' || one.kind === kind),
-  );
+  const shown = useMemo(() => grouping(lines.data?.pages.flatMap((page) => page.lines) ?? []), [lines.data]);
   if (!accounts.data) {
     return (
       <>
@@ -56,18 +56,7 @@ export function LedgerPage() {
         {ledgerSentence(accounts.data, me)}
       </Sentence>
       <div className="mb-2 flex flex-wrap items-center gap-3">
-        <Segment
-          name="Whose lines"
-          value={whose}
-          onChange={setWhose}
-          options={[
-            { value: 'all', label: 'Everyone' },
-            { value: 'mine', label: 'Mine' },
-          ]}
-        />
-        {kinds.length > 1 && (
-          <Pick name="Kind" value={kind} onChange={setKind} options={[{ value: 'all', label: 'every kind' }, ...kinds.map((one) => ({ value: one, label: KINDS[one] ?? one }))]} />
-        )}
+        <LedgerFilter value={narrowed} onChange={setNarrowed} />
         {shown.length > 0 && <Export postings={shown} names={names} />}
       </div>
       <Balances accounts={accounts.data} me={me} names={names} />
@@ -78,7 +67,16 @@ export function LedgerPage() {
       </ol>
       <Bob />
       {lines.error && <Waiting error={lines.error} what="The lines" />}
-      {lines.data && shown.length === 0 && <p className="mt-5 text-13 text-ink-2">No lines yet. The first job that somebody does for somebody else writes one.</p>}
+      {lines.data && shown.length === 0 && (
+        <p className="mt-5 text-13 text-ink-2">
+          {wanted ? 'No lines like that. ' : 'No lines yet. The first job that somebody does for somebody else writes one.'}
+          {wanted && (
+            <button type="button" className={LINK} onClick={() => setNarrowed(EVERYTHING)}>
+              Show all
+            </button>
+          )}
+        </p>
+      )}
       {lines.hasNextPage && (
         <Button className="mt-5" busy={lines.isFetchingNextPage && 'Fetching…'} onClick={() => void lines.fetchNextPage()}>
           Older lines
@@ -87,16 +85,6 @@ export function LedgerPage() {
     </>
   );
 }
-
-const KINDS: Record<string, string> = {
-  settle: 'work',
-  second: 'second payment',
-  reverse: 'taken back',
-  mature: 'matured',
-  welcome: 'welcome',
-  admin: 'given by an admin',
-  burn: 'burnt',
-};
 
 /** Entries of one posting come one after the other; they are one line here. */
 export function grouping(lines: LedgerLine[]): Posting[] {

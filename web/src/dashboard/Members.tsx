@@ -9,7 +9,7 @@ import { Qr } from '../parts/Qr';
 import { moment } from '../parts/words';
 import { type Account, ApiError, type Device, drop, get, type Member, post, put, type Role, type Token } from './api';
 import { useMe, useMembers, useNetwork, usePicture } from './data';
-import { stateOf } from './Devices';
+import { stateOf } from './deviceState';
 import { Sentence, Waiting } from './Frame';
 import { membersSentence } from './sentences';
 

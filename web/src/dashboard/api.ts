@@ -140,7 +140,7 @@ export type LedgerLine = {
   account: string;
   member: string | null;
   amount: number;
-  balance: number;
+  balance: number | null;
   counterparty: string | null;
   job: string | null;
   attempt: number | null;

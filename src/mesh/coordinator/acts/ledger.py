@@ -141,10 +141,8 @@ class _Running:
         if not self._known:
             return None
         if row.account not in self._after:
-            network, member = self._wanted.network, row.member
-            now = ledger.amount_of(self._store, network, Account(row.account, MemberId(member)))
-            newer = ledger_reading.sum_after(self._store, network, row.account, member, row.id)
-            self._after[row.account] = now - newer
+            account = Account(row.account, MemberId(row.member))
+            self._after[row.account] = ledger_reading.had_after(self._store, self._wanted.network, account, row.id)
         found = self._after[row.account]
         self._after[row.account] -= row.amount
         return found

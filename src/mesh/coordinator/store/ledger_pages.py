@@ -5,9 +5,9 @@ Touches: database (through the store it is given).
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Select, bindparam, or_, select, text, union
+from sqlalchemy import Column, Select, bindparam, or_, select, text, union, union_all
 
 from mesh.coordinator.store.connection import Prepared, Store
 from mesh.coordinator.store.schema.ledger import USUAL, accounts, entries, postings
@@ -16,6 +16,9 @@ from mesh.ids import NetworkId, ulid
 NEWEST = "~"
 """Sorts after every id: the cursor of the first page."""
 FOREVER_MS = 2**47
+FEW = 2000
+"""A device with fewer postings than that is looked through, and its member's lines are not."""
+Drive = Literal["member", "device", "kind", "all"]
 _WRITTEN_MS = 3_600_000
 """A posting's id is a ULID made while it is written: of its own moment, or of a little later. An hour is ample."""
 _LOWEST = bytes(10)
@@ -42,6 +45,7 @@ _COLUMNS = (
     postings.c.reason,
     postings.c.sealed_number,
 )
+_SIDES = (postings.c.requester, postings.c.worker)
 _OF_MEMBER = ("balance", "pending")
 """The kinds of account that a member has."""
 
@@ -66,24 +70,25 @@ def lines(store: Store, wanted: Wanted, *, before: str, most: int) -> Sequence[A
         "from_id": ulid(wanted.since_ms, _LOWEST) if wanted.since_ms else "",
         "most": most,
     }
-    return store.rows(_statement(bool(wanted.member), bool(wanted.device), wanted.kind), facts)
+    drive: Drive = "member" if wanted.member else "device" if wanted.device else "all"
+    if wanted.kind not in ("", USUAL):
+        drive = "kind"
+    elif wanted.member and wanted.device and len(store.rows(_OF_DEVICE, facts)) < FEW:
+        drive = "device"
+    return store.rows(_statement(drive, bool(wanted.member), bool(wanted.device), wanted.kind), facts)
 
 
 @cache
-def _statement(of_member: bool, of_device: bool, kind: str) -> Prepared:
-    """The query for one way of narrowing down: ids by the index that fits, then their entries."""
-    rare = bool(kind) and kind != USUAL
-    if rare:
-        found = [_postings(of_member, of_device, kind).where(text(f"postings.kind <> '{USUAL}'"))]
-    elif of_member:
+def _statement(drive: Drive, of_member: bool, of_device: bool, kind: str) -> Prepared:
+    """The query for one way of narrowing down: ids by the index of what ``drive`` names, then their entries."""
+    if drive == "member":
         found = [_by_account(account, of_device, kind) for account in _OF_MEMBER]
-    elif of_device:
-        found = [
-            _postings(of_member, False, kind).where(column == bindparam("device"))
-            for column in (postings.c.requester, postings.c.worker)
-        ]
+    elif drive == "device":
+        found = [_postings(of_member, False, kind).where(column == bindparam("device")) for column in _SIDES]
     else:
         found = [_postings(of_member, of_device, kind)]
+    if drive == "kind":
+        found = [one.where(text(f"postings.kind <> '{USUAL}'")) for one in found]
     parts = [
         select(part.order_by(part.selected_columns.id.desc()).limit(bindparam("most")).subquery()) for part in found
     ]
@@ -143,3 +148,12 @@ def _by_account(account: str, of_device: bool, kind: str) -> Select[Any]:
         .where(entries.c.posting >= bindparam("from_id"))
     )
     return _narrowed(query, of_device, kind)
+
+
+def _of_device(column: Column[Any]) -> Select[Any]:
+    found = select(postings.c.id).where(postings.c.network == bindparam("network")).where(column == bindparam("device"))
+    return select(found.limit(FEW).subquery())
+
+
+_OF_DEVICE = Prepared(union_all(*(_of_device(column) for column in _SIDES)))
+"""The postings of a device, or the first few of them."""

@@ -8,19 +8,26 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, false, func, select
 
+from mesh.coordinator.store import ledger
 from mesh.coordinator.store.connection import Prepared, Store
 from mesh.coordinator.store.schema.ledger import accounts, entries
 from mesh.coordinator.store.schema.networks import memberships
-from mesh.ids import NetworkId
+from mesh.credits.accounts import Account
+from mesh.ids import NetworkId, made_ms
 
-_NEWER = Prepared(
-    select(func.coalesce(func.sum(entries.c.amount), 0))
-    .join(accounts, accounts.c.id == entries.c.account)
+_MINE = (
+    select(accounts.c.id)
     .where(accounts.c.network == bindparam("network"))
     .where(accounts.c.kind == bindparam("kind"))
     .where(accounts.c.member == bindparam("member"))
-    .where(entries.c.posting > bindparam("line"))
+    .scalar_subquery()
 )
+_SUM = select(func.coalesce(func.sum(entries.c.amount), 0)).where(entries.c.account == _MINE)
+_NEWER = Prepared(_SUM.where(entries.c.posting > bindparam("line")))
+_UP_TO = Prepared(_SUM.where(entries.c.posting <= bindparam("line")))
+_LINES = select(entries.c.posting).where(entries.c.account == _MINE)
+_FIRST = Prepared(_LINES.order_by(entries.c.posting).limit(1))
+_LAST = Prepared(_LINES.order_by(entries.c.posting.desc()).limit(1))
 _ACCOUNTS = Prepared(
     select(
         accounts.c.kind,
@@ -52,9 +59,13 @@ _LEFT_BEHIND = Prepared(
 )
 
 
-def sum_after(store: Store, network: NetworkId, kind: str, member: str, line: str) -> int:
-    """What an account's entries after a posting's sum to."""
-    return int(store.value(_NEWER, {"network": network, "kind": kind, "member": member, "line": line}))
+def had_after(store: Store, network: NetworkId, account: Account, line: str) -> int:
+    """What an account had after a posting of its own: summed from the end that is nearer in time."""
+    facts = {"network": network, "kind": account.kind, "member": account.member, "line": line}
+    first, last = store.value(_FIRST, facts), store.value(_LAST, facts)
+    if made_ms(line) - made_ms(first) < made_ms(last) - made_ms(line):
+        return int(store.value(_UP_TO, facts))
+    return ledger.amount_of(store, network, account) - int(store.value(_NEWER, facts))
 
 
 def all_accounts(store: Store, network: NetworkId) -> Sequence[Any]:
