@@ -1,8 +1,9 @@
 /** Settings: what a network is set to, its keys, and where one is signed in. */
 import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
 import { Ask } from '../parts/Ask';
-import { Button, Failure, Segment } from '../parts/controls';
+import { Button, Failure, LINK, Segment } from '../parts/controls';
 import { Theme } from '../parts/Theme';
 import { moment } from '../parts/words';
 import { TERM_WORDS, TERMS, type Term } from '../pictures/through';
@@ -35,6 +36,16 @@ export function SettingsPage() {
         {friends ? 'This network runs on the friends line: going below zero is fine.' : 'This network runs on the strict line: nobody goes below zero.'}
       </Sentence>
       <div className="max-w-[760px]">
+        <Part title="Rules" about="Who may run what, on which devices, with which data; and what admins decided.">
+          <p className="flex gap-5 text-14">
+            <Link to="/n/$network/policy" params={{ network }} className={LINK}>
+              Policy
+            </Link>
+            <Link to="/n/$network/audit" params={{ network }} className={LINK}>
+              Decisions
+            </Link>
+          </p>
+        </Part>
         <Credit line={settings.data.credit_line} admin={admin} />
         <Weights key={JSON.stringify(settings.data.weights)} weights={settings.data.weights} admin={admin} />
         {admin && <Keys />}

@@ -20,9 +20,11 @@ const job = createRoute({ getParentRoute: () => network, path: '/jobs/$job', com
 const ledger = createRoute({ getParentRoute: () => network, path: '/ledger', component: lazyRouteComponent(() => import('./Ledger'), 'LedgerPage') });
 const members = createRoute({ getParentRoute: () => network, path: '/members', component: lazyRouteComponent(() => import('./Members'), 'MembersPage') });
 const settings = createRoute({ getParentRoute: () => network, path: '/settings', component: lazyRouteComponent(() => import('./Settings'), 'SettingsPage') });
+const policy = createRoute({ getParentRoute: () => network, path: '/policy', component: lazyRouteComponent(() => import('./Policy'), 'PolicyPage') });
+const audit = createRoute({ getParentRoute: () => network, path: '/audit', component: lazyRouteComponent(() => import('./Audit'), 'AuditPage') });
 
 const router = createRouter({
-  routeTree: root.addChildren([first, join, login, signedIn, network.addChildren([devices, device, jobs, job, ledger, members, settings])]),
+  routeTree: root.addChildren([first, join, login, signedIn, network.addChildren([devices, device, jobs, job, ledger, members, settings, policy, audit])]),
   defaultPreload: 'intent',
   scrollRestoration: false,
 });
