@@ -13,6 +13,10 @@ _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode's kinds of control, format (bidi marks are among them), surrogate, private and separator characters."""
 
 
+_JOINER = "\u200d"
+"""Joins emoji into one; alone it hides nothing."""
+
+
 class BadName(MeshError):
     """Names of networks and devices are 1 to 63 of a-z, 0-9 and hyphens inside. Choose another name."""
 
@@ -40,3 +44,13 @@ def person_name(text: str) -> str:
     if not 1 <= len(name) <= PERSON_NAME_MAX or any(unicodedata.category(char) in _HIDDEN for char in name):
         raise BadName("A person's name is 1 to 100 characters, none of them invisible. Choose another name.")
     return name
+
+
+def hides(text: str) -> bool:
+    """Whether a text has characters that hide, reorder or steer: what a line of words must not have."""
+    return any(unicodedata.category(char) in _HIDDEN and char != _JOINER for char in text)
+
+
+def visible(text: str) -> str:
+    """A text with every such character replaced by a mark that can be seen."""
+    return "".join("\ufffd" if hides(char) else char for char in text) if hides(text) else text

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from mesh.errors import MeshError
+from mesh.networks.names import hides
 from mesh.policies.times import DAYS, Hours, hours_of, moment_of
 from mesh.protocol.values import Grant, Phones, Policy, Role, Sensitivity
 
@@ -128,6 +129,9 @@ def parse(text: str, names: Names) -> Parsed:
     """Read a policy. Raises BadPolicy, UnknownName, PolicyTooLarge."""
     if len(text.encode("utf-8", "surrogatepass")) > TEXT_BYTES_MAX:
         raise PolicyTooLarge
+    for number, line in enumerate(text.splitlines(), 1):
+        if hides(line.replace("\t", " ")):
+            raise BadPolicy(f"Line {number}: it has characters that nobody sees, or that reorder others. Remove them.")
     tree, lines = (_json(text), {}) if text.lstrip()[:1] == "{" else _yaml(text)
     try:
         file = msgspec.convert(tree, _File, strict=False)

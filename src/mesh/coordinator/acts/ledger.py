@@ -17,6 +17,7 @@ from mesh.credits import transfers
 from mesh.credits.accounts import Account
 from mesh.errors import MeshError
 from mesh.ids import MemberId, NetworkId
+from mesh.networks.names import visible
 from mesh.units import CREDIT
 
 PAGE_MAX = 500
@@ -210,10 +211,11 @@ def give(store: Store, network: NetworkId, gift: Gift, by: MemberId, moment: Mom
         raise NoReason
     ledger.lowest_of(store, network, gift.member)
     books = Books(store, network, moment.now_ms, moment.new_id)
-    about = About(business=f"admin:{moment.new_id()}", earner=gift.member, approver=by, reason=gift.reason)
+    reason = visible(gift.reason)
+    about = About(business=f"admin:{moment.new_id()}", earner=gift.member, approver=by, reason=reason)
     books.post(transfers.give(gift.member, gift.amount), about)
     books.flush()
-    facts = {"amount": gift.amount, "reason": gift.reason}
+    facts = {"amount": gift.amount, "reason": reason}
     decisions.add(store, network, by, ("credit.give", gift.member), facts, moment.now_ms)
 
 

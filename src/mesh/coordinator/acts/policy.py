@@ -13,6 +13,7 @@ from mesh.coordinator.store.policies import Version
 from mesh.errors import MeshError
 from mesh.ids import MemberId, NetworkId
 from mesh.networks.membership import NotMember
+from mesh.networks.names import visible
 from mesh.policies.stored import policy_of, with_policy
 from mesh.protocol.values import Policy
 
@@ -51,7 +52,7 @@ def save(store: Store, network: NetworkId, draft: Draft, *, by: MemberId, moment
     if draft.base != current:
         raise StalePolicy(base=draft.base, current=current)
     settings = with_policy(known.settings, draft.policy)
-    version = Version(current + 1, draft.text, draft.note[:NOTE_LENGTH_MAX], by, "", moment.now_ms)
+    version = Version(current + 1, draft.text, visible(draft.note[:NOTE_LENGTH_MAX]), by, "", moment.now_ms)
     policies.add(store, network, version)
     networks.set_settings(store, network, settings)
     epoch = networks.next_epoch(store, network)

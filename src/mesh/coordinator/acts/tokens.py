@@ -35,8 +35,8 @@ def make(
 ) -> JoinToken:
     """A new link. Raises TermsRefused, BadName, BadTag."""
     check_terms(uses=terms.uses, life_s=terms.life_s)
-    if terms.name:
-        (person_name if terms.purpose == "member" else machine_name)(terms.name)
+    called = person_name if terms.purpose == "member" else machine_name
+    name = called(terms.name) if terms.name else ""
     token = JoinToken(
         id=TokenId(moment.new_id()),
         purpose=terms.purpose,
@@ -45,7 +45,7 @@ def make(
         network=network,
         maker=maker,
         role=terms.role,
-        name=terms.name,
+        name=name,
         approved=not terms.approve,
         tags=tags_of(terms.tags),
         leaves_after_s=EPHEMERAL_S if terms.ephemeral else None,

@@ -60,6 +60,13 @@ class KeyConfined(MeshError):
     kind = "forbidden"
 
 
+class NullByte(MeshError):
+    """A text with a null character in it is not taken: nothing could show it. Send it without."""
+
+    code = "request.null_byte"
+    kind = "invalid"
+
+
 class Caller(NamedTuple):
     """Who calls: a member, perhaps through a device's session or a key; in the route's network with ``role``.
 
@@ -124,6 +131,8 @@ class Access:
 
     async def __call__(self, request: Request) -> None:
         """Let the request through, with ``request.state.caller`` set unless it is public."""
+        if "\0" in request.url.path or b"%00" in request.scope["query_string"] or b"\\u0000" in await request.body():
+            raise NullByte
         if self.public:
             return
         caller = await _caller(request)

@@ -40,6 +40,7 @@ from mesh.coordinator.http.desk import Desk, answer
 from mesh.coordinator.links import Links
 from mesh.coordinator.looking import Looking, network_of
 from mesh.errors import KINDS, MeshError
+from mesh.networks.names import visible
 from mesh.pages.files import Files
 from mesh.protocol.link import LINK_PATH
 
@@ -117,6 +118,7 @@ def api(desk: Desk) -> FastAPI:
         app.router.routes.extend(noun.router.routes)
     app.add_exception_handler(MeshError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(UnicodeEncodeError, _no_text)
     app.add_exception_handler(HTTPException, _not_found)
     app.add_exception_handler(Exception, _broken)
     return app
@@ -170,7 +172,9 @@ def _with_headers(send: Callable[[dict[str, Any]], Awaitable[None]]) -> Callable
 
 
 def _error(error: MeshError) -> Response:
-    response = answer({"error": error.wire()})
+    said = error.wire()  # it may repeat what was sent: a terminal shows it
+    facts = {name: visible(fact) if isinstance(fact, str) else fact for name, fact in said["facts"].items()}
+    response = answer({"error": {**said, "message": visible(said["message"]), "facts": facts}})
     response.status_code = KINDS[error.wire_kind].status
     return response
 
@@ -186,6 +190,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
     # Where and what kind only: the input may hold a secret.
     fields = [{"at": ".".join(map(str, one["loc"])), "kind": str(one["type"])} for one in error.errors()]
     return _error(BadRequest(fields=fields))
+
+
+async def _no_text(request: Request, error: Exception) -> Response:
+    return _error(BadRequest("This request holds half of a character, which is no text. Send whole ones."))
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
