@@ -103,10 +103,10 @@ def test_what_comes_in_gets_an_answer_of_the_form_that_was_promised(operation, m
         if mode is GenerationMode.POSITIVE:
             case.headers = {**dict(case.headers or {}), **key}
         answer = town.ask(case, known)
-        if key and answer.status_code == 200 and mode is GenerationMode.POSITIVE:
+        acts = operation.method != "get" and operation.path.startswith("/v1/networks")
+        if acts and answer.status_code == 200 and mode is GenerationMode.POSITIVE:
             again = town.ask(case, known)
-            signed_out = operation.path == "/v1/page/sign-out"
-            assert signed_out or (again.status_code, again.content) == (200, answer.content), "done twice"
+            assert (again.status_code, again.content) == (200, answer.content), "done twice"
         assert answer.status_code != 500, answer.text
         if answer.status_code != 503:  # no pages were built, or the device's link ended: a refusal, said in JSON
             case.validate_response(answer, checks=CHECKS)

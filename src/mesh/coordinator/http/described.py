@@ -41,6 +41,8 @@ ANSWERS: dict[str, type] = {
     "logins.refuse": answers.Done,
     "logins.state": ways_in.LoginState,
     "logins.withdraw": answers.Done,
+    "mail.ask": answers.Done,
+    "mail.link": answers.Done,
     "members.change_role": answers.Done,
     "members.listing": answers.Members,
     "members.remove": answers.Done,
@@ -61,6 +63,10 @@ ANSWERS: dict[str, type] = {
     "pairing.refuse": answers.Done,
     "pairing.state": answers.PairingState,
     "pairing.withdraw": answers.Done,
+    "passkeys.add": answers.Done,
+    "passkeys.begin": dict,
+    "passkeys.begin_new": dict,
+    "passkeys.finish": ways_in.Entered,
     "picture.picture": page.Picture,
     "policy.read": policies.PolicyText,
     "policy.save": policies.PolicySaved,
@@ -82,7 +88,7 @@ ANSWERS: dict[str, type] = {
     "ways.start": page.GoTo,
     "ways.ways": ways_in.Ways,
 }
-"""Noun and function → what it answers, as JSON."""
+"""Noun and function → what it answers, as JSON; ``dict``: an object whose form a standard gives."""
 FILES: dict[str, tuple[str, ...]] = {
     "ledger.export": ("application/x-ndjson", "text/csv"),
     "openapi.description": ("application/json",),

@@ -80,7 +80,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         separate_input_output_schemas=False,
     )
-    types = [*ANSWERS.values(), Refused]
+    types = [*(one for one in ANSWERS.values() if one is not dict), Refused]
     _, models = msgspec.json.schema_components(types, ref_template=_REF)
     schemas = found.setdefault("components", {}).setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -121,5 +121,6 @@ def _address(path: str) -> str:
 def _content(name: str) -> dict[str, Any]:
     if name in FILES:
         return {kind: {} for kind in FILES[name]}
-    schema = {"$ref": _REF.format(name=ANSWERS[name].__name__)} if name in ANSWERS else {}
+    told = ANSWERS.get(name, dict)
+    schema = {"type": "object"} if told is dict else {"$ref": _REF.format(name=told.__name__)}
     return {"application/json": {"schema": schema}}
