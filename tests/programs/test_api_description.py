@@ -125,6 +125,8 @@ WHOLE = {
     "/v1/networks/{network}/ledger/verify": "the first problem alone",
     "/v1/about": "how a key followed another, all of it",
     "/v1/me": "the networks that the page's switch shows",
+    "/v1/networks/{network}/review": "what waits for an admin's answer",
+    "/v1/networks/{network}/review/{item}": "one question with its checks",
     "/v1/ways": "what the operator set up",
     "/v1/ways-in": "a person has a handful",
 }

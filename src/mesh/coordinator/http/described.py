@@ -4,7 +4,7 @@ Touches: nothing.
 """
 
 from mesh.coordinator.http.join import JoinedAnswer
-from mesh.sdk import answers, credit, page, policies, ways_in
+from mesh.sdk import answers, credit, page, policies, review, ways_in
 
 ANSWERS: dict[str, type] = {
     "about.about": answers.About,
@@ -73,6 +73,9 @@ ANSWERS: dict[str, type] = {
     "policy.try_out": policies.PolicyTried,
     "policy.versions": policies.PolicyVersions,
     "policy.why": policies.PolicyWhy,
+    "review.decide": answers.Done,
+    "review.listing": review.Items,
+    "review.show": review.Shown,
     "sessions.end": answers.Done,
     "sessions.link": answers.SignInLink,
     "sessions.listing": answers.Sessions,
