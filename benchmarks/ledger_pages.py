@@ -54,7 +54,7 @@ def fill(store: Store, bench: Bench, network: str, people: list[Person], devices
             price_per=1000,
             tariff_version=1,
         )
-        books.post(transfers.pay(payer.member, earner.member, amount=3700, fee=185, deniable=False), about)  # type: ignore[arg-type]
+        books.post(transfers.pay(payer.member, earner.member, amount=3700, fee=185, waits=False), about)  # type: ignore[arg-type]
         if at % 20_000 == 7:
             gift = About(business=f"gift:{at}", earner=quiet.member, approver=busy[0].member, reason="a gift")  # type: ignore[arg-type]
             books.post(transfers.give(quiet.member, 5), gift)  # type: ignore[arg-type]

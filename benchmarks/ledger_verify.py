@@ -44,7 +44,7 @@ def fill(store: Store, world: World, first: int, most: int) -> None:
             tariff_version=1,
             receipt=f"{at:064x}",
         )
-        paid = transfers.pay(world.ann.member, world.bob.member, amount=3700, fee=185, deniable=False)  # type: ignore[arg-type]
+        paid = transfers.pay(world.ann.member, world.bob.member, amount=3700, fee=185, waits=False)  # type: ignore[arg-type]
         books.post(paid, about)
     books.flush()
 

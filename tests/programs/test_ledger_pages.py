@@ -32,7 +32,7 @@ async def town(bench):
         else:
             whose = (people[one].member, people[two].member)
             about = About(f"job:{at}", *whose, devices[one], devices[two], units=1, price_micro=100, price_per=1)
-            books.post(transfers.pay(*whose, amount=100, fee=5, deniable=at % 3 == 0), about)
+            books.post(transfers.pay(*whose, amount=100, fee=5, waits=at % 3 == 0), about)
         books.flush()
 
     for at in range(POSTINGS):
