@@ -45,7 +45,7 @@ CONTROL = ("Cc", "Cf", "Cs")
 
 def harmless(text: str) -> bool:
     """Nothing in it moves a cursor, hides or reorders; emoji may be joined, and a policy has lines."""
-    return not any(unicodedata.category(char) in CONTROL for char in text if char not in "\n\u200d")
+    return not any(unicodedata.category(char) in CONTROL for char in text if char not in "\n\t\u200d")
 
 
 def words(told):
