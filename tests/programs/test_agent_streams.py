@@ -1,13 +1,15 @@
 """Streams between real agents: in order and as they are made, held up by who reads slowly, paid as far as they came."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from agents import a_town, until
-from mesh.agent.asked import Ask, StreamBroken
+from mesh.agent.asked import Ask, Join, StreamBroken
+from mesh.agent.resuming import resumed
 from mesh.agent.streaming import streamed
-from mesh.sdk import calls
+from mesh.sdk import calls, control
 from mesh.workloads import known
 from mesh.workloads.chat import Chat, payload_of
 from mesh.workloads.frames import WINDOW_BYTES
@@ -198,3 +200,114 @@ async def test_between_devices_of_one_owner_a_stream_is_free_and_needs_no_counts
             assert (begun.device, begun.estimate) == (worker.id, 0)
             assert b"".join([content async for content in answer]) == b"one two"
             assert answer.result.charge == 0
+
+
+def resumed_by(asker, ask=None):
+    return streamed(partial(resumed, asker.agent.parts.requester.run), ask or asked())
+
+
+@pytest.mark.parametrize("how", ["crashed", "gone"])
+async def test_a_stream_that_breaks_goes_on_elsewhere_where_its_reader_wants_that_and_both_are_paid(tmp_path, how):
+    async with a_town(tmp_path) as (town, ann, ben), asyncio.timeout(60):
+        asker = await ann.device("ann-box", work=False)
+        workers = [await ben.device("ben-box"), await ben.device("ben-other")]
+        pieces: list[bytes | Join] = []
+        async with resumed_by(asker) as answer:
+            answer.on_join = pieces.append
+            first, _ = await read_first(answer, workers)
+            begun = await answer.begun()
+            second = next(one for one in workers if one is not first)
+            while not second.engines.words.empty():
+                second.engines.words.get_nowait()
+            for word in (b" fath", "öms".encode(), None):
+                second.engines.words.put_nowait(word)
+            if how == "crashed":
+                first.engines.words.put_nowait(EngineCrashed())
+            else:
+                await first.stop()
+            async for content in answer:
+                pieces.append(content)
+            result = answer.result
+        paid = (len(QUESTION) + 3) * PER_BYTE
+        (join,) = result.joins
+        assert (join.at, join.device, join.after, join.charge) == (3, second.id, begun.job, paid)
+        assert (pieces[0], b"".join(pieces[1:])) == (join, " fathöms".encode())
+        assert (result.job, result.device) == (join.job, second.id)
+        assert result.job != begun.job, "a job is paid once: the rest is one of its own"
+        assert result.payload.manifest["text"] == "Ten fathöms"
+        told = [payload.manifest.get("so_far") for payload in _all_of(second.engines.started)]
+        assert told[-1] == "Ten"
+        rest = (len(QUESTION) + len("Ten") + len(" fathöms".encode())) * PER_BYTE
+        assert result.charge == paid + rest
+        if how == "gone":
+            await first.start()  # it reports what it had delivered
+        await until(lambda: _is(ann, -result.charge))
+        assert await ben.balance() == result.charge - paid // 20 - rest // 20
+        await until(lambda: _nothing_held(ann, town))
+        assert (await ann.do(calls.verify(town.network))).ok
+
+
+def _all_of(queue):
+    return [queue.get_nowait() for _ in range(queue.qsize())]
+
+
+async def test_where_nobody_can_go_on_a_stream_ends_as_it_broke(tmp_path):
+    async with a_town(tmp_path) as (_town, ann, ben), asyncio.timeout(40):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        for settings in ({}, {"json": True}):
+            with pytest.raises(StreamBroken) as broken:
+                async with resumed_by(asker, asked(**settings)) as answer:
+                    await read_first(answer, [worker])
+                    worker.engines.words.put_nowait(EngineCrashed())
+                    await anext(answer)
+            assert (broken.value.facts["cause"], broken.value.facts["bytes"]) == ("engine.crashed", 3)
+        await until(lambda: _is(ann, -2 * 18 * PER_BYTE))
+
+
+async def test_a_worker_that_streams_what_is_wrong_is_neither_gone_on_with_nor_paid_for_more_than_was_counted(tmp_path):
+    async with a_town(tmp_path) as (_town, ann, ben), asyncio.timeout(40):
+        asker = await ann.device("ann-box", work=False)
+        workers = [await ben.device("ben-box"), await ben.device("ben-other")]
+        with pytest.raises(StreamBroken) as broken:
+            async with resumed_by(asker) as answer:
+                worker, _ = await read_first(answer, workers)
+                streams = asker.agent.parts.requester.exchanges._streams
+                (one,) = [open for open in streams._open.values() if open.receiving.bytes]
+                one.receiving._sequence += 1  # as if a part had been left out
+                worker.engines.words.put_nowait(b" fathoms")
+                await anext(answer)
+        assert broken.value.facts["cause"] == "job.wrong_result"
+        assert "charge" not in broken.value.facts
+
+
+async def test_the_joins_are_told_in_the_stream_and_in_the_result(tmp_path):
+    async with a_town(tmp_path) as (_town, ann, ben), asyncio.timeout(60):
+        asker = await ann.device("ann-box", work=False)
+        workers = [await ben.device("ben-box"), await ben.device("ben-other")]
+        heard: asyncio.Queue[control.Answer] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        manifest = {"messages": [{"role": "user", "content": QUESTION}]}
+
+        def follow():
+            request = control.Run("chat", manifest, stream=True, resume=True)
+            for answer in control.stream(asker.home.control_socket, request, 40.0):
+                loop.call_soon_threadsafe(heard.put_nowait, answer)
+
+        following = asyncio.create_task(asyncio.to_thread(follow))
+        await until(lambda: begun_at(workers))
+        first = begun_at(workers)
+        first.engines.words.put_nowait(b"Ten")
+        lines = [await heard.get()]
+        while not isinstance(lines[-1], control.Said):
+            lines.append(await heard.get())
+        second = next(one for one in workers if one is not first)
+        for word in (b" fathoms", None):
+            second.engines.words.put_nowait(word)
+        first.engines.words.put_nowait(EngineCrashed())
+        await following
+        lines += [heard.get_nowait() for _ in range(heard.qsize())]
+        told = [answer for answer in lines if isinstance(answer, control.Said | control.Joined)]
+        assert [type(answer).__name__ for answer in told] == ["Said", "Joined", "Said"]
+        ran = lines[-1]
+        assert (ran.joined, told[1].at, told[1].device) == ((told[1],), 3, second.id)
+        assert ran.manifest["text"] == "Ten fathoms"

@@ -86,6 +86,26 @@ async def test_the_same_question_has_the_same_answer_alone_and_beside_others(eng
     assert {answer["text"] for answer in [alone, *beside[:3]]} == {alone["text"]}
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        asked(STORY, max_tokens=30),
+        prompt_payload("Once upon a time, in a small harbour, there was an old", temperature=0.0, max_tokens=30),
+    ],
+    ids=["chat", "prompt"],
+)
+async def test_an_answer_that_broke_off_goes_on_where_it_was_and_says_nothing_twice(engines, payload):
+    whole = (await say(engines, payload))["text"]
+    said = whole[: len(whole) // 2].rpartition(" ")[0]
+    rest = CHAT.go_on(payload, said)
+    reading = Reading()
+    answer = await say(engines, rest, reading)
+    assert reading.text == answer["text"]
+    assert not answer["text"].startswith(said[:20])
+    assert (said + answer["text"])[: len(said) + 6] == whole[: len(said) + 6]
+    assert answer["tokens"] <= rest.manifest["max_tokens"] < 30
+
+
 async def test_characters_of_several_bytes_are_never_cut(engines):
     reading = Reading()
     await say(engines, asked("Repeat exactly: 😀😀😀 日本語 ñandú", max_tokens=30), reading)

@@ -169,6 +169,31 @@ async def test_a_stream_that_breaks_off_never_looks_whole(tmp_path):
         assert "done" not in last
 
 
+async def test_a_stream_that_breaks_goes_on_elsewhere_where_that_is_asked_for(tmp_path):
+    async with a_gateway(tmp_path) as served:
+        facts = {"job": "C", "device": "D", "cause": "engine.crashed", "bytes": 7, "units": 9, "charge": 40}
+        served.jobs.breaks = StreamBroken(**facts)
+        talk = served.jobs.talk
+
+        async def once_broken(ask):
+            try:
+                return await talk(ask)
+            finally:
+                served.jobs.breaks = None
+
+        served.jobs.talk = once_broken
+        answer = await served.http.post("/v1/chat/completions", json={**ASK, "stream": True, "resume": True})
+        came = [json.loads(one) for one in events(answer) if one != "[DONE]"]
+        _first, second = served.jobs.asked
+        assert (second.payload.manifest["so_far"], second.avoid) == ("Ahoy, w", ("D",)), "half a letter is not kept"
+        text = [one["choices"][0]["delta"].get("content", "") for one in came]
+        assert "".join(text) == "Ahoy, w" + "Ahoy, wörld!"
+        (joined,) = [one["mesh"]["joined"] for one in came if "mesh" in one]
+        there, left = {"at": 7, "job": "C", "device": "D", "path": "direct"}, {"after": "C", "cause": "engine.crashed"}
+        assert joined == {**there, **left, "charge": 40}
+        assert came[-1]["usage"]["charge"] == 40 + served.jobs.charge
+
+
 async def test_a_client_that_leaves_a_stream_ends_its_job_and_its_key_counts_the_estimate(tmp_path):
     async with a_gateway(tmp_path) as served:
         made = await served.keys.answer(CreateKey("app"))

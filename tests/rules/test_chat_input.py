@@ -49,6 +49,8 @@ def answer(text="deep", **changes):
         payload_of([("user", "x" * INPUT_BYTES_MAX)]),
         payload_of([("assistant", "")] * (MESSAGES_MAX - 1) + [("user", "x")]),
         prompt_payload("Once"),
+        hello(so_far="It is de"),
+        prompt_payload("Once", so_far=" upon"),
     ],
 )
 def test_what_is_within_the_limits_passes(payload):
@@ -59,6 +61,10 @@ def test_what_is_within_the_limits_passes(payload):
     ("payload", "error"),
     [
         (Payload({}), BadInput),
+        (hello(so_far=""), BadSetting),
+        (hello(so_far=7), BadSetting),
+        (hello(so_far="{", json=True), BadSetting),
+        (hello(so_far="x" * INPUT_BYTES_MAX), ChatInputTooLarge),
         (Payload({"messages": [], "prompt": "x"}), BadInput),
         (Payload({"messages": [{"role": "user", "content": "x"}], "tools": []}), BadInput),
         (Payload({"messages": [{"role": "user", "content": "x"}]}, (b"blob",)), BadInput),
@@ -139,3 +145,20 @@ def test_a_line_of_a_batch_is_a_message_or_a_whole_chat():
     with pytest.raises(BadInput):
         CHAT.from_line({"text": "hello"})
     assert CHAT.to_line(answer()) == {"text": "deep", "finish": "stop"}
+
+
+def test_an_answer_that_goes_on_is_asked_for_and_counted_with_what_was_said():
+    asked = hello(max_tokens=20, seed=4)
+    rest = CHAT.go_on(asked, "It is déep, ")
+    CHAT.check(rest)
+    assert rest.manifest == {**asked.manifest, "so_far": "It is déep, ", "max_tokens": 16}
+    assert CHAT.count_input(rest) == CHAT.count_input(asked) + len("It is déep, ".encode())
+    again = CHAT.go_on(rest, "said one")
+    assert again.manifest["so_far"] == "It is déep, said one"
+    assert CHAT.go_on(asked, "x" * 1000).manifest["max_tokens"] == 1, (
+        "however much was said, the end is told by a device"
+    )
+    assert CHAT.go_on(hello(json=True), "{") is None
+    whole = CHAT.put_together("It is déep, ", answer("and cold.", tokens=3, prompt_tokens=9))
+    assert whole.manifest["text"] == "It is déep, and cold."
+    assert (whole.manifest["tokens"], whole.manifest["prompt_tokens"]) == (7, 5)

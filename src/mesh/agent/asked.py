@@ -16,6 +16,7 @@ from mesh.ids import DeviceId, DeviceKey, JobId
 from mesh.jobs.attempts import NUMBERS_MAX, End
 from mesh.jobs.seating import Seat
 from mesh.protocol import link
+from mesh.protocol.frames import FrameError
 from mesh.protocol.permit import Permit
 from mesh.protocol.values import Choice, Explanation, JobSpec, Need, PathKind, Routing, Sensitivity
 from mesh.transport.interface import Address
@@ -88,6 +89,21 @@ class Begun(NamedTuple):
     model: str
 
 
+class Join(msgspec.Struct, frozen=True):
+    """Where a streamed text goes on in another job, after the one that made it so far had broken.
+
+    ``at``: characters before it. ``after``: the job that broke there, by what ``cause``, and what is paid for it.
+    """
+
+    at: int
+    job: JobId
+    device: DeviceId
+    path: PathKind
+    after: JobId
+    cause: str
+    charge: int
+
+
 class Reader(Outlet):
     """Where a job's result goes as it is made. Once anything went there, the job is not tried anywhere else."""
 
@@ -97,6 +113,8 @@ class Reader(Outlet):
         self.begin = begin
         self.begun: int | None = None
         """The attempt whose bytes go there, once there are any."""
+        self.joined: Callable[[Join], None] = lambda join: None
+        """Called before the first bytes of another job that goes on with the text."""
 
 
 class Again(NamedTuple):
@@ -123,6 +141,10 @@ class Ask(NamedTuple):
     reader: Reader | None = None
     """Gets the result as it is made, where the workload streams."""
     need: Need = Need()
+    resume: bool = False
+    """What came of a stream that breaks is used and paid: its reader goes on with it."""
+    avoid: tuple[DeviceId, ...] = ()
+    """Devices that are out of question."""
     caller: str = ""
     """Who hands it in at this device: callers take turns in its line. Nobody else learns of it."""
 
@@ -246,6 +268,8 @@ class Job:
         """When it must be done, by the loop's clock."""
         self.alone = False
         """It is asked for by itself, not under a series: what a series knew of its devices was out of date."""
+        self.kept: Tried | None = None
+        """The attempt whose stream broke, and is gone on with."""
         self._forgiven = 0
 
     @property
@@ -274,7 +298,11 @@ class Job:
         lost = [tried.target.device for tried in late if tried.end in ("lost", "unstarted")]
         unreached = [tried.target.device for tried in late if tried.end == "unreached"]
         others = [tried.target.device for tried in self.tried if tried.end is not None and tried.end not in gone]
-        return tuple(dict.fromkeys([*others, *unreached, *(device for device in lost if lost.count(device) > 1)]))
+        return tuple(
+            dict.fromkeys(
+                [*self.ask.avoid, *others, *unreached, *(device for device in lost if lost.count(device) > 1)]
+            )
+        )
 
     @property
     def handed_over(self) -> bool:
@@ -289,12 +317,15 @@ class Job:
         """What the caller is told when the attempt has ended whose stream it was reading."""
         assert tried.receiving is not None
         got: dict[str, Any] = {"bytes": tried.receiving.bytes, "units": tried.receiving.units}
+        if self.ask.resume and not isinstance(cause, WrongResult | FrameError):
+            self.kept = tried  # whoever sends what is wrong is neither believed nor paid
+            got["charge"] = min(tried.plan.rate.cost(tried.received), tried.target.cap)
         return StreamBroken(job=self.id, device=tried.target.device, cause=cause.wire_code, **got)
 
     @property
     def cut(self) -> Tried | None:
-        """The attempt whose stream the caller cut short after some of it had come: so far it was used."""
-        return next((one for one in self.tried if one.code == CANCELLED and one.received), None)
+        """The attempt whose stream was used as far as it came: its caller cut it, or goes on with it elsewhere."""
+        return self.kept or next((one for one in self.tried if one.code == CANCELLED and one.received), None)
 
     def forgive(self) -> bool:
         """Nowhere else is left: give devices that were only out of reach another chance, where there are such.
@@ -337,6 +368,8 @@ class Result(NamedTuple):
     payload: Payload
     attempts: tuple[link.AttemptReport, ...]
     explanation: Explanation
+    joins: tuple[Join, ...] = ()
+    """Where it went on in another job: ``job`` and what belongs to it are the last one's then, ``charge`` is of all."""
 
 
 class Won(NamedTuple):

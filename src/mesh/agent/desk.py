@@ -6,12 +6,13 @@ Touches: the clock (ping).
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import NamedTuple
 
 from mesh import __version__
 from mesh.agent import documents
-from mesh.agent.asked import Ask, OnProgress, Result
+from mesh.agent.asked import Ask, Join, OnProgress, Result
 from mesh.agent.batch_desk import BatchDesk
 from mesh.agent.control import Say
 from mesh.agent.coordination import Coordination
@@ -27,6 +28,7 @@ from mesh.agent.patience import Patience
 from mesh.agent.planning import Planner
 from mesh.agent.reach import Reach
 from mesh.agent.requester import Requester
+from mesh.agent.resuming import resumed
 from mesh.agent.sessions import Sessions
 from mesh.agent.sharing import Sharing
 from mesh.agent.store import Store
@@ -193,7 +195,8 @@ class Desk:
         run = self._runner(request, say, lambda job, stage, part: say(control.Progress(job, stage, part)))
         if not request.stream:
             return _ran(await run(ask))
-        async with streamed(run, ask) as answer:
+        async with streamed(partial(resumed, run) if request.resume else run, ask) as answer:
+            answer.on_join = lambda join: say(_joined(join))
             begun = await answer.begun()
             say(control.Begun(begun.job, begun.device, begun.path, begun.estimate, begun.model))
             async for text in answer.texts():
@@ -268,7 +271,12 @@ def _ran(result: Result) -> control.Ran:
         blobs=result.payload.blobs,
         attempts=tuple(AttemptLine(one.device, one.attempt, one.path, one.code) for one in result.attempts),
         explanation=result.explanation,
+        joined=tuple(_joined(join) for join in result.joins),
     )
+
+
+def _joined(join: Join) -> control.Joined:
+    return control.Joined(join.at, join.job, join.device, join.path, join.after, join.cause, join.charge)
 
 
 def _asked(request: control.Run) -> Ask:

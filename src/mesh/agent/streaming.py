@@ -7,7 +7,8 @@
         result = answer.result              # the whole Result, with charge, units and the payload
 
 What is read too slowly pauses the engine on the other device. Leaving the block early cancels the job; what had come by
-then is paid. A stream that breaks in the middle raises StreamBroken out of the loop, and is never begun anew. A
+then is paid. A stream that breaks in the middle raises StreamBroken out of the loop, and is never begun anew; where
+``run`` is one of ``resuming`` it goes on elsewhere, and ``on_join`` is told. A
 workload that does not stream gives nothing before its end: then ``begun`` is known from its result.
 
 Touches: nothing.
@@ -20,7 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Self
 
-from mesh.agent.asked import Ask, Begun, Reader, Result
+from mesh.agent.asked import Ask, Begun, Join, Reader, Result
 
 Run = Callable[[Ask], Awaitable[Result]]
 
@@ -30,7 +31,10 @@ class Streamed:
 
     def __init__(self) -> None:
         self.reader = Reader(self._put, self._begin)
-        self._come: deque[bytes] = deque()
+        self.reader.joined = self._join
+        self.on_join: Callable[[Join], None] = lambda join: None
+        """Called where the text goes on in another job, between the pieces before and after it."""
+        self._come: deque[bytes | Join] = deque()
         self._news = asyncio.Event()
         self._begun: Begun | None = None
         self._job: asyncio.Future[Result]
@@ -60,6 +64,9 @@ class Streamed:
                 raise StopAsyncIteration
             await self._wait()
         content = self._come.popleft()
+        if isinstance(content, Join):
+            self.on_join(content)
+            return await anext(self)
         self.reader.took(len(content))
         return content
 
@@ -84,6 +91,9 @@ class Streamed:
     def _put(self, content: bytes) -> None:
         self._come.append(content)
         self._news.set()
+
+    def _join(self, join: Join) -> None:
+        self._come.append(join)
 
     def _begin(self, begun: Begun) -> None:
         self._begun = begun

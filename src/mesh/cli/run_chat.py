@@ -20,7 +20,7 @@ from mesh.errors import MeshError
 from mesh.units import credits_text
 
 if TYPE_CHECKING:
-    from mesh.sdk.control import Begun, Ran, Run
+    from mesh.sdk.control import Begun, Joined, Ran, Run
     from mesh.sdk.home import Home
 
 FILE_BYTES_MAX = 64 * 1024
@@ -43,6 +43,9 @@ def chat(
     seed: Annotated[int | None, typer.Option("--seed", help="The same seed gives the same choice of words.")] = None,
     stop: Annotated[list[str] | None, typer.Option("--stop", help="End before this text; any number of times.")] = None,
     schema: Annotated[Path | None, typer.Option("--schema", help="Answer in JSON that keeps to this schema.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="If the answer breaks off, have another device go on with it, marked.")
+    ] = False,
     options: asking.Asked = asking.Asked(),
     json: Json = False,
 ) -> None:
@@ -63,6 +66,7 @@ def chat(
             manifest=payload.manifest,
             model=model,
             stream=True,
+            resume=resume,
             **options.fields(place),
         )
         if options.estimate:
@@ -90,6 +94,8 @@ def _follow(place: "Home", request: "Run", out: Out) -> "Ran":
             elif isinstance(answer, control.Said):
                 said = True
                 _say(answer.text, out)
+            elif isinstance(answer, control.Joined):
+                _join(answer, out)
             elif isinstance(answer, control.Ran):
                 return answer
     except MeshError:
@@ -102,6 +108,19 @@ def _follow(place: "Home", request: "Run", out: Out) -> "Ran":
 def _begun(begun: "Begun") -> dict[str, Any]:
     where = {"job": begun.job, "device": begun.device, "path": begun.path}
     return {"event": "begun", **where, "estimate": begun.estimate, "model": begun.model}
+
+
+def _join(join: "Joined", out: Out) -> None:
+    if out.as_json:
+        line({"event": "joined", **_where(join)})
+    else:
+        sys.stdout.flush()
+        out.note("\n[It broke off there. Another device goes on:]")
+
+
+def _where(join: "Joined") -> dict[str, Any]:
+    left = {"after": join.after, "cause": join.cause, "charge": join.charge}
+    return {"at": join.at, "job": join.job, "device": join.device, "path": join.path, **left}
 
 
 def _say(text: str, out: Out) -> None:
@@ -132,6 +151,7 @@ def _value(ran: "Ran") -> dict[str, Any]:
         "units": ran.units,
         "model": ran.model,
         "attempts": ran.attempts,
+        "joined": [_where(join) for join in ran.joined],
         "text": manifest["text"],
         "finish": manifest["finish"],
         "usage": {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer},

@@ -40,6 +40,9 @@ from mesh.sdk.peers import Peer as Peer
 from mesh.sdk.peers import Peers as Peers
 from mesh.sdk.peers import Ping as Ping
 from mesh.sdk.sharing import AnySharingAnswer, AnySharingRequest
+from mesh.sdk.spoken import Begun as Begun
+from mesh.sdk.spoken import Joined as Joined
+from mesh.sdk.spoken import Said as Said
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """10,000 embeddings in base64 are 20 MB; three times that bounds what either side keeps of a line."""
@@ -70,7 +73,8 @@ class Run(Request, frozen=True):
     """Run a job: ``manifest`` and ``blobs`` are the workload's payload. ``Progress`` lines may come before ``Ran``.
 
     ``stream``: ``Begun`` and ``Said`` lines come before it too. After the first ``Said`` the job is not tried again: a
-    ``Refusal`` with ``stream.broken`` then says how far it got.
+    ``Refusal`` with ``stream.broken`` then says how far it got. ``resume``: it goes on elsewhere instead, after a
+    ``Joined`` line.
     """
 
     workload: str
@@ -83,6 +87,7 @@ class Run(Request, frozen=True):
     max_cost: int | None = None
     limit_s: float = 600.0
     stream: bool = False
+    resume: bool = False
     need: Need = Need()
     wait: bool = False
     """Where no device may run it now: wait for one. ``Waiting`` lines say why, until it goes on."""
@@ -199,22 +204,6 @@ class Progress(Answer, frozen=True):
     fraction: float
 
 
-class Begun(Answer, frozen=True):
-    """The first of a streamed result is here: where it is made, and the most that it can cost (micro-credits)."""
-
-    job: JobId
-    device: DeviceId
-    path: PathKind
-    estimate: int
-    model: str
-
-
-class Said(Answer, frozen=True):
-    """The next text of a streamed result. ``Ran`` brings the whole."""
-
-    text: str
-
-
 class Ran(Answer, frozen=True):
     """A job's result. ``charge`` in micro-credits; ``units`` as the requester counted them."""
 
@@ -228,6 +217,8 @@ class Ran(Answer, frozen=True):
     blobs: tuple[bytes, ...] = ()
     attempts: tuple[AttemptLine, ...] = ()
     explanation: Explanation = Explanation()
+    joined: tuple[Joined, ...] = ()
+    """Where its stream went on elsewhere; ``job`` is the last one then, and ``charge`` that of all."""
 
 
 class Models(Answer, frozen=True):
@@ -285,6 +276,7 @@ AnyAnswer = (
     | Progress
     | Begun
     | Said
+    | Joined
     | Waiting
     | Ran
     | Estimated
@@ -382,6 +374,6 @@ def _until_last(lines: Any) -> Iterator[AnyAnswer]:
         if isinstance(answer, Refusal):
             raise from_wire(answer.error)
         yield answer
-        more = isinstance(answer, Progress | Ping | PageRead | Begun | Said | Waiting)
+        more = isinstance(answer, Progress | Ping | PageRead | Begun | Said | Joined | Waiting)
         if not more and not (isinstance(answer, Batch) and not answer.last):
             return

@@ -63,6 +63,8 @@ class Done(NamedTuple):
     model: str
     manifest: Mapping[str, Any]
     blobs: tuple[bytes, ...] = ()
+    joined: tuple[control.Joined, ...] = ()
+    """Where a chat's answer broke off and another device went on with it."""
 
     @property
     def vectors(self) -> list[list[float]]:
@@ -79,12 +81,16 @@ class Done(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """How a job is to be done; all of it may be left out. ``device``: a name or an id. ``max_cost``: micro-credits."""
+    """How a job is to be done; all of it may be left out. ``device``: a name or an id. ``max_cost``: micro-credits.
+
+    ``resume``: a chat's answer that breaks off goes on at another device; ``Done.joined`` says where.
+    """
 
     model: str | None = None
     device: str | None = None
     sensitivity: Sensitivity = "private"
     max_cost: int | None = None
+    resume: bool = False
 
 
 class Answer:
@@ -170,7 +176,7 @@ class Mesh:
             [{"role": "user", "content": messages}] if isinstance(messages, str) else [dict(one) for one in messages]
         )
         request = self._run("chat", {"messages": listed, **settings}, how)
-        request = msgspec.structs.replace(request, stream=True)
+        request = msgspec.structs.replace(request, stream=True, resume=how.resume)
         return Answer(control.stream(self._home.control_socket, request, SILENCE_S))
 
     def ocr(
@@ -339,4 +345,4 @@ def _usual_home() -> Home:
 
 
 def _done(ran: control.Ran) -> Done:
-    return Done(ran.job, ran.device, ran.path, ran.charge, ran.model, ran.manifest, ran.blobs)
+    return Done(ran.job, ran.device, ran.path, ran.charge, ran.model, ran.manifest, ran.blobs, ran.joined)

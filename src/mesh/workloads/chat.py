@@ -3,8 +3,9 @@
 A job's manifest holds either ``messages`` (role and content each, the last one not by the assistant) or ``prompt``
 (text that is simply continued), and how to go on: ``max_tokens``, ``temperature``, ``top_p``, ``seed``, ``stop``
 (texts), ``json`` (true: any JSON object; an object: the JSON schema to keep to) and ``trim``: messages over the model's
-window are an error, unless this allows the oldest ones but the system's to be left out. No blobs. ``replay`` (``text``
-and ``finish`` of an answer) asks for no answer, but how far that one is from this model's own: ``workloads.replay``.
+window are an error, unless this allows the oldest ones but the system's to be left out. ``so_far``: the answer begins
+with this text, which was said elsewhere; only what follows it is made. No blobs. ``replay`` (``text`` and ``finish`` of
+an answer) asks for no answer, but how far that one is from this model's own: ``workloads.replay``.
 
 The result's manifest: ``model``, ``text``, ``finish`` (``stop`` or ``length``), ``prompt_tokens``, ``tokens``, and
 ``left_out``: how many messages were. The stream is the text in UTF-8; no character is cut.
@@ -35,6 +36,8 @@ SCHEMA_BYTES_MAX = 16 * KIB
 SCHEMA_DEPTH_MAX = 16
 BYTES_PER_TOKEN = 6
 """What is set aside for each token that may come: English text has 4.3 bytes to a token. Longer tokens are not paid."""
+BYTES_PER_TOKEN_SAID = 4
+"""By which the tokens of a text are estimated that another device has written: English has 4.3 bytes to a token."""
 BYTES_PER_TOKEN_MAX = 512
 """No vocabulary has tokens nearly as long: bounds what a result may hold."""
 SPARE_SHARE = 0.75
@@ -43,7 +46,7 @@ TRIMS_MAX = 12
 """How often more is left out before it is given up."""
 ROLES = ("system", "user", "assistant")
 _FIELDS = frozenset(
-    ("messages", "prompt", "max_tokens", "temperature", "top_p", "seed", "stop", "json", "trim", "replay"),
+    ("messages", "prompt", "max_tokens", "temperature", "top_p", "seed", "stop", "json", "trim", "replay", "so_far"),
 )
 
 
@@ -158,6 +161,20 @@ class Chat:
         if tokens > most or size > most * BYTES_PER_TOKEN_MAX:
             raise BadChatResult(limit=most)
 
+    def go_on(self, payload: Payload, said: str) -> Payload | None:
+        """The chat whose answer goes on after what was said; None for JSON, which is kept to from its start."""
+        manifest = payload.manifest
+        if manifest.get("json"):
+            return None
+        left = max(1, tokens_max(payload) - _tokens_of(said))
+        return Payload({**manifest, "so_far": manifest.get("so_far", "") + said, "max_tokens": left})
+
+    def put_together(self, said: str, rest: Payload) -> Payload:
+        """The whole answer; its tokens are counted as far as this device made it, and estimated before that."""
+        made, tokens = rest.manifest, _tokens_of(said)
+        whole = {"text": said + made["text"], "tokens": made["tokens"] + tokens}
+        return Payload({**made, **whole, "prompt_tokens": max(0, made["prompt_tokens"] - tokens)})
+
     def rehearsal(self, pieces: int) -> Payload:
         """A question with a short answer, or with a longer one: half a second's worth at 100 tokens a second."""
         tokens = REHEARSED_TOKENS_SHORT if pieces == 1 else REHEARSED_TOKENS
@@ -214,8 +231,21 @@ def _first_said(messages: list[dict[str, str]]) -> int | None:
     return next((place for place, one in enumerate(messages) if one["role"] != "system"), None)
 
 
+def _tokens_of(text: str) -> int:
+    return -(-len(text.encode()) // BYTES_PER_TOKEN_SAID)
+
+
 def _texts(manifest: dict[str, Any]) -> list[str]:
     """The texts of a chat's input. Raises BadInput."""
+    so_far = manifest.get("so_far")
+    if so_far is None:
+        return _asked(manifest)
+    if not isinstance(so_far, str) or not so_far or manifest.get("json"):
+        raise BadSetting("`so_far` is the text that an answer begins with, and none in JSON.")
+    return [*_asked(manifest), so_far]
+
+
+def _asked(manifest: dict[str, Any]) -> list[str]:
     if "prompt" in manifest:
         prompt = manifest["prompt"]
         if not isinstance(prompt, str):

@@ -96,14 +96,14 @@ class LlamaChat:
         if after is not None:
             request.update(temperature=0, logprobs=TOP if messages is None else True, top_logprobs=TOP)
             request.pop("stop", None)
-            if messages is not None and after:
-                messages = [*messages, {"role": "assistant", "content": after}]
+        said = payload.manifest.get("so_far", "") + (after or "")
         try:
             if messages is None:
-                request["prompt"] = payload.manifest["prompt"] + (after or "")
+                request["prompt"] = payload.manifest["prompt"] + said
                 self._server.handle_completions(request, answer.hear)
             else:
-                request["messages"] = messages
+                own = [{"role": "assistant", "content": said}] if said else []
+                request["messages"] = [*messages, *own]  # the library goes on with a last message of its own
                 self._server.handle_chat_completions(request, answer.hear)
         except ValueError:  # its text may quote the input
             if "json" in payload.manifest:

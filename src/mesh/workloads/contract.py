@@ -223,6 +223,19 @@ class Divisible(Protocol):
         ...
 
 
+@runtime_checkable
+class Continuable(Protocol):
+    """A workload whose streamed text can go on elsewhere where it broke off."""
+
+    def go_on(self, payload: Payload, said: str) -> Payload | None:
+        """The input of which the rest is made, after so much was said; None where that cannot be."""
+        ...
+
+    def put_together(self, said: str, rest: Payload) -> Payload:
+        """The whole result, of what was said before and the result of the rest."""
+        ...
+
+
 class Unstreamed:
     """What a workload that does not stream says of streams."""
 

@@ -6,12 +6,14 @@ Touches: nothing (the requester and the clock are arguments).
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import NamedTuple
 
 from mesh.agent.asked import Ask, Begun, Result
 from mesh.agent.dividing import Run, Whole, run_divided
 from mesh.agent.gateway.keys import KeyBook, Opener
 from mesh.agent.gateway.names import Around, Meant, UnknownModel, meant, nobody_has_it
+from mesh.agent.resuming import resumed
 from mesh.agent.streaming import Streamed, streamed
 from mesh.errors import MeshError
 from mesh.workloads.contract import Payload, Workload
@@ -70,11 +72,17 @@ class Call:
             self._say_what_it_means(found, error)
             raise
 
-    async def begin(self, workload: Workload, payload: Payload, model: str) -> tuple[Begun, Streamed]:
-        """Have the work done that a model's name asks for, and return with its first bytes. Raises as ``run`` does."""
+    async def begin(
+        self, workload: Workload, payload: Payload, model: str, *, resume: bool = False
+    ) -> tuple[Begun, Streamed]:
+        """Have the work done that a model's name asks for, and return with its first bytes. Raises as ``run`` does.
+
+        ``resume``: a stream that breaks goes on elsewhere.
+        """
         found = self._meant(model, workload)
         ask = self._ask(workload, payload, found)
-        answer = await self.stack.enter_async_context(streamed(self.front.run, ask))
+        run = partial(resumed, self.front.run) if resume else self.front.run
+        answer = await self.stack.enter_async_context(streamed(run, ask))
         try:
             begun = await answer.begun()
         except MeshError as error:

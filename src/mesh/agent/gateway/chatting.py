@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
+from mesh.agent.asked import Join
 from mesh.agent.gateway import ollama, ollama_chat, openai, openai_chat
 from mesh.agent.gateway import openai_responses as responses
 from mesh.agent.gateway.calls import Call, Reply, begun_headers, headers_of
@@ -42,14 +43,18 @@ async def _completed(call: Call, form: ChatForm, request: Sampling, payload: Pay
         (result,) = done.results
         head = _head(form.prefix, result.job, request.model)
         return Reply(openai_chat.whole(form, head, result.payload, result.charge), headers_of(done.results))
-    begun, answer = await call.begin(CHAT, payload, request.model)
+    begun, answer = await call.begin(CHAT, payload, request.model, resume=bool(request.resume))
     head = _head(form.prefix, begun.job, request.model)
+    joins: list[Join] = []
+    answer.on_join = joins.append
 
     async def events() -> AsyncIterator[bytes]:
         first = form.first()
         if first is not None:
             yield openai_chat.chunk(form, head, first)
         async for text in answer.texts():
+            while joins:
+                yield openai_chat.joined(form, head, joins.pop(0))
             yield openai_chat.chunk(form, head, form.piece(text))
         result = answer.result
         yield openai_chat.last_chunks(form, head, result.payload, result.charge, usage_apart=request.usage_apart)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from mesh.agent.asked import Join
 from mesh.agent.gateway.openai import BadRequest, read
 from mesh.workloads.chat import payload_of, prompt_payload
 from mesh.workloads.contract import Payload
@@ -62,6 +63,8 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     n: int | None = 1
     stream: bool | None = False
     stream_options: StreamOptions | None = None
+    resume: bool | None = False
+    """Mesh's own: a stream that breaks goes on at another device, after a chunk with ``mesh.joined``."""
 
     @property
     def usage_apart(self) -> bool:
@@ -224,6 +227,12 @@ def whole(form: ChatForm, head: Head, result: Payload, charge: int) -> bytes:
 def chunk(form: ChatForm, head: Head, inside: dict[str, Any]) -> bytes:
     """An event of a stream, with a piece of the text."""
     return _event(form, head, [{"index": 0, **inside, "logprobs": None, "finish_reason": None}])
+
+
+def joined(form: ChatForm, head: Head, join: Join) -> bytes:
+    """The event of a stream that goes on as another job: an empty piece of the text, and where it joins."""
+    empty = {"index": 0, **form.piece(""), "logprobs": None, "finish_reason": None}
+    return _event(form, head, [empty], mesh={"joined": msgspec.to_builtins(join)})
 
 
 def last_chunks(form: ChatForm, head: Head, result: Payload, charge: int, *, usage_apart: bool) -> bytes:
