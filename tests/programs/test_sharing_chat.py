@@ -13,7 +13,7 @@ from agents import a_town, until
 from mesh.agent.sharing import FAILURES_MAX, UNTRIED_UNITS_PER_S, Sharing
 from mesh.agent.store import Store
 from mesh.agent.upstream import Upstream, UpstreamFailed
-from mesh.agent.upstream_chat import Asked, chat
+from mesh.agent.upstream_chat import Asked, CannotGoOn, chat
 from mesh.sdk.sharing import ShareEngine
 from mesh.workloads.chat import Chat, ChatTooLong, payload_of, prompt_payload
 from mesh.workloads.contract import Outlet
@@ -138,6 +138,21 @@ async def test_a_chat_model_is_tried_shared_and_streamed_and_only_known_fields_a
         going_on = await sharing.work("chat", model, prompt_payload("Once", max_tokens=9), 10.0)
         assert going_on.manifest["text"] == SAID
         assert engine.asked[-1][1]["prompt"] == "Once"
+        await sharing.work("chat", model, prompt_payload("Once", so_far=" upon", max_tokens=9), 10.0)
+        assert engine.asked[-1][1]["prompt"] == "Once upon"
+        rest = payload_of([("user", "What?")], so_far="A harb", max_tokens=9)
+        if kind in ("lmstudio", "openai"):
+            for _ in range(FAILURES_MAX + 1):
+                with pytest.raises(CannotGoOn):
+                    await sharing.work("chat", model, rest, 10.0)
+            assert sharing.offers(), "that is no reason to withdraw it"
+            return
+        await sharing.work("chat", model, rest, 10.0)
+        body = engine.asked[-1][1]
+        assert body["messages"][-1] == {"role": "assistant", "content": "A harb"}
+        assert (body.get("continue_final_message"), body.get("add_generation_prompt")) == (
+            (True, False) if kind == "vllm" else (None, None)
+        )
 
 
 async def test_json_is_asked_for_in_each_ones_words_and_a_long_chat_with_a_larger_window(sharing):

@@ -256,7 +256,7 @@ class Agent:
                     ready = Ready(parts.membership.me, None, None)
                     if self.options.gateway:
                         around = Surroundings(parts.membership, parts.myself, self.offering, ModelFiles(home.models))
-                        front = Front(parts.requester.run, around, desk.keys, self._count_able)
+                        front = Front(parts.requester.run, around, desk.keys, self.parts.membership.count_able)
                         address = await stack.enter_async_context(gateway.served(home, front))
                         desk.gateway = desk.page.gateway = address.url
                         ready = ready._replace(gateway=address.url, key=address.key)
@@ -280,19 +280,13 @@ class Agent:
                 store=parts.store,
                 files=files,
                 numbers=self.numbers,
-                devices=self._count_able,
+                devices=self.parts.membership.count_able,
                 up=lambda: parts.coordination.up,
                 now_ms=parts.membership.clock.now_ms,
             )
         )
         await batches.open()
         return batches, BatchDesk(batches, parts.store, files)
-
-    def _count_able(self) -> int:
-        """Devices that may take work: this one, and all of which nobody said that they are away."""
-        membership = self.parts.membership
-        away = {device for device, known in membership.own.items() if not known.online}
-        return 1 + sum(1 for peer in membership.peers if peer.certificate.device not in {membership.me, *away})
 
     async def _check_network(self) -> NetworkFacts:
         from mesh.agent import netcheck  # its HTTP client takes 8 MB, and is asked for once in a while

@@ -148,6 +148,11 @@ class Membership:
         named = [peer for peer in self.peers if peer.certificate.name == text]
         return self._by_device.get(DeviceId(text)) or (named[0] if len(named) == 1 else None)
 
+    def count_able(self) -> int:
+        """Devices that may take work: this one, and all of which nobody said that they are away."""
+        away = {device for device, known in self.own.items() if not known.online}
+        return 1 + sum(1 for peer in self.peers if peer.certificate.device not in {self.me, *away})
+
     def is_own(self, device: DeviceId) -> bool:
         """Whether a device belongs to the owner of this one, by its certificate."""
         peer = self._by_device.get(device)

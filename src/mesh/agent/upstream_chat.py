@@ -18,8 +18,8 @@ from mesh.agent.upstream import Upstream, UpstreamFailed, whole
 from mesh.sdk.sharing import EngineKind
 from mesh.units import KIB, MIB
 from mesh.workloads.breath import GAP_S
-from mesh.workloads.chat import BYTES_PER_TOKEN_MAX, TRIMS_MAX, ChatTooLong, shortened, tokens_max
-from mesh.workloads.contract import Outlet, Payload
+from mesh.workloads.chat import BYTES_PER_TOKEN_MAX, TRIMS_MAX, ChatTooLong, shortened, so_far_of, tokens_max
+from mesh.workloads.contract import BadInput, Outlet, Payload
 from mesh.workloads.frames import WINDOW_BYTES
 
 LINE_BYTES_MAX = MIB
@@ -84,6 +84,17 @@ class _Line(msgspec.Struct):
     prompt_eval_count: int = 0
     eval_count: int = 0
     error: Any = None
+
+
+GOES_ON = frozenset({"ollama", "llama-server"})
+"""Engines that go on with a last message of their own by themselves."""
+
+
+class CannotGoOn(BadInput):
+    """The engine there can only begin an answer, not go on with one. Another device is tried."""
+
+    code = "engine.cannot_go_on"
+    kind = "failed"
 
 
 _events: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(_Event)
@@ -151,9 +162,14 @@ def _openai_body(
         body["response_format"] = {"type": "json_object"}
     if asked.kind == "llama-server":
         body["cache_prompt"] = False  # nobody shall tell by the time of an answer what others have asked
+    said = so_far_of(manifest)
     if messages is None:
-        return "/v1/completions", {**body, "prompt": manifest["prompt"]}
-    return "/v1/chat/completions", {**body, "messages": _plain(messages)}
+        return "/v1/completions", {**body, "prompt": manifest["prompt"] + manifest.get("so_far", "")}
+    if said and asked.kind == "vllm":
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
+    elif said and asked.kind not in GOES_ON:
+        raise CannotGoOn(engine=asked.kind)
+    return "/v1/chat/completions", {**body, "messages": _plain([*messages, *said])}
 
 
 def _ollama_body(
@@ -163,6 +179,7 @@ def _ollama_body(
     options: dict[str, Any] = {"num_predict": limit}
     options |= {name: manifest[name] for name in ("temperature", "top_p", "seed", "stop") if name in manifest}
     texts = [manifest["prompt"]] if messages is None else [one["content"] for one in messages]
+    texts.append(manifest.get("so_far", ""))
     needed = sum(len(text.encode()) for text in texts) // BYTES_PER_TOKEN_LEAST + limit
     if needed > WINDOW_USUAL:
         options["num_ctx"] = min(1 << (needed - 1).bit_length(), WINDOW_MAX)
@@ -171,8 +188,8 @@ def _ollama_body(
     if schema:
         body["format"] = schema if isinstance(schema, dict) else "json"
     if messages is None:
-        return "/api/generate", {**body, "prompt": manifest["prompt"], "raw": True}
-    return "/api/chat", {**body, "messages": _plain(messages)}
+        return "/api/generate", {**body, "prompt": manifest["prompt"] + manifest.get("so_far", ""), "raw": True}
+    return "/api/chat", {**body, "messages": _plain([*messages, *so_far_of(manifest)])}
 
 
 def _plain(messages: list[dict[str, str]]) -> list[dict[str, str]]:

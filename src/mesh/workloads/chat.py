@@ -231,6 +231,12 @@ def _first_said(messages: list[dict[str, str]]) -> int | None:
     return next((place for place, one in enumerate(messages) if one["role"] != "system"), None)
 
 
+def so_far_of(manifest: dict[str, Any]) -> list[dict[str, str]]:
+    """What was said of an answer already, as a last message: there are engines that go on with one of their own."""
+    said = manifest.get("so_far")
+    return [{"role": "assistant", "content": said}] if said else []
+
+
 def _tokens_of(text: str) -> int:
     return -(-len(text.encode()) // BYTES_PER_TOKEN_SAID)
 
