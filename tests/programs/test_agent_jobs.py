@@ -91,7 +91,7 @@ async def test_a_device_lost_in_the_middle_costs_nothing_and_another_one_finishe
         for worker in workers:
             worker.engines.gate.clear()
         job = asyncio.ensure_future(asker.run())
-        first = await _first_started(workers)
+        first = await _first_started(asker, workers)
         second = next(worker for worker in workers if worker is not first)
         second.engines.gate.set()
         await first.stop()
@@ -101,13 +101,18 @@ async def test_a_device_lost_in_the_middle_costs_nothing_and_another_one_finishe
         await paid(ann, ben, result.charge)
 
 
-async def _first_started(workers):
-    """The worker whose engine got a job first."""
-    waits = {asyncio.ensure_future(worker.engines.started.get()): worker for worker in workers}
-    done, rest = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=10)
-    for wait in rest:
-        wait.cancel()
-    return waits[done.pop()]
+def tried(asker):
+    """The attempts of the only job under way."""
+    (entry,) = [entry for line in asker.agent.parts.requester.dispatch.lines.values() for entry in line.entries]
+    return entry.job.tried
+
+
+async def _first_started(asker, workers):
+    """The worker of the first attempt, once its engine has the job. A copy at another may have begun before it."""
+    await until(lambda: any(not worker.engines.started.empty() for worker in workers))
+    first = next(worker for worker in workers if worker.id == tried(asker)[0].target.device)
+    await until(lambda: not first.engines.started.empty())
+    return first
 
 
 async def test_a_silent_devices_job_is_done_elsewhere_long_before_its_silence_is_proven(tmp_path):
@@ -117,7 +122,7 @@ async def test_a_silent_devices_job_is_done_elsewhere_long_before_its_silence_is
         for worker in workers:
             worker.engines.gate.clear()
         job = asyncio.ensure_future(asker.run())
-        first = await _first_started(workers)
+        first = await _first_started(asker, workers)
         town.board.hold(asker.key, first.key)
         for worker in workers:
             worker.engines.gate.set()
@@ -147,12 +152,14 @@ async def test_loading_a_model_is_life_and_no_reason_for_a_copy(tmp_path):
         job = asyncio.ensure_future(
             asker.agent.parts.requester.run(ask, lambda job, stage, fraction: heard.append(stage))
         )
-        first = await _first_started(workers)
-        await until(lambda: heard.count("loading") >= 3)  # far longer than such a job would take
+        first = await _first_started(asker, workers)
+        await until(lambda: heard.count("loading") >= 1)
+        before = len(tried(asker))  # one, unless the machine was so busy that it was not even accepted at once
+        await until(lambda: heard.count("loading") >= 4)  # far longer than such a job would take
         first.engines.loaded = True
         first.engines.gate.set()
         result = await job
-        assert (result.device, len(result.attempts)) == (first.id, 1)
+        assert (result.device, len(result.attempts)) == (first.id, before)
 
 
 async def test_a_lone_device_is_suspect_after_three_seconds_of_silence(tmp_path):
