@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -77,6 +78,10 @@ def test_the_same_request_gives_the_same_permit_and_one_hold(world: World) -> No
     assert again.permit == first.permit
     with pytest.raises(RequestReused):
         world.database.write_and_wait(grant, world.wanted(request=wanted.permit.request), world.moment)
+    for other in ({"workload": "ocr"}, {"model": "another"}, {"sensitivity": "public"}):
+        with pytest.raises(RequestReused):
+            changed = wanted._replace(permit=msgspec.structs.replace(wanted.permit, **other))
+            world.database.write_and_wait(grant, changed, world.moment)
     assert money(world, "ann") == [(0, 0, 10_000)]
 
 

@@ -69,6 +69,7 @@ def test_while_the_coordinator_is_dead_no_job_of_a_warm_series_fails(
     while time.monotonic() < end:
         number += 1
         charges.append(run(network, f"sentence {number}").charge)
+    print(f"{number} jobs while the coordinator was away for {away_s:.0f} s")
     assert number > 10 * away_s
     restarted(network)
     charges.append(run(network, "afterwards").charge)

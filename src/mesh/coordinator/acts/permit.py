@@ -97,7 +97,8 @@ def grant(store: Store, wanted: Wanted, moment: Moment) -> Granted:
     assert (permit.job is not None) == (permit.share == "one"), "a permit is for one job, or for a series"
     before = permits.by_request(store, network, permit.requester, permit.request)
     if before is not None:
-        if (before.job, before.workload, before.model) != (permit.job, permit.workload, permit.model):
+        asked = (permit.job, permit.workload, permit.model, permit.sensitivity)
+        if (before.job, before.workload, before.model, before.sensitivity) != asked:
             raise RequestReused
         if moment.now_ms > before.start_by_ms or permits.some_share_ended(store, before.id):
             raise PermitClosed
