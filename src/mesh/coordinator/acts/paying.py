@@ -10,19 +10,12 @@ from typing import Any, NamedTuple, assert_never
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import evidence
 from mesh.coordinator.store.connection import Store
-from mesh.coordinator.store.errors import Raced
 from mesh.coordinator.store.evidence import Against, JobKey, ShareRow, Standing
 from mesh.coordinator.store.ledger import About, Books
 from mesh.credits import checks, tariff, transfers
 from mesh.credits.settlement import Become, Decision, End, Lower, Mark, Owe, Pay
 from mesh.ids import MemberId, NetworkId
 from mesh.jobs import lifecycle
-
-
-class ShareChanged(Raced):
-    """Somebody else changed a share at the same moment; nothing was written. The report will be sent again."""
-
-    code = "credits.share_changed"
 
 
 class Known(NamedTuple):
@@ -45,12 +38,26 @@ class Known(NamedTuple):
         return back and row.earner != self.payer
 
 
-def carry_out(store: Store, known: Known, decisions: Sequence[Decision], moment: Moment, *, reason: str) -> None:
-    """Do what was decided; ``reason`` says why a share ends. Raises FloorCrossed, ShareChanged (nothing is kept)."""
-    work = _Work(store, known, moment, reason)
+def carry_out(
+    store: Store,
+    known: Known,
+    decisions: Sequence[Decision],
+    moment: Moment,
+    *,
+    reason: str,
+    books: Books | None = None,
+) -> None:
+    """Do what was decided; ``reason`` says why a share ends. Raises FloorCrossed, ShareChanged (nothing is kept).
+
+    ``books``: balances change when their holder flushes them, after further jobs of the same transaction.
+    """
+    mine = books or Books(store, NetworkId(known.key.network), moment.now_ms, moment.new_id)
+    work = _Work(store, known, moment, reason, mine)
     for decision in decisions:
         work.do(decision)
     work.save()
+    if books is None:
+        mine.flush()
 
 
 def end_share(store: Store, row: Any, moment: Moment, *, reason: str) -> None:
@@ -58,17 +65,16 @@ def end_share(store: Store, row: Any, moment: Moment, *, reason: str) -> None:
     books = Books(store, NetworkId(row.network), moment.now_ms, moment.new_id)
     if row.left:
         books.release(MemberId(row.payer), row.left)
-    if not evidence.save_share(store, row, ShareRow(0, row.paid, "ended", moment.now_ms, reason)):
-        raise ShareChanged
+    evidence.save_share(store, row, ShareRow(0, row.paid, "ended", moment.now_ms, reason))
     books.flush()
 
 
 class _Work:
     """Rows as they are to be, gathered while the decisions are gone through, then written once each."""
 
-    def __init__(self, store: Store, known: Known, moment: Moment, reason: str) -> None:
+    def __init__(self, store: Store, known: Known, moment: Moment, reason: str, books: Books) -> None:
         self._store, self._known, self._moment, self._reason = store, known, moment, reason
-        self._books = Books(store, NetworkId(known.key.network), moment.now_ms, moment.new_id)
+        self._books = books
         self._shares: dict[str, ShareRow] = {}
         self._attempts: dict[int, Standing] = {}
         self._from_free = False
@@ -93,9 +99,9 @@ class _Work:
         for number, standing in self._attempts.items():
             evidence.save_attempt(self._store, self._known.key, number, standing, self._moment.now_ms)
         for share, after in self._shares.items():
-            if not evidence.save_share(self._store, self._known.shares[share], after):
-                raise ShareChanged
-        self._books.flush(self._known.payer if self._from_free else None, self._known.lowest)
+            evidence.save_share(self._store, self._known.shares[share], after)
+        if self._from_free:
+            self._books.bound(self._known.payer, self._known.lowest)
 
     # --- one kind of decision each ------------------------------------------------------------------------------------
 

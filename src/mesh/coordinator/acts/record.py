@@ -13,9 +13,10 @@ from mesh.coordinator.acts.series import close_if_through
 from mesh.coordinator.acts.settle import HORIZON_MS, Effect, SendClose, settle
 from mesh.coordinator.evidence import Keys, Testimony
 from mesh.coordinator.store import evidence, jobs, permits, successions
-from mesh.coordinator.store.connection import Store, side_by_side
+from mesh.coordinator.store.connection import Later, Store, side_by_side
 from mesh.coordinator.store.evidence import Against, JobKey, Opening
 from mesh.coordinator.store.evidence import Fact as Kept
+from mesh.coordinator.store.ledger import Books
 from mesh.ids import DeviceId, DeviceKey, NetworkId, PermitId, is_ulid
 from mesh.protocol.receipt import Claim, Count, Fact, Failed, NoMore, Submit, Superseded, Used
 from mesh.protocol.values import JobSpec
@@ -54,9 +55,12 @@ def record_facts(
     # In the order of their jobs, so that two batches about the same ones do not wait for each other.
     for testimony in testimonies if store.alone else sorted(testimonies, key=_job_of):
         taking.take(testimony)
+    taking.open_attempts()
     effects: list[Effect] = []
+    books = Books(store, network, moment.now_ms, moment.new_id)  # a payer's row is locked once, and as late as can be
     for key in taking.touched if store.alone else sorted(taking.touched):
-        effects += settle(store, key, moment, ready_ms)
+        effects += settle(store, key, moment, ready_ms, books=books)
+    books.flush()
     for share in taking.series if store.alone else sorted(taking.series):
         evidence.lock_share(store, share)
         effects += close_if_through(store, share, moment, ready_ms)
@@ -89,6 +93,15 @@ class _Taking:
         self.series: dict[str, None] = {}
         self.refused: list[tuple[int, str]] = []
         self.closes: list[Effect] = []
+        self._opened: list[tuple[int, JobKey, Submit, Kept, Later]] = []
+
+    def open_attempts(self) -> None:
+        """Submits that came: each opens its attempt, unless another one did before."""
+        for place, key, submit, kept, opened in self._opened:
+            if not opened.touched and self._is_double(key, submit):
+                self.refused.append((place, "evidence.double_submit"))
+            else:
+                evidence.add_fact(self._store, key, kept, self._moment.now_ms)
 
     def take(self, testimony: Testimony) -> None:
         known = self._permit(testimony.fact.permit)
@@ -115,12 +128,11 @@ class _Taking:
         if permit is None:
             return None
         if permit not in self._permits:
-            row = permits.by_id(self._store, permit)
+            row, candidates, shares = permits.whole(self._store, permit)
             if row is None or row.network != self._network:
                 return None
-            candidates = {c.worker: c for c in permits.candidates_of(self._store, permit)}
-            shares = {share.worker or "": share for share in permits.shares_of(self._store, permit)}
-            self._permits[permit] = _Permit(row, candidates, shares)
+            by_worker = {share.worker or "": share for share in shares}
+            self._permits[permit] = _Permit(row, {c.worker: c for c in candidates}, by_worker)
         known = self._permits[permit]
         pruned = known.row.state == "pruned" or self._moment.now_ms > known.row.finish_by_ms + HORIZON_MS
         return None if pruned else known
@@ -140,8 +152,10 @@ class _Taking:
         if isinstance(fact, Submit):
             most = min(fact.maximum, candidate.cap)
             opening = Opening(fact.attempt, share.permit, share.id, fact.worker, candidate.owner, most)
-            if not evidence.add_attempt(self._store, key, opening, self._moment.now_ms) and self._is_double(key, fact):
-                return "evidence.double_submit"
+            opened = evidence.add_attempt(self._store, key, opening, self._moment.now_ms)
+            self._opened.append((testimony.place, key, fact, kept, opened))
+            self.touched[key] = None
+            return None
         evidence.add_fact(self._store, key, kept, self._moment.now_ms)
         self.touched[key] = None
         return None

@@ -14,6 +14,7 @@ from mesh.coordinator.acts.paying import Known, carry_out
 from mesh.coordinator.store import evidence, ledger, permits
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.evidence import JobKey
+from mesh.coordinator.store.ledger import Books
 from mesh.credits import transfers
 from mesh.credits.settlement import AttemptFacts, ShareFacts, ShareState, settle_job
 from mesh.credits.tariff import Rate
@@ -48,15 +49,21 @@ Effect = SendClose | JobChanged | AskCheck
 
 
 def settle(
-    store: Store, key: JobKey, moment: Moment, ready_ms: int, *, closing: frozenset[str] = frozenset()
+    store: Store,
+    key: JobKey,
+    moment: Moment,
+    ready_ms: int,
+    *,
+    closing: frozenset[str] = frozenset(),
+    books: Books | None = None,
 ) -> list[Effect]:
-    """Decide about a job on all that is known, with these shares closing, and carry it out."""
-    evidence.lock_job(store, key)
-    shares = _shares_of(store, key)
+    """Decide about a job on all that is known, with these shares closing, and carry it out.
+
+    ``books``: balances change when their holder flushes them.
+    """
+    shares, attempts, everything = _all_of(store, key)
     if not shares:
         return []
-    attempts = {row.attempt: row for row in evidence.attempts_of(store, key)}
-    everything = evidence.facts_of(store, key)
     facts = _by_attempt(everything, attempts)
     ending = {share for share in closing if shares[share].state == "open"} | {
         row.id
@@ -65,43 +72,41 @@ def settle(
     }
     payer = MemberId(next(iter(shares.values())).payer)
     line, lowest = ledger.terms_of(store, NetworkId(key.network), payer)
-    balance, held = ledger.balance_and_held(store, NetworkId(key.network), payer)
+    earners = {row.earner for row in attempts.values()}
+    balance, held = ledger.open_books(store, NetworkId(key.network), payer, earners)
+    by, released = (0, 0) if books is None else books.moved(payer)
     decisions = settle_job(
         [_attempt_facts(row, facts[number], shares, moment.now_ms, ready_ms) for number, row in attempts.items()],
         {row.id: _share_facts(row, row.id in ending) for row in shares.values()},
-        free=transfers.free(balance, held, lowest),
+        free=transfers.free(balance + by, held - released, lowest),
         own_used=any("superseded" in kinds for kinds in facts.values()) and evidence.own_delivered(store, key),
     )
     if not decisions:
         return []
     reason = "window" if closing else ("no_more" if ending else "paid")
     known = Known(key, shares, attempts, facts, payer, line, lowest)
-    carry_out(store, known, decisions, moment, reason=reason)
+    carry_out(store, known, decisions, moment, reason=reason, books=books)
     asked = draw(store, known, decisions, moment)
     return [JobChanged(NetworkId(key.network), DeviceId(key.requester), key.job), *asked]
 
 
 def known_of(store: Store, key: JobKey) -> Known | None:
     """A job as settlement knows it; None for one that no permit is for."""
-    evidence.lock_job(store, key)
-    shares = _shares_of(store, key)
+    shares, attempts, everything = _all_of(store, key)
     if not shares:
         return None
-    attempts = {row.attempt: row for row in evidence.attempts_of(store, key)}
-    facts = _by_attempt(evidence.facts_of(store, key), attempts)
+    facts = _by_attempt(everything, attempts)
     payer = MemberId(next(iter(shares.values())).payer)
     line, lowest = ledger.terms_of(store, NetworkId(key.network), payer)
     return Known(key, shares, attempts, facts, payer, line, lowest)
 
 
-def _shares_of(store: Store, key: JobKey) -> dict[str, Any]:
-    """A job's shares, locked where others write beside us: in the order of their ids, then read again."""
-    shares = {row.id: row for row in evidence.job_shares(store, key)}
-    if not store.alone:
-        for share in sorted(shares):
-            evidence.lock_share(store, share)
-        shares = {row.id: row for row in evidence.job_shares(store, key)}
-    return shares
+def _all_of(store: Store, key: JobKey) -> tuple[dict[str, Any], dict[int, Any], Sequence[Any]]:
+    """A job's shares, attempts and evidence; the job and its shares are locked where others write beside us."""
+    evidence.lock_job(store, key)
+    evidence.lock_shares_of(store, key)
+    shares, attempts, everything = evidence.all_of(store, key)
+    return {row.id: row for row in shares}, {row.attempt: row for row in attempts}, everything
 
 
 def day_over(paid_ms: int, now_ms: int, ready_ms: int) -> bool:

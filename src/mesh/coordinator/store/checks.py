@@ -169,7 +169,7 @@ def add(store: Store, key: JobKey, attempt: Any, *, check: str, at: tuple[int, i
 
 def count_job(store: Store, device: str, most: int) -> None:
     """A device was paid for one more job, as far as that is counted."""
-    store.run(_COUNT, {"device": device, "most": most})
+    store.put(_COUNT, {"device": device, "most": most})
 
 
 def get(store: Store, check: str) -> Any | None:

@@ -77,42 +77,140 @@ def adding_once(table: Table, *columns: str) -> Prepared:
     return Prepared(sqlite.insert(table).on_conflict_do_nothing(), columns, others)
 
 
+class Later:
+    """A change that was sent, and is asked for what it touched when that is needed."""
+
+    def __init__(self, store: "Store", cursor: Any) -> None:
+        self._store = store
+        self._cursor = cursor
+
+    @property
+    def touched(self) -> int:
+        """How many rows it touched."""
+        if self._cursor.rowcount < 0:
+            self._store.answered(stay=True)
+        return int(self._cursor.rowcount)
+
+
 class Store:
     """What an act or a reader sees of the database: statements in, rows out, inside a transaction somebody else opened.
 
     ``alone``: no other transaction writes meanwhile, so that nothing needs a lock.
     """
 
-    def __init__(self, connection: Connection, *, alone: bool = True) -> None:
-        self.connection = connection
+    def __init__(self, connection: Connection, *, alone: bool = True, pipelined: bool = False) -> None:
+        """``pipelined``: the engine takes further statements before it has answered the ones before."""
         self.alone = alone
+        self.kept: dict[Any, Any] = {}
+        """What a transaction has looked up and cannot change any more, such as the ids of accounts."""
+        self._connection = connection
         self._engine = connection.dialect.name
         self._raw: Any = connection.connection.driver_connection
+        self._pipelined = pipelined
+        self._pipeline: Any = None
+        self._leaving: Any = None
+        self._expected: list[tuple[Any, type[Exception]]] = []
+
+    @property
+    def connection(self) -> Connection:
+        """SQLAlchemy's own connection, for what is not prepared: whatever was sent is answered first."""
+        self.answered()
+        return self._connection
 
     def run(self, statement: Executable | Prepared, parameters: Parameters = None) -> int:
         """Execute a change, once per set of parameters; returns how many rows it touched."""
         if not isinstance(statement, Prepared):
             return self.connection.execute(statement, parameters).rowcount
+        cursor = self._sent(statement, parameters)
+        if self._pipeline is not None:
+            self._pipeline.sync()
+            self._met()
+        return int(cursor.rowcount)
+
+    def put(self, statement: Prepared, parameters: Parameters) -> None:
+        """Execute a change of which nobody asks how many rows it touched: nothing waits for it before the next answer.
+
+        What the database has against it is raised there, at the latest by the end of the transaction.
+        """
+        self._sent(statement, parameters)
+
+    def later(self, statement: Prepared, parameters: Mapping[str, Any]) -> Later:
+        """Execute a change; how many rows it touched may be asked later, for many in one turn."""
+        return Later(self, self._sent(statement, parameters))
+
+    def expect(self, statement: Prepared, parameters: Mapping[str, Any], otherwise: type[Exception]) -> None:
+        """Execute a change that must touch one row; else ``otherwise`` is raised, here or before the next answer.
+
+        Whoever is alone hears it here.
+        """
+        cursor = self._sent(statement, parameters)
+        self._expected.append((cursor, otherwise))
+        if self.alone or self._pipeline is None:
+            self.answered(stay=True)
+
+    def _sent(self, statement: Prepared, parameters: Parameters) -> Any:
         sql, constants, _ = statement.rendered(self._engine)
-        if isinstance(parameters, Sequence):
-            cursor = self._raw.cursor()
-            cursor.executemany(sql, [{**constants, **each} for each in parameters])
-            return int(cursor.rowcount)
-        return int(self._raw.execute(sql, {**constants, **(parameters or {})}).rowcount)
+        if self._pipelined and self._pipeline is None:
+            self._leaving = self._raw.pipeline()
+            self._pipeline = self._leaving.__enter__()
+        if not isinstance(parameters, Sequence):
+            return self._raw.execute(sql, {**constants, **(parameters or {})})
+        if self._pipeline is not None and parameters:
+            for each in parameters[:-1]:
+                self._raw.execute(sql, {**constants, **each})
+            return self._raw.execute(sql, {**constants, **parameters[-1]})
+        cursor = self._raw.cursor()
+        cursor.executemany(sql, [{**constants, **each} for each in parameters])
+        return cursor
+
+    def _met(self) -> None:
+        """Look whether what was expected came true, as far as it was answered."""
+        expected, self._expected = self._expected, []
+        for cursor, otherwise in expected:
+            if cursor.rowcount != 1:
+                raise otherwise
+
+    def answered(self, *, stay: bool = False) -> None:
+        """Wait until all that was sent is answered; raises what it came to. ``stay``: more is sent soon."""
+        if self._pipeline is not None:
+            self._pipeline.sync()
+            if not stay:
+                self.let_go()
+        self._met()
+
+    def let_go(self) -> None:
+        """Leave the state in which answers come later; nothing to do where there is none."""
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            self._leaving.__exit__(None, None, None)
 
     def rows(self, statement: Executable | Prepared, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """All rows of a query, as named tuples."""
         if not isinstance(statement, Prepared):
             return self.connection.execute(statement, parameters).all()
-        sql, constants, make = statement.rendered(self._engine)
-        return [make(row) for row in self._raw.execute(sql, {**constants, **(parameters or {})})]
+        make = statement.rendered(self._engine)[2]
+        found = self._sent(statement, parameters).fetchall()
+        self._met()
+        return [make(row) for row in found]
+
+    def together(self, *asked: tuple[Prepared, Mapping[str, Any]]) -> list[Sequence[Any]]:
+        """All rows of several queries, none of which depends on another's: where possible in one turn."""
+        cursors = [(statement, self._sent(statement, parameters)) for statement, parameters in asked]
+        found: list[Sequence[Any]] = []
+        for statement, cursor in cursors:
+            make = statement.rendered(self._engine)[2]
+            found.append([make(row) for row in cursor.fetchall()])
+        self._met()
+        return found
 
     def row(self, statement: Executable | Prepared, parameters: Mapping[str, Any] | None = None) -> Any | None:
         """The first row of a query as a named tuple, or None."""
         if not isinstance(statement, Prepared):
             return self.connection.execute(statement, parameters).first()
-        sql, constants, make = statement.rendered(self._engine)
-        row = self._raw.execute(sql, {**constants, **(parameters or {})}).fetchone()
+        make = statement.rendered(self._engine)[2]
+        cursor = self._sent(statement, parameters)
+        row = cursor.fetchone()
+        self._met()
         return None if row is None else make(row)
 
     def value(self, statement: Executable | Prepared, parameters: Mapping[str, Any] | None = None) -> Any:
@@ -123,4 +221,4 @@ class Store:
     def lock(self, statement: Prepared, parameters: Mapping[str, Any]) -> None:
         """Lock the rows of a ``select … for update`` until the transaction ends; nothing to do for who is alone."""
         if not self.alone:
-            self.rows(statement, parameters)
+            self._sent(statement, parameters)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, false, literal_column, not_, or_, select, union, update
 
-from mesh.coordinator.store.connection import Prepared, Store, adding_once
+from mesh.coordinator.store.connection import Later, Prepared, Store, adding_once
+from mesh.coordinator.store.errors import Raced
 from mesh.coordinator.store.schema.devices import devices
 from mesh.coordinator.store.schema.jobs import attempts, evidence, jobs, marks
 from mesh.coordinator.store.schema.networks import memberships, networks
@@ -128,6 +129,26 @@ _LOCK_JOB = Prepared(
     .where(jobs.c.job == bindparam("job"))
     .with_for_update(key_share=True)
 )
+_LOCK_SHARES = Prepared(
+    select(shares.c.id)
+    .where(
+        shares.c.id.in_(
+            union(
+                select(_OTHER.c.id)
+                .join(permits, permits.c.id == _OTHER.c.permit)
+                .where(permits.c.network == bindparam("network"))
+                .where(permits.c.requester == bindparam("requester"))
+                .where(permits.c.job == bindparam("job")),
+                select(attempts.c.share)
+                .where(attempts.c.network == bindparam("network"))
+                .where(attempts.c.requester == bindparam("requester"))
+                .where(attempts.c.job == bindparam("job")),
+            )
+        )
+    )
+    .order_by(shares.c.id)
+    .with_for_update(key_share=True)
+)
 _LOCK_SHARE = Prepared(select(shares.c.id).where(shares.c.id == bindparam("share")).with_for_update(key_share=True))
 _LOCK_PERMIT = Prepared(select(permits.c.id).where(permits.c.id == bindparam("permit")).with_for_update(key_share=True))
 _MARK = adding_once(marks, "id", "network", "device", "kind", "job", "attempt", "other", "made_ms")
@@ -168,6 +189,12 @@ _OWED = Prepared(
     .order_by(attempts.c.changed_ms)
     .limit(bindparam("most"))
 )
+
+
+class ShareChanged(Raced):
+    """Somebody else changed a share at the same moment; nothing was written. The report will be sent again."""
+
+    code = "credits.share_changed"
 
 
 class JobKey(NamedTuple):
@@ -234,18 +261,17 @@ class ShareRow(NamedTuple):
     reason: str | None
 
 
-def add_attempt(store: Store, key: JobKey, opening: Opening, now_ms: int) -> bool:
-    """Open an attempt on its first Submit; False if there was one."""
+def add_attempt(store: Store, key: JobKey, opening: Opening, now_ms: int) -> Later:
+    """Open an attempt on its first Submit; ``touched`` 0 if there was one."""
     row = {**key._asdict(), **opening._asdict(), "state": "submitted", "submitted_ms": now_ms, "changed_ms": now_ms}
-    return store.run(_ADD_ATTEMPT, row) == 1
+    return store.later(_ADD_ATTEMPT, row)
 
 
-def add_fact(store: Store, key: JobKey, fact: Fact, now_ms: int) -> bool:
-    """Keep the first fact of a kind, or the highest count; False if it says nothing new."""
-    if store.run(_ADD_FACT, {**key._asdict(), **fact._asdict(), "received_ms": now_ms}):
-        return True
+def add_fact(store: Store, key: JobKey, fact: Fact, now_ms: int) -> None:
+    """Keep the first fact of a kind, or the highest count."""
+    store.put(_ADD_FACT, {**key._asdict(), **fact._asdict(), "received_ms": now_ms})
     if fact.kind != "count":
-        return False
+        return
     row = {
         "in_network": key.network,
         "of_requester": key.requester,
@@ -256,7 +282,7 @@ def add_fact(store: Store, key: JobKey, fact: Fact, now_ms: int) -> bool:
         "signed": fact.signed,
         "received_ms": now_ms,
     }
-    return store.run(_RAISE_COUNT, row) == 1
+    store.put(_RAISE_COUNT, row)
 
 
 def lock_job(store: Store, key: JobKey) -> None:
@@ -267,6 +293,18 @@ def lock_job(store: Store, key: JobKey) -> None:
 def lock_share(store: Store, share: str) -> None:
     """Draw from a share, or close it, one after the other."""
     store.lock(_LOCK_SHARE, {"share": share})
+
+
+def lock_shares_of(store: Store, key: JobKey) -> None:
+    """Draw from a job's shares one after the other: all of them, in the order of their ids."""
+    store.lock(_LOCK_SHARES, key._asdict())
+
+
+def all_of(store: Store, key: JobKey) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+    """A job's shares, attempts and evidence, as the three functions below have them, in one turn."""
+    facts = key._asdict()
+    found = store.together((_SHARES, facts), (_ATTEMPTS, facts), (_FACTS, facts))
+    return found[0], found[1], found[2]
 
 
 def attempts_of(store: Store, key: JobKey) -> Sequence[Any]:
@@ -288,7 +326,7 @@ def job_shares(store: Store, key: JobKey) -> Sequence[Any]:
 
 def save_attempt(store: Store, key: JobKey, attempt: int, standing: Standing, now_ms: int) -> None:
     """Write what a decision made of an attempt."""
-    store.run(
+    store.put(
         _SAVE_ATTEMPT,
         {
             "in_network": key.network,
@@ -301,8 +339,11 @@ def save_attempt(store: Store, key: JobKey, attempt: int, standing: Standing, no
     )
 
 
-def save_share(store: Store, before: Any, after: ShareRow) -> bool:
-    """Write what became of a share, if nobody changed it since. A permit closes with its last share."""
+def save_share(store: Store, before: Any, after: ShareRow) -> None:
+    """Write what became of a share, if nobody changed it since. A permit closes with its last share.
+
+    Raises ShareChanged, here or at the next answer.
+    """
     row = {
         "share": before.id,
         "was": before.state,
@@ -313,12 +354,10 @@ def save_share(store: Store, before: Any, after: ShareRow) -> bool:
         "ended_ms": after.ended_ms,
         "reason": after.reason,
     }
-    if store.run(_SAVE_SHARE, row) != 1:
-        return False
+    store.expect(_SAVE_SHARE, row, ShareChanged)
     if before.state == "open" and after.state == "ended":
         store.lock(_LOCK_PERMIT, {"permit": before.permit})  # whoever ends its other share looks after us
-        store.run(_CLOSE_PERMIT, {"permit": before.permit, "now": after.ended_ms})
-    return True
+        store.put(_CLOSE_PERMIT, {"permit": before.permit, "now": after.ended_ms})
 
 
 def add_mark(store: Store, key: JobKey, against: Against, *, number: str, now_ms: int) -> None:

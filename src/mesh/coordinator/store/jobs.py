@@ -155,7 +155,7 @@ _WHY_SERIES = Prepared(
 
 def add(store: Store, key: JobKey, *, member: MemberId, spec: Any, now_ms: int) -> None:
     """Open a job's record, unless there is one. ``spec`` is a ``protocol.values.JobSpec``."""
-    store.run(
+    store.put(
         _ADD,
         {
             **key._asdict(),
@@ -182,7 +182,10 @@ def cancelled(store: Store, key: JobKey, now_ms: int) -> bool:
 
 def owner_of(store: Store, network: NetworkId, device: DeviceId) -> MemberId | None:
     """Whose device it is; None for one that is not of this network."""
-    owner: MemberId | None = store.value(_OWNER, {"network": network, "device": device})
+    asked = ("owner", network, device)
+    if asked not in store.kept:
+        store.kept[asked] = store.value(_OWNER, {"network": network, "device": device})
+    owner: MemberId | None = store.kept[asked]
     return owner
 
 

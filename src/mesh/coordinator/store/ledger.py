@@ -3,7 +3,7 @@
 Touches: database (through the store it is given).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, false, func, select, update
@@ -119,14 +119,15 @@ class Books:
     def __init__(self, store: Store, network: NetworkId, now_ms: int, new_id: Callable[[], str]) -> None:
         self._store, self._network = store, network
         self._now_ms, self._new_id = now_ms, new_id
-        self._ids: dict[Account, str] = {}
         self._moves: dict[str, tuple[int, int]] = {}
+        self._bounds: dict[str, int] = {}
 
     def id_of(self, account: Account) -> str:
         """The id of an account, opened with 0 if it was never used."""
-        if account not in self._ids:
-            self._ids[account] = account_of(self._store, self._network, account, self._new_id).id
-        return self._ids[account]
+        kept, name = self._store.kept, ("account", self._network, account)
+        if name not in kept:
+            kept[name] = account_of(self._store, self._network, account, self._new_id).id
+        return str(kept[name])
 
     def post(self, posting: Posting, about: About) -> None:
         """Write a posting with its entries; what it does to balances is done by ``flush``.
@@ -134,7 +135,7 @@ class Books:
         Other accounts are only rolled up now and then, so that no row is shared by all jobs of a network.
         """
         number = self._new_id()
-        self._store.run(
+        self._store.put(
             _POST,
             {
                 **about._asdict(),
@@ -150,22 +151,33 @@ class Books:
             lines.append({"posting": number, "account": account, "amount": entry.amount, "rolled": exact})
             if exact:
                 self._shift(account, by=entry.amount, released=0)
-        self._store.run(_ENTER, lines)
+        self._store.put(_ENTER, lines)
 
     def release(self, member: MemberId, amount: int) -> None:
         """Take an amount off what a member has set aside."""
         self._shift(self.id_of(Account("balance", member)), by=0, released=amount)
 
+    def bound(self, member: MemberId, lowest: int | None) -> None:
+        """A member may not end below ``lowest`` (None: no limit)."""
+        if lowest is not None:
+            self._bounds[self.id_of(Account("balance", member))] = lowest
+
+    def moved(self, member: MemberId) -> tuple[int, int]:
+        """What is to be added to a member's balance, and taken off what is held of it, by the next ``flush``."""
+        return self._moves.get(self.id_of(Account("balance", member)), (0, 0)) if self._moves else (0, 0)
+
     def flush(self, bounded: MemberId | None = None, lowest: int | None = None) -> None:
         """Change the balances. ``bounded`` may not end below ``lowest`` (None: no limit). Raises FloorCrossed."""
-        bound_account = None if bounded is None else self.id_of(Account("balance", bounded))
+        if bounded is not None:
+            self.bound(bounded, lowest)
         for account in sorted(self._moves):
             by, released = self._moves[account]
-            bound = NO_LIMIT if lowest is None or account != bound_account else lowest
+            bound = self._bounds.get(account, NO_LIMIT)
             change = {"account": account, "by": by, "released": released, "lowest": bound}
-            if (by or released) and self._store.run(_MOVE, change) != 1:
-                raise FloorCrossed
+            if by or released:
+                self._store.expect(_MOVE, change, FloorCrossed)
         self._moves.clear()
+        self._bounds.clear()
 
     def _shift(self, account: str, *, by: int, released: int) -> None:
         was = self._moves.get(account, (0, 0))
@@ -182,6 +194,21 @@ def account_of(store: Store, network: NetworkId, account: Account, new_id: Calla
     return row
 
 
+def open_books(store: Store, network: NetworkId, payer: MemberId, earners: Iterable[str]) -> tuple[int, int]:
+    """The payer's balance and what is held of it; the accounts of a payment are known afterwards, in one turn."""
+    accounts = [Account("balance", payer), Account("verification"), *(Account("balance", MemberId(e)) for e in earners)]
+    wanted = [
+        one for one in dict.fromkeys(accounts) if one.member == payer or ("account", network, one) not in store.kept
+    ]
+    keys = [{"in_network": network, "of_kind": one.kind, "of_member": one.member} for one in wanted]
+    found = dict(zip(wanted, store.together(*((_FIND, key) for key in keys)), strict=True))
+    for account, rows in found.items():
+        if rows:
+            store.kept[("account", network, account)] = rows[0].id
+    mine = found[Account("balance", payer)]
+    return (mine[0].amount, mine[0].held) if mine else (0, 0)
+
+
 def balance_and_held(store: Store, network: NetworkId, member: MemberId) -> tuple[int, int]:
     """A member's balance and what is set aside of it; zeros where the account was never used."""
     row = store.row(_FIND, {"in_network": network, "of_kind": "balance", "of_member": member})
@@ -190,7 +217,10 @@ def balance_and_held(store: Store, network: NetworkId, member: MemberId) -> tupl
 
 def terms_of(store: Store, network: NetworkId, member: MemberId) -> tuple[transfers.CreditLine, int | None]:
     """A network's credit line and the floor of a member (None: no limit). Raises NotInNetwork."""
-    line = store.row(_LINE, {"in_network": network, "of_member": member})
+    asked = ("terms", network, member)
+    if asked not in store.kept:
+        store.kept[asked] = store.row(_LINE, {"in_network": network, "of_member": member})
+    line = store.kept[asked]
     if line is None:
         raise NotInNetwork
     return line.credit_line, transfers.floor(line.credit_line, line.credit_floor)

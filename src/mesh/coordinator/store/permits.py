@@ -129,7 +129,7 @@ _PRUNE = Prepared(
 
 def add(store: Store, permit: Permit, explanation: str | None, *, fee_ppm: int, due_ms: int, new_id: NewId) -> None:
     """Write a permit with its shares and its candidates; ``explanation`` of a series, as JSON text."""
-    store.run(
+    store.put(
         _ADD,
         {
             "id": permit.permit,
@@ -159,7 +159,7 @@ def add(store: Store, permit: Permit, explanation: str | None, *, fee_ppm: int, 
     )
     one: list[tuple[str | None, int]] = [(None, permit.maximum)]
     each: list[tuple[str | None, int]] = [(candidate.device, candidate.cap) for candidate in permit.candidates]
-    store.run(
+    store.put(
         _ADD_SHARE,
         [
             {
@@ -177,7 +177,7 @@ def add(store: Store, permit: Permit, explanation: str | None, *, fee_ppm: int, 
             for worker, amount in (one if permit.share == "one" else each)
         ],
     )
-    store.run(
+    store.put(
         _ADD_CANDIDATE,
         [
             {"permit": permit.permit, "worker": c.device, "rank": rank, "key": c.key, "owner": c.owner, "cap": c.cap}
@@ -217,7 +217,7 @@ def explain(store: Store, network: str, requester: str, job: str, body: str, now
     """Keep why a job goes where it goes; the newest explanation replaces an older one."""
     row = {"network": network, "requester": requester, "job": job, "body": body, "created_ms": now_ms}
     if not store.run(_EXPLAIN, row):
-        store.run(_EXPLAIN_AGAIN, {"in_network": network, "of_requester": requester, "of_job": job, "body": body})
+        store.put(_EXPLAIN_AGAIN, {"in_network": network, "of_requester": requester, "of_job": job, "body": body})
 
 
 def rules_for(store: Store, network: NetworkId, payer: MemberId, requester: DeviceId) -> Any | None:
@@ -233,6 +233,13 @@ def by_request(store: Store, network: NetworkId, requester: DeviceId, request: R
 def by_id(store: Store, permit: PermitId) -> Any | None:
     """A permit's row."""
     return store.row(_BY_ID, {"permit": permit})
+
+
+def whole(store: Store, permit: PermitId) -> tuple[Any | None, Sequence[Any], Sequence[Any]]:
+    """A permit's row (None: there is none), its candidates and its shares, in one turn."""
+    facts = {"permit": permit}
+    rows, named, parts = store.together((_BY_ID, facts), (_CANDIDATES, facts), (_SHARES, facts))
+    return (rows[0] if rows else None), named, parts
 
 
 def candidates_of(store: Store, permit: PermitId) -> Sequence[Any]:

@@ -188,7 +188,14 @@ def _in_transaction(connection: Connection, waiting: Waiting) -> Any:
         raw: Any = connection.connection.driver_connection
         kind = "pg_advisory_xact_lock" if waiting.alone else "pg_advisory_xact_lock_shared"
         raw.execute(f"select {kind}({_LOCK})")
-        return waiting.act(Store(connection, alone=waiting.alone))
+        store = Store(connection, alone=waiting.alone, pipelined=True)
+        try:
+            result = waiting.act(store)
+            store.answered()
+            return result
+        finally:
+            with suppress(psycopg.Error):
+                store.let_go()
 
 
 def _rolled_back(connection: Connection | None) -> bool:

@@ -160,6 +160,7 @@ class _Gone(Exception):
 
 def _run_in_savepoint(raw: sqlite3.Connection, store: Store, waiting: Waiting) -> None:
     raw.execute("SAVEPOINT act")
+    store.kept.clear()
     try:
         waiting.result = waiting.act(store)
     except BaseException as error:  # the caller gets it, whatever it is

@@ -1,0 +1,100 @@
+"""Statements that nobody waits for, on every engine: what was expected of them, and what the database has against them.
+
+Touches: files, processes, sockets, threads (databases).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import bindparam, select, update
+
+from engines import ENGINES
+from mesh.coordinator.store.connection import Prepared, Store, adding, side_by_side
+from mesh.coordinator.store.database import Database
+from mesh.coordinator.store.errors import WriteRefused
+from mesh.coordinator.store.schema.people import members
+
+_ADD = adding(members, "id", "name", "created_ms")
+_RENAME = Prepared(update(members).where(members.c.id == bindparam("which")).values(name=bindparam("as_name")))
+_NAMES = Prepared(select(members.c.name).order_by(members.c.id))
+_ONE = Prepared(select(members.c.name).where(members.c.id == bindparam("which")))
+
+
+class Missing(Exception):
+    """What a test expected is not there."""
+
+
+@pytest.fixture(params=ENGINES)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    with Database.open(request.getfixturevalue(request.param)(tmp_path).where) as database:
+        yield database
+
+
+def names(database: Database) -> list[str]:
+    return [row.name for row in database.read_and_wait(lambda store: store.rows(_NAMES))]
+
+
+def add(store: Store, member: str, name: str | None) -> None:
+    store.put(_ADD, {"id": member, "name": name, "created_ms": 1})
+
+
+def test_what_is_expected_and_does_not_happen_undoes_the_act(database: Database) -> None:
+    @side_by_side
+    def act(store: Store) -> Any:
+        add(store, "one", "One")
+        later = store.later(_RENAME, {"which": "one", "as_name": "First"})
+        assert later.touched == 1
+        store.expect(_RENAME, {"which": "two", "as_name": "Second"}, Missing)
+        add(store, "three", "Three")
+
+    with pytest.raises(Missing):
+        database.write_and_wait(act)
+    assert names(database) == []
+
+
+def test_who_is_alone_hears_at_once_that_it_did_not_happen(database: Database) -> None:
+    def act(store: Store) -> str:
+        add(store, "one", "One")
+        try:
+            store.expect(_RENAME, {"which": "two", "as_name": "Second"}, Missing)
+        except Missing:
+            return "heard"
+        return "missed"
+
+    assert database.write_and_wait(act) == "heard"
+    assert names(database) == ["One"]
+
+
+def test_what_the_database_has_against_a_change_that_nobody_waited_for_is_told(database: Database) -> None:
+    @side_by_side
+    def act(store: Store) -> None:
+        add(store, "one", None)
+        add(store, "two", "Two")
+
+    with pytest.raises(WriteRefused):
+        database.write_and_wait(act)
+    assert names(database) == []
+    database.write_and_wait(side_by_side(lambda store: add(store, "one", "One")))
+    assert names(database) == ["One"]
+
+
+def test_queries_that_are_asked_together_are_each_answered_after_what_was_sent_before(database: Database) -> None:
+    @side_by_side
+    def act(store: Store) -> Any:
+        store.put(_ADD, [{"id": member, "name": member, "created_ms": 1} for member in ("one", "two")])
+        first, second = store.together((_NAMES, {}), (_ONE, {"which": "nobody"}))
+        return [row.name for row in first], list(second), store.connection.execute(select(members.c.id)).all()
+
+    first, second, through = database.write_and_wait(act)
+    assert (first, second, sorted(row.id for row in through)) == (["one", "two"], [], ["one", "two"])
+
+
+def test_what_one_act_looked_up_is_not_kept_for_the_next(database: Database) -> None:
+    def act(store: Store) -> bool:
+        fresh = "asked" not in store.kept
+        store.kept["asked"] = True
+        return fresh
+
+    assert database.write_and_wait(act) and database.write_and_wait(act)
