@@ -1,0 +1,80 @@
+"""What the two devices owe each other about money: choices and numbers outlive a crash, an answer ends an attempt."""
+
+import sqlite3
+from contextlib import asynccontextmanager, closing
+
+import pytest
+
+from agents import a_town, until
+from mesh.agent.asked import JobTimedOut
+from mesh.agent.numbers import Numbers
+from mesh.agent.store import Outgoing, Store
+from mesh.ids import JobId, ulid
+from mesh.protocol.values import Routing
+
+pytestmark = pytest.mark.anyio
+JOB = JobId(ulid(1_790_000_000_000, b"0123456789"))
+NOW_MS = 1_790_000_000_000
+
+
+@asynccontextmanager
+async def a_life(tmp_path):
+    """One life of an agent's store; what was not written down is gone with it."""
+    store = Store(tmp_path / "agent.db")
+    store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def test_a_chosen_attempt_stays_chosen_over_a_crash(tmp_path):
+    used = [Outgoing("fact", b"used 1")]
+    async with a_life(tmp_path) as store:
+        assert await store.add_answers(JOB, 1, used, NOW_MS)
+    async with a_life(tmp_path) as store:
+        assert not await store.add_answers(JOB, 2, [Outgoing("fact", b"used 2")], NOW_MS)
+        assert [one.content for one in await store.outbox(10)] == [b"used 1"]
+
+
+async def test_no_job_number_is_given_twice_however_often_the_program_dies(tmp_path):
+    jobs, requests = set(), set()
+    for life in range(5):
+        async with a_life(tmp_path) as store:
+            numbers = Numbers(store)
+            await numbers.open()
+            given = [await numbers.job(NOW_MS) for _ in range(1 + 40 * life)]
+            jobs |= {one.job for one in given}
+            requests |= {numbers.request(one.number, 0, NOW_MS) for one in given}
+    assert len(jobs) == len(requests) == sum(1 + 40 * life for life in range(5))
+
+
+async def test_a_job_that_goes_on_after_a_crash_has_the_same_id_and_secret(tmp_path):
+    async with a_life(tmp_path) as store:
+        numbers = Numbers(store)
+        await numbers.open()
+        first = await numbers.job(NOW_MS)
+    async with a_life(tmp_path) as store:
+        numbers = Numbers(store)
+        await numbers.open()
+        assert numbers.numbered(first.number, NOW_MS) == first
+
+
+async def test_an_attempt_that_was_answered_takes_no_result_any_more(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben):
+        desk, box = await ann.device("desk", work=False), await ben.device("box")
+        box.engines.gate.clear()
+        with pytest.raises(JobTimedOut):
+            await desk.run("one", routing=Routing("device", device=box.id), limit_s=1.0)
+        box.engines.gate.set()
+        await desk.reported()
+        await box.reported()
+
+        def answers() -> list[str]:
+            with closing(sqlite3.connect(f"file:{town.folder / 'data' / 'coordinator.db'}?mode=ro", uri=True)) as known:
+                return [kind for (kind,) in known.execute("select kind from evidence where kind in ('failed', 'used')")]
+
+        await until(lambda: answers() == ["failed"])
+        await desk.run("two", routing=Routing("device", device=box.id))
+        await until(lambda: sorted(answers()) == ["failed", "used"])  # the first job has one answer, for good
+        assert await ben.balance() > 0
