@@ -129,10 +129,10 @@ def parse(text: str, names: Names) -> Parsed:
     """Read a policy. Raises BadPolicy, UnknownName, PolicyTooLarge."""
     if len(text.encode("utf-8", "surrogatepass")) > TEXT_BYTES_MAX:
         raise PolicyTooLarge
+    tree, lines = (_json(text), {}) if text.lstrip()[:1] == "{" else _yaml(text)
     for number, line in enumerate(text.splitlines(), 1):
         if hides(line.replace("\t", " ")):
             raise BadPolicy(f"Line {number}: it has characters that nobody sees, or that reorder others. Remove them.")
-    tree, lines = (_json(text), {}) if text.lstrip()[:1] == "{" else _yaml(text)
     try:
         file = msgspec.convert(tree, _File, strict=False)
     except (msgspec.ValidationError, RecursionError) as error:
