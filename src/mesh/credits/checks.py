@@ -37,6 +37,7 @@ MISSES_OWNERS = 2
 CHECK_S = 600.0
 """A check is answered within ten minutes: so long a requester keeps what it asked and got."""
 
+# Chats can be replayed, but no threshold parts honest answers from others yet: docs/decisions/0009-spot-checks.md.
 CHECKED_WORKLOADS = frozenset({"embeddings", "ocr"})
 
 
