@@ -72,7 +72,7 @@ def asked(message, **settings):
 async def test_the_answer_comes_token_by_token_and_the_whole_says_the_same(engines):
     reading = Reading()
     answer = await say(engines, asked(STORY, max_tokens=24), reading)
-    assert len(reading.come) > 10
+    assert len(reading.come) > 2, "words that are said close together leave together"
     assert reading.text == answer["text"] != ""
     assert (answer["finish"], answer["tokens"]) == ("length", 24)
     assert answer["prompt_tokens"] > 5

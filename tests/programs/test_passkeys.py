@@ -88,7 +88,7 @@ async def test_broken_credentials_are_refused_in_words(tmp_path):
             {"id": 5},
             {"id": "x" * 2000},
             {"id": key.signed("AAAA")["id"]},
-            {**key.signed("AAAA"), "response": "\x00"},
+            {**key.signed("AAAA"), "response": "\x01"},
             {**key.signed("AAAA"), "response": {"clientDataJSON": "e30", "authenticatorData": "", "signature": ""}},
         ):
             await asked_in(browser)
