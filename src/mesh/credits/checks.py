@@ -3,7 +3,7 @@
 Only owners whom nobody has vouched for are checked: in *friends* everybody is trusted from the start, in *strict* an
 admin may trust a person. A device's first jobs are all drawn, then fewer, never under one in twenty. Their pay waits in
 pending until later work of the device was looked at too: what a cheat gains before it is found is still there to be
-given back. Why these numbers: docs/decisions/0009-spot-checks.md, benchmarks/checks_cheating.py.
+given back. Why these numbers: docs/decisions/0008-spot-checks.md, benchmarks/checks_cheating.py.
 
 Touches: nothing.
 """
@@ -37,7 +37,7 @@ MISSES_OWNERS = 2
 CHECK_S = 600.0
 """A check is answered within ten minutes: so long a requester keeps what it asked and got."""
 
-# Chats can be replayed, but no threshold parts honest answers from others yet: docs/decisions/0009-spot-checks.md.
+# Chats can be replayed, but no threshold parts honest answers from others yet: docs/decisions/0008-spot-checks.md.
 CHECKED_WORKLOADS = frozenset({"embeddings", "ocr"})
 
 

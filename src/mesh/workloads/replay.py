@@ -18,7 +18,7 @@ FAR = 16.0
 DIFFERENT_MAX = 24
 """So often the engine may have to go on from another's word. Honest builds of one model need it a few times."""
 GAP_MAX = 1.0
-"""The largest gap of an honest claim: provisional, so chats are not drawn (docs/decisions/0009-spot-checks.md)."""
+"""The largest gap of an honest claim: provisional, so chats are not drawn (docs/decisions/0008-spot-checks.md)."""
 GAP_MEAN_MAX = 0.02
 """And the largest mean over all tokens of a claim: what a single odd token must not hide. Provisional too."""
 
