@@ -25,6 +25,8 @@ from mesh.protocol.papers import Certificate
 
 CLAIMS_MAX = 4096
 """Claimed attempts whose acknowledgment may still come."""
+CHECK_AFTER_S = 0.005
+"""An acknowledgment often comes together with the next job, and that is not to wait until it was checked."""
 
 log = structlog.get_logger()
 
@@ -76,15 +78,21 @@ class Claims:
         """Keep the requester's Used: it pays this worker even if the requester is never heard again."""
         assert peer.certificate is not None
         key = (peer.certificate.device, frame.job, frame.attempt)
-        if frame.used is None or key not in self._kept:
-            return
-        used = self._verified_used(peer.certificate, frame.used)
-        if (used.requester, used.job, used.attempt) == key and used.worker == self._membership.me:
-            spawn(self._pay_in(self._kept.pop(key), frame.used))
+        if frame.used is not None and key in self._kept:
+            spawn(self._pay_in(peer, key, self._kept.pop(key), frame.used))
 
-    async def _pay_in(self, kept: "asyncio.Future[int]", used: str) -> None:
-        with suppress(StoreBroken):  # which was logged; the claim comes from the journal at the next start
-            await self._outbox.outdo(await kept, used)
+    async def _pay_in(self, peer: PeerConnection, key: AttemptKey, kept: "asyncio.Future[int]", token: str) -> None:
+        await asyncio.sleep(CHECK_AFTER_S)
+        assert peer.certificate is not None
+        try:
+            used = self._verified_used(peer.certificate, token)
+        except signed.BadToken as error:
+            log.info("peer.refused", reason=error.wire_code)
+            await peer.close(error.wire_code)
+            return
+        if (used.requester, used.job, used.attempt) == key and used.worker == self._membership.me:
+            with suppress(StoreBroken):  # which was logged; the claim comes from the journal at the next start
+                await self._outbox.outdo(await kept, token)
 
     def _is_kept(self, kept: "asyncio.Future[int]") -> None:
         error = None if kept.cancelled() else kept.exception()

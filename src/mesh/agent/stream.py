@@ -22,9 +22,10 @@ from mesh.transport.interface import Stream, TransportError
 
 WRITE_S = 10.0
 """A peer that takes nothing for 10 s is lost, whatever its connection says."""
-JOIN_S = 0.01
-"""What is no news to wait for (Accept, Started, Progress, Acknowledged) rides with the next frame within 10 ms: every
-write costs both ends more than a short job's bookkeeping. A requester misses an Accept only after 50 ms."""
+JOIN_S = 0.02
+"""What is no news to wait for (Accept, Started, Progress, Acknowledged) rides with the next frame within 20 ms: every
+write costs both ends more than a short job's bookkeeping, and most short jobs are done by then. A requester misses an
+Accept only after 50 ms."""
 _RELAXED = (frames.Accept, frames.Started, frames.Progress, frames.Acknowledged)
 SERIES_MAX = 64
 """Series that both ends of a stream remember: a token is half of a short job's bytes. With more they are shown anew."""
@@ -91,6 +92,9 @@ class SessionStream:
             return
         self._queue(self.session.send(frame))
         if not isinstance(frame, _RELAXED):
+            if self._joining is not None:  # all of it leaves now: a flush that is due would part what comes next
+                self._joining.cancel()
+                self._joining = None
             self._wake.set()
         elif self._joining is None:
             self._joining = asyncio.get_running_loop().call_later(JOIN_S, self._flush)
