@@ -60,6 +60,8 @@ class HeldEngines:
         self.said = 0
         """Bytes of chats that have left."""
         self.loaded = True
+        self.may_load = asyncio.Event()
+        self.may_load.set()
         self._offer = ModelOffer("embeddings", MODEL, 0.0, digest="made-up")
 
     async def run(
@@ -118,6 +120,9 @@ class HeldEngines:
     async def prepare(self, workload: str, model: str, say: Any = None) -> None:
         if workload not in (EMBEDDINGS.name, "chat"):
             raise UnknownModel(model=model)
+        if say is not None:
+            say("downloading", 30, 100)
+        await self.may_load.wait()
 
     async def measure(self, workload: str, model: str) -> ModelOffer:
         self._offer = msgspec.structs.replace(self._offer, units_per_s=27_000.0, warm=True)

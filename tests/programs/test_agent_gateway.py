@@ -12,13 +12,16 @@ import pytest
 from agents import MODEL, WAIT_S, WIDTH, a_home, a_town
 from gateways import CHAT_MODEL, OCR_MODEL, Jobs, Town, a_gateway, error_of
 from mesh.agent.asked import AllBusy
+from mesh.agent.gateway import loading as gateway_loading
 from mesh.agent.gateway import server
 from mesh.agent.gateway.calls import Front
 from mesh.agent.gateway.keys import KeyBook
 from mesh.agent.gateway.routes import ROUTES
 from mesh.agent.gateway.server import PortTaken
 from mesh.agent.loading import Loading
+from mesh.jobs import loading
 from mesh.jobs.placement import NowhereToRun
+from mesh.protocol.values import LoadingModel
 from mesh.workloads.contract import Payload
 
 pytestmark = pytest.mark.anyio
@@ -215,6 +218,34 @@ async def test_while_a_model_is_fetched_who_asks_is_told_how_far_it_is(tmp_path)
         answer = await served.http.post("/api/embed", json=EMBED)
         assert (*error_of(answer), answer.headers["retry-after"]) == (503, "model.loading", "5")
         assert "eta_s" not in answer.json()
+
+
+@pytest.mark.parametrize(("path", "eta_s", "retry"), [("/v1/embeddings", 17.8, "18"), ("/api/embed", None, "5")])
+async def test_while_another_device_fetches_a_model_who_asks_is_told_how_far_that_is(tmp_path, path, eta_s, retry):
+    async with a_gateway(tmp_path) as served:
+        model = LoadingModel(MODEL, "downloading", 0.6, eta_s)
+        served.jobs.error = NowhereToRun(loading=loading.facts("D", model))
+        answer = await served.http.post(path, json=EMBED)
+        assert (*error_of(answer), answer.headers["retry-after"]) == (503, "model.loading", retry)
+        body = answer.json()
+        told = body["error"] if path.startswith("/v1") else body
+        assert (told["percent"], told.get("eta_s")) == (60, eta_s)
+
+
+async def test_a_job_whose_model_takes_long_to_come_is_given_back_and_a_short_load_is_waited_out(tmp_path, monkeypatch):
+    async with a_gateway(tmp_path) as served:
+
+        async def loads(ask):
+            ask.on_progress("J", "downloading", 0.3)
+            await served.jobs.wait(ask)
+
+        served.jobs.hold = loads
+        assert (await served.http.post("/v1/embeddings", json=EMBED)).status_code == 200
+        served.jobs.gate.clear()
+        monkeypatch.setattr(gateway_loading, "WAIT_S", 0.0)
+        answer = await served.http.post("/v1/embeddings", json=EMBED)
+        assert (*error_of(answer), answer.json()["error"]["percent"]) == (503, "model.loading", 30)
+        assert served.jobs.cancelled.is_set()
 
 
 async def test_models_are_listed_for_both_families_of_clients(tmp_path):

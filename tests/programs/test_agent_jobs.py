@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from agents import EMBEDDINGS, WAIT_S, a_town, until
+from agents import EMBEDDINGS, MODEL, WAIT_S, a_town, until
 from mesh.agent.asked import AllBusy, Ask, JobFailed
 from mesh.agent.stream import PeerSilent
 from mesh.errors import MeshError
@@ -42,6 +42,40 @@ async def test_a_job_goes_to_another_persons_device_and_is_paid_once(tmp_path):
         await worker.reported()
         assert (await ann.do(calls.verify(town.network))).ok
         assert await ann.balance() == -130
+
+
+async def test_who_asks_while_a_model_is_on_its_way_to_another_device_is_told_how_far_it_is(tmp_path):
+    async with a_town(tmp_path) as (_town, ann, ben):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box", start=False)
+        worker.engines.may_load.clear()
+        await worker.start(wait=False)
+
+        said = {}
+
+        async def told():
+            said.update(await _refusal(asker) or {})
+            return "loading" in said
+
+        await until(told)
+        assert (said["loading"]["model"], said["loading"]["percent"]) == (MODEL, 30)
+        assert said["loading"]["device"] == worker.id
+        assert "eta_s" not in said["loading"], "nothing has come since it was first said"
+        worker.engines.may_load.set()
+        await until(lambda: _runs(asker))
+
+
+async def _refusal(asker):
+    """The facts of a job that finds no place; None where it was done."""
+    try:
+        await asker.run()
+    except MeshError as error:
+        assert error.wire_code == NowhereToRun.code
+        return error.facts
+    return None
+
+
+async def _runs(asker):
+    return await _refusal(asker) is None
 
 
 async def test_one_connection_serves_many_jobs_at_once(tmp_path):

@@ -48,6 +48,16 @@ def begun_at(workers):
     return next((worker for worker in workers if not worker.engines.started.empty()), None)
 
 
+async def test_no_chat_is_refused_for_the_length_that_was_guessed_of_it(tmp_path):
+    async with a_town(tmp_path) as (_town, ann, ben), asyncio.timeout(30):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        worker.engines.service_s = 100_000.0  # far more than its limit
+        worker.engines.words.put_nowait(b"Very deep.")
+        worker.engines.words.put_nowait(None)
+        async with stream_of(asker) as answer:
+            assert [piece async for piece in answer] == [b"Very deep."]
+
+
 async def test_words_come_while_the_rest_is_not_said_yet_and_are_paid_once(tmp_path):
     async with a_town(tmp_path) as (town, ann, ben), asyncio.timeout(30):
         asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")

@@ -165,6 +165,7 @@ async def test_messages_over_the_window_are_an_error_that_counts_or_lose_the_old
             await say(pool, payload_of(messages, max_tokens=8), model="small")
         assert refused.value.wire_code == "input.chat_too_long"
         assert refused.value.facts["limit"] == 256 < refused.value.facts["tokens"]
+        assert f"{refused.value.facts['tokens']:,} tokens" in refused.value.message
         answer = await say(pool, payload_of(messages, max_tokens=8, temperature=0.0, trim=True), model="small")
         assert 0 < answer["left_out"] < 20
         assert 32 < answer["prompt_tokens"] < 256

@@ -162,3 +162,11 @@ def test_an_answer_that_goes_on_is_asked_for_and_counted_with_what_was_said():
     whole = CHAT.put_together("It is déep, ", answer("and cold.", tokens=3, prompt_tokens=9))
     assert whole.manifest["text"] == "It is déep, and cold."
     assert (whole.manifest["tokens"], whole.manifest["prompt_tokens"]) == (7, 5)
+
+
+def test_the_time_of_a_chat_grows_with_what_is_written_more_than_with_what_is_read():
+    long = payload_of([("user", "x" * 10_000)], max_tokens=10)
+    assert CHAT.effort(long, None) == 4000 + 40
+    assert CHAT.effort(hello(max_tokens=TOKENS_MAX), None) < 1000, "the most that may come is not what is expected"
+    assert CHAT.effort(long, answer("deep")) == 4004
+    assert CHAT.effort(hello(), answer("")) > 0

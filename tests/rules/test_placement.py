@@ -10,7 +10,18 @@ from mesh.jobs.backlog import Backlog, on_beat, on_permit, waiting_s
 from mesh.jobs.gates import GATES
 from mesh.jobs.placement import Ask, DeviceFacts, place
 from mesh.jobs.weights import Weights
-from mesh.protocol.values import Capability, Condition, Explanation, Gpu, JobSpec, Load, ModelOffer, Need, Routing
+from mesh.protocol.values import (
+    Capability,
+    Condition,
+    Explanation,
+    Gpu,
+    JobSpec,
+    Load,
+    LoadingModel,
+    ModelOffer,
+    Need,
+    Routing,
+)
 from mesh.units import GIB
 
 ANN, BOB = MemberId("ann"), MemberId("bob")
@@ -47,6 +58,37 @@ def an_ask(spec=SPEC, *, role="member", device=None, cost=3330, available=None, 
 
 def failed_gates(placement):
     return {(gate.device, gate.gate) for gate in placement.explanation.gates if not gate.passed}
+
+
+def test_what_can_only_be_guessed_is_refused_for_what_waits_before_it_and_never_for_its_length():
+    long = an_ask(units=10**9, effort=10**8, limit_s=60.0)
+    assert place(long, [a_device()]).ranked
+    assert place(long, [a_device("slow", speed=1.0), a_device("fast")]).explanation.chosen == "fast"
+    assert failed_gates(place(long, [a_device(backlog_s=50.0)])) == {("d1", "load")}
+    sure = an_ask(units=10**9, limit_s=60.0)
+    assert failed_gates(place(sure, [a_device()])) == {("d1", "load")}
+
+
+def test_where_nobody_has_a_model_yet_it_is_said_where_it_will_be_first():
+    def coming(name, fraction, eta_s, **changes):
+        model = LoadingModel("minilm", "downloading", fraction, eta_s)
+        return a_device(name, model="other", condition=Condition(loading=(model,), **changes))
+
+    away, blind, near, far = (
+        coming("away", 0.9, 1.0, state="offline"),
+        coming("blind", 0.9, None),
+        coming("near", 0.4, 12.0),
+        coming("far", 0.5, 40.0),
+    )
+    nowhere = place(an_ask(), [away, blind, far, near, a_device("never", model="other")]).nowhere(job="j")
+    assert nowhere.facts["loading"] == {
+        "device": "near", "model": "minilm", "stage": "downloading", "percent": 40, "eta_s": 12.0
+    }  # fmt: skip
+    assert nowhere.facts["retry_after_s"] == 12.0 and "downloading, 40 %, about 12 s left" in nowhere.message
+    unknown = place(an_ask(), [blind]).nowhere()
+    assert "eta_s" not in unknown.facts["loading"] and "left" not in unknown.message
+    assert "loading" not in place(an_ask(), [away]).nowhere().facts, "more than the model is missing there"
+    assert place(an_ask(), [near, a_device("there")]).explanation.chosen == "there"
 
 
 def test_nobody_is_nowhere_to_run():

@@ -31,6 +31,15 @@ def test_one_odd_job_moves_the_figure_little():
     assert Speed(1000.0, 0.0).after(1000, 3600.0).slower < 5
 
 
+def test_a_first_job_that_is_tiny_does_not_make_a_device_look_slow():
+    assumed = Speed(240.0, 0.3)
+    speed = assumed.scaled(3, 0.6)
+    assert speed.expected_s(3) == pytest.approx(0.6)
+    assert speed.expected_s(9_600) < 100, "half a second for one word is no word in half a second"
+    assert assumed.scaled(1, 1e9).units_per_s > 0
+    assert assumed.scaled(1, 0.0).expected_s(10**6) > 0
+
+
 def test_a_large_job_that_ended_early_says_alone_how_fast_it_was():
     assert speed_from(Sample(90, 0.5), Sample(90, 0.6)) == Speed(150.0, 0.0)
     assert speed_from(Sample(90, 0.5), Sample(60, 0.6)) == Speed(100.0, 0.0)

@@ -145,6 +145,7 @@ class Ask(NamedTuple):
     """What came of a stream that breaks is used and paid: its reader goes on with it."""
     avoid: tuple[DeviceId, ...] = ()
     """Devices that are out of question."""
+    on_progress: OnProgress | None = None
     caller: str = ""
     """Who hands it in at this device: callers take turns in its line. Nobody else learns of it."""
 
@@ -159,6 +160,7 @@ class Ask(NamedTuple):
             need=self.need,
             max_cost=self.max_cost,
             limit_s=self.limit_s,
+            effort=self.workload.effort(self.payload, None),
         )
 
 

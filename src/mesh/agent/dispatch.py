@@ -118,7 +118,10 @@ class Dispatch:
         if place <= 1 or math.isinf(job.by_s):
             return False
         views = [self.view(job, plan, target, now) for target in entry.left if plan.covers(job, target)]
-        after_s = dispatch.late_by(views, place, job.by_s - asyncio.get_running_loop().time())
+        left_s = job.by_s - asyncio.get_running_loop().time()
+        if job.spec.guessed:
+            left_s += min([view.service_s for view in views], default=0.0)  # only the waiting can be too long
+        after_s = dispatch.late_by(views, place, left_s)
         if after_s is None:
             return False
         line.waiting.remove(entry)
@@ -129,7 +132,7 @@ class Dispatch:
         """Turn a job away that has waited until no device could be done with it in time."""
         left_s = entry.job.by_s - asyncio.get_running_loop().time()
         able = [view for view in views if view.open]
-        if not able or min(view.service_s for view in able) <= left_s:
+        if not able or entry.job.spec.guessed or min(view.service_s for view in able) <= left_s:
             return False
         line.waiting.remove(entry)
         after_s = max(dispatch.SOON_S, dispatch.bag_finish(able, len(line.waiting)))

@@ -7,12 +7,17 @@ import asyncio
 from collections.abc import Callable
 
 from mesh.workloads.catalogue import ModelEntry
-from mesh.workloads.contract import Workload
+from mesh.workloads.contract import Payload, Workload
 from mesh.workloads.process import EngineProcess
 from mesh.workloads.speed import Speed
 
 Say = Callable[[str, int, int], None]
 """Progress of getting ready: stage (``checking``, ``downloading``, ``copying``, ``loading``), done, total bytes."""
+
+
+def units_of_time(workload: Workload, payload: Payload, result: Payload) -> int:
+    """What the time of a job that is done grew with."""
+    return workload.effort(payload, result) or workload.count(payload, result)
 
 
 class Known:
@@ -28,18 +33,20 @@ class Known:
 
     def assume(self, lanes: int) -> None:
         """Until the first job was done: what plain cores do."""
-        self.speed, self.assumed = Speed(lanes / self.workload.assumed_s, 0.0), True
+        fixed_s = self.workload.assumed_fixed_s
+        self.speed, self.assumed = Speed(lanes / self.workload.assumed_s, fixed_s), True
 
-    def learn(self, units: int, work_s: float, lanes: int) -> None:
+    def learn(self, payload: Payload, result: Payload, work_s: float, lanes: int) -> None:
         """Follow the speed through a real job, which alone took ``work_s``. Where speeds are assumed, units are worked
         on one per lane, so a job of few leaves the other lanes to the next.
         """
+        units = units_of_time(self.workload, payload, result)
         if self.speed is None or not units:
             return
         if self.workload.assumed_s:
             work_s *= min(lanes, units) / lanes
         if self.assumed and work_s > 0:
-            self.speed, self.assumed = Speed(units / work_s, 0.0), False
+            self.speed, self.assumed = self.speed.scaled(units, work_s), False
         else:
             self.speed = self.speed.after(units, work_s)
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import structlog
 
-from mesh.agent.engine_slots import Known, Say, Slot
+from mesh.agent.engine_slots import Known, Say, Slot, units_of_time
 from mesh.errors import MeshError
 from mesh.protocol.values import Isolation, ModelOffer
 from mesh.units import MINUTE
@@ -132,7 +132,7 @@ class Engines:
         finally:
             slot.left(self._clock())
         assumed = known.assumed
-        known.learn(known.workload.count(payload, done.payload), done.work_s, self._lanes)
+        known.learn(payload, done.payload, done.work_s, self._lanes)
         if assumed and not known.assumed and self.on_measured is not None:
             self._tasks.create_task(self.on_measured())
         return done.payload
@@ -383,4 +383,4 @@ class Engines:
             started = self._clock()
             result = await self.run(known.workload.name, known.entry.id, payload, limit_s=SAMPLE_LIMIT_S)
             seconds.append(self._clock() - started)
-        return Sample(known.workload.count(payload, result), median(seconds))
+        return Sample(units_of_time(known.workload, payload, result), median(seconds))

@@ -13,7 +13,6 @@ from mesh.agent.membership import Membership
 from mesh.agent.numbers import Numbered
 from mesh.agent.planning import Planner
 from mesh.ids import ULID_RANDOM_BYTES, JobId, RequestId, ulid
-from mesh.jobs.placement import NowhereToRun
 from mesh.jobs.spec import check_spec
 from mesh.protocol.link import EstimateRequest
 from mesh.sdk.control import Estimated
@@ -49,6 +48,6 @@ class Estimating:
             return Estimated(said.device, said.cost, said.expected_s, said.explanation, said.error)
         placement = self._planner.rank_here(Job(Numbered(JobId(name), b"", 0), ask, units))
         if not placement.ranked:
-            return Estimated(explanation=placement.explanation, error=NowhereToRun().wire())
+            return Estimated(explanation=placement.explanation, error=placement.nowhere().wire())
         first = placement.ranked[0]
         return Estimated(first.facts.device, 0, first.expected_s, placement.explanation)

@@ -91,7 +91,7 @@ class Flight:
 
     def deadline_s(self) -> float:
         """Seconds in which the next sign must come once it has started."""
-        return deadline_s(self.model.shown, self.job.units, limit_s=self.job.spec.limit_s)
+        return deadline_s(self.model.shown, self.job.spec.work, limit_s=self.job.spec.limit_s)
 
     # --- told by the exchange -----------------------------------------------------------------------------------------
 

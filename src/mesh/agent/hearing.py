@@ -45,7 +45,7 @@ class Hearing:
         assert flight.signs is not None
         if flight.signs.loading:
             return False
-        p95_s = deadlines.p95_s(flight.model.shown, flight.job.units)
+        p95_s = deadlines.p95_s(flight.model.shown, flight.job.spec.work)
         since_s = flight.signs.life_s if flight.moving else flight.signs.submitted_s
         age_s = now - since_s
         return age_s > deadlines.ACCEPT_HEDGE_S and hedging.overdue(
@@ -68,8 +68,8 @@ class Hearing:
             return
         busy_since_s = max(signs.started_s, model.done_s)
         limit_s = flight.deadline_s()
-        model.shown.worked(flight.job.units, min(max(0.0, now - busy_since_s), limit_s))
-        model.shown.answered(flight.job.units, min(now - signs.started_s, limit_s))
+        model.shown.worked(flight.job.spec.work, min(max(0.0, now - busy_since_s), limit_s))
+        model.shown.answered(flight.job.spec.work, min(now - signs.started_s, limit_s))
         model.done_s = now
 
     def told(self, flight: Flight, frame: AnyFrame | None) -> None:

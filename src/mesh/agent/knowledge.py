@@ -116,7 +116,7 @@ class Knowledge:
         if seen is None:
             if len(self._models) >= MODELS_MAX:
                 self._models.pop(next(iter(self._models)))
-            shown = Shown(max(spec.units, 1), target.service_s or SERVICE_UNKNOWN_S)
+            shown = Shown(max(spec.work, 1), target.service_s or SERVICE_UNKNOWN_S)
             seen = self._models[key] = ModelSeen(shown)
         return seen
 
@@ -132,7 +132,7 @@ class Knowledge:
             device=target.device,
             wait_s=device.wait_s(now_s),
             extra_s=device.carry_s(len(job.raw)),
-            service_s=model.shown.service_s(job.units),
+            service_s=model.shown.service_s(job.spec.work),
             rtt_s=device.rtt_s or 0.0,
             in_flight=len(model.flights),
             open=device.silent is None and model.slow is None and plan.covers(job, target),

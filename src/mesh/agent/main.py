@@ -201,7 +201,7 @@ class Agent:
         turning.begin(client)
         await turning.open_former()
         sharing = await Sharing.recalled(store)
-        offering.more = sharing.offers
+        offering.more, offering.on_loading = sharing.offers, client.beat_soon
         worker = Worker(membership, keys, store, outbox, SharedPool(engines, sharing), Door(membership, myself))
         await worker.recall()
         signer = Signer(membership.network, membership.me, keys)

@@ -17,7 +17,7 @@ from mesh.agent.store import Store
 from mesh.devices.contribution import DEFAULT_TERMS, Contribution, Terms, check, willing
 from mesh.ids import DeviceId
 from mesh.protocol.link import OwnDevice
-from mesh.protocol.values import Capability, Condition, DeviceState, Isolation, Load, ModelOffer
+from mesh.protocol.values import Capability, Condition, DeviceState, Isolation, Load, LoadingModel, ModelOffer
 
 Wanted = Literal["ready", "paused", "draining"]
 By = Literal["owner", "admin"]
@@ -36,6 +36,10 @@ class Models(Protocol):
 
     def warm(self) -> tuple[str, ...]:
         """The models that are loaded now."""
+        ...
+
+    def on_their_way(self) -> tuple[LoadingModel, ...]:
+        """The models that are being made ready."""
         ...
 
     def isolation(self) -> Isolation:
@@ -106,6 +110,7 @@ class Myself:
             state="busy" if self.wanted == "ready" and load.depth else self.wanted,
             load=load,
             warm=self._models.warm(),
+            loading=self._models.on_their_way(),
         )
         return OwnDevice(self.device, self.capability(), now, online=True)
 
@@ -149,4 +154,9 @@ class Myself:
         self.contribution = willing(
             self.terms, self.hardware, read, minute=self._minute(), before=self.contribution.code
         )
-        return msgspec.structs.replace(read, contributes=self.contribution.willing, limit=self.contribution.code)
+        return msgspec.structs.replace(
+            read,
+            contributes=self.contribution.willing,
+            limit=self.contribution.code,
+            loading=self._models.on_their_way(),
+        )

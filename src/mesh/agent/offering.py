@@ -17,7 +17,7 @@ from mesh.agent.loading import Loading, Progress
 from mesh.agent.pool import Pool, Say
 from mesh.agent.store import Store, StoreBroken
 from mesh.errors import MeshError
-from mesh.protocol.values import Isolation, ModelOffer
+from mesh.protocol.values import Isolation, LoadingModel, ModelOffer
 from mesh.workloads.catalogue import BUILTIN
 from mesh.workloads.known import WORKLOADS
 
@@ -40,6 +40,8 @@ class Offering:
         self._offered: list[tuple[str, str]] = []
         self.on_change: Callable[[], Awaitable[None]]
         """Called when offers have changed by a job; set by the wiring."""
+        self.on_loading: Callable[[], None] = lambda: None
+        """Called when a model is on its way: the coordinator is told with the next beat."""
         engines.on_measured = self._measured
         self._isolation: Isolation = "none"
         self._loading: dict[str, Progress] = {}
@@ -48,6 +50,13 @@ class Offering:
         """How far a model is from being ready here; None if it is not on its way."""
         on_its_way = self._loading.get(model)
         return None if on_its_way is None else on_its_way.now(time.monotonic())
+
+    def on_their_way(self) -> tuple[LoadingModel, ...]:
+        """The models that are being made ready, and are not offered yet."""
+        now_s = time.monotonic()
+        offered = {model for _, model in self._offered}
+        found = ((model, progress.now(now_s)) for model, progress in self._loading.items() if model not in offered)
+        return tuple(LoadingModel(model, one.stage, one.fraction, one.eta_s) for model, one in found)
 
     def offers(self) -> tuple[ModelOffer, ...]:
         """What was measured or can be fetched, as it is now, and what is offered beside."""
@@ -107,6 +116,7 @@ class Offering:
     async def offer(self, workload: str, model: str, say: Say | None = None) -> None:
         """Fetch, load and measure a model; from then on it is offered. Raises the model's errors."""
         progress = self._loading[model] = Progress()
+        self.on_loading()
         try:
             await self._engines.prepare(workload, model, _both(progress, say))
             await self._engines.measure(workload, model)

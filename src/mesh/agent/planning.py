@@ -149,7 +149,7 @@ class Planner:
         """A plan among the owner's own devices. Raises NowhereToRun."""
         placement = self.rank_here(job)
         if not placement.ranked:
-            raise NowhereToRun(job=job.id, gates=_failed(placement.explanation.gates))
+            raise placement.nowhere(job=job.id, gates=_failed(placement.explanation.gates))
         targets = [
             Target(one.facts.device, self.address(one.facts.device), 0, one.service_s) for one in placement.ranked
         ]

@@ -95,7 +95,7 @@ class Requester:
         units = ask.workload.count(ask.payload, None)
         again = ask.again
         numbered = again.numbered if again else await self.numbered()
-        job = Job(numbered, ask, units, on_progress)
+        job = Job(numbered, ask, units, on_progress or ask.on_progress)
         job.by_s = asyncio.get_running_loop().time() + ask.limit_s
         task = asyncio.current_task()
         assert task is not None

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from mesh.agent import upstream_chat
+from mesh.agent.engine_slots import units_of_time
 from mesh.agent.store import Store
 from mesh.agent.upstream import (
     FIND_S,
@@ -221,7 +222,7 @@ class Sharing:
             await self._tell_if_other(before)
             raise
         share.failures = 0
-        share.speeds[model] = share.speeds[model].after(_WORKLOADS[workload].count(payload, result), seconds)
+        share.speeds[model] = share.speeds[model].after(units_of_time(_WORKLOADS[workload], payload, result), seconds)
         return result
 
     async def answer(self, request: AnySharingRequest) -> Engines:
@@ -324,7 +325,7 @@ async def _rehearsed(upstream: Upstream, kind: EngineKind, model: SharedModel) -
             payload = workload.rehearsal(texts)
             assert payload is not None
             result, seconds = await _done(upstream, kind, model, payload, TRIAL_S, None)
-            samples.append(Sample(workload.count(payload, result), seconds))
+            samples.append(Sample(units_of_time(workload, payload, result), seconds))
     except MeshError as error:
         log.info("share.model_not_used", workload=model.workload, code=error.wire_code)
         return None

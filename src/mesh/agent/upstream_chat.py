@@ -111,7 +111,7 @@ async def chat(asked: Asked, payload: Payload, limit_s: float, outlet: Outlet | 
         except _Over as over:
             shorter = shortened(messages, over.over or (2, 1)) if payload.manifest.get("trim") else None
             if shorter is None or messages is None:
-                raise ChatTooLong from None
+                raise (ChatTooLong.by(*over.over) if over.over else ChatTooLong()) from None
             left_out += len(messages) - len(shorter)
             messages = shorter
             continue

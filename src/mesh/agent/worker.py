@@ -180,11 +180,13 @@ class Worker:
 
     def _bid(self, attempt: Attempt) -> Bid:
         spec = attempt.frame.spec
-        expected = self._engines.expected_s(spec.workload, spec.model, max(0, spec.units))
+        expected = self._engines.expected_s(spec.workload, spec.model, max(0, spec.work))
         limit_s = spec.limit_s
         if attempt.checked.permit is not None:
             limit_s = min(limit_s, (attempt.checked.permit.finish_by_ms - self._membership.clock.now_ms()) / 1000)
         service_s = SERVICE_UNKNOWN_S if expected is None else expected
+        if spec.guessed:
+            limit_s += service_s  # it is refused for what waits before it, never for what it may come to itself
         at_s = self._membership.clock.boot_s()
         return Bid(attempt.asker.owner, service_s, attempt.size, limit_s, attempt.frame.wait_limit_s, at_s)
 

@@ -148,7 +148,7 @@ def perform(place: "Home", request: Any, out: Out, title: str) -> Iterator["AnyA
                     show(answer.stage, answer.fraction)
                 elif isinstance(answer, control.Waiting):
                     waiting.tell(answer)
-                    show("waiting for a device", 0.0)
+                    show(*_waits_for(answer.error))
                 else:
                     if isinstance(answer, control.Begun):
                         showing.close()
@@ -161,6 +161,16 @@ def perform(place: "Home", request: Any, out: Out, title: str) -> Iterator["AnyA
         if waiting.said:
             out.note("\nNo longer waiting. Nothing was run, and nothing is charged.")
         raise
+
+
+def _waits_for(error: dict[str, Any]) -> tuple[str, float, str]:
+    """What a job waits for, as its progress: a model that is on its way, or any device at all."""
+    coming = error.get("facts", {}).get("loading")
+    if not isinstance(coming, dict):
+        return "waiting for a device", 0.0, ""
+    eta_s = coming.get("eta_s")
+    left = f", about {_seconds(eta_s)} left" if isinstance(eta_s, int | float) else ""
+    return f"waiting for the model ({coming.get('stage', 'loading')})", float(coming.get("percent", 0)) / 100, left
 
 
 def _unseen(stage: str, fraction: float, left: str = "") -> None:

@@ -21,8 +21,9 @@ from mesh.credits.transfers import HoldRefused
 from mesh.devices.addresses import home, tellable
 from mesh.errors import MeshError
 from mesh.ids import MemberId, PermitId, is_ulid
+from mesh.jobs import loading
 from mesh.jobs.backlog import on_permit, waiting_s
-from mesh.jobs.placement import CANDIDATES_ONE_JOB, FIRST_BYTE_FACTOR, NowhereToRun, Ranked
+from mesh.jobs.placement import CANDIDATES_ONE_JOB, FIRST_BYTE_FACTOR, Ranked
 from mesh.jobs.series import CANDIDATES_SERIES, SERIES_JOBS_MAX, promised_s, share_of_series
 from mesh.jobs.spec import BadSpec, check_spec
 from mesh.protocol import signed
@@ -101,7 +102,7 @@ class Placing:
         except MeshError as error:
             return Estimated(request.request, error=error.wire())
         if not placement.ranked:
-            return Estimated(request.request, explanation=placement.explanation, error=NowhereToRun().wire())
+            return Estimated(request.request, explanation=placement.explanation, error=placement.nowhere().wire())
         first = placement.ranked[0]
         return Estimated(request.request, first.facts.device, first.cost, first.expected_s, placement.explanation)
 
@@ -112,8 +113,8 @@ class Placing:
         wanted = choosing.Wanted(request.request, request.spec, request.exclude, request.paths, available, apart)
         placement = await choose(self._parts, asker, wanted)
         if not placement.ranked:
-            nowhere = NowhereToRun().wire()
-            return Refused(request.request, nowhere, placement.explanation, RETRY_AFTER_S)
+            retry_s = RETRY_AFTER_S if placement.coming is None else loading.retry_s(placement.coming[1])
+            return Refused(request.request, placement.nowhere().wire(), placement.explanation, retry_s)
         most = CANDIDATES_ONE_JOB if request.job is not None else CANDIDATES_SERIES
         if placement.ranked[0].facts.owner == asker.kept.owner:
             own = [entry for entry in placement.ranked if entry.facts.owner == asker.kept.owner][:most]

@@ -7,9 +7,10 @@ Touches: nothing.
 
 from mesh.devices.contribution import contributes
 from mesh.jobs.facts import Ask, DeviceFacts, Timing
+from mesh.jobs.loading import words
 from mesh.policies.decide import Asked, Decision, Place, Rules, isolated
 from mesh.policies.times import minute_of_week
-from mesh.protocol.values import ModelOffer, Need
+from mesh.protocol.values import LoadingModel, ModelOffer, Need
 
 GATES = (
     "member", "state", "tried", "apart", "quarantine", "contribution", "policy", "isolation", "model", "tier", "gpu",
@@ -48,7 +49,7 @@ class Gates:
         own = facts.owner == self._ask.member
         self._standing(facts, own, failed)
         if offer is None or timing is None:
-            failed.append(("model", f"does not offer {self._spec.workload} {self._spec.model}"))
+            failed.append(("model", self._lacks(facts)))
             memory, wanted = _memory(facts, self._spec.need, loaded=True), self._spec.need.memory_bytes
             if memory < wanted:
                 failed.append(("memory", f"{memory} bytes, needs {wanted}"))
@@ -59,6 +60,13 @@ class Gates:
         if self._price and not own:
             failed += self._price
         return failed
+
+    def _lacks(self, facts: DeviceFacts) -> str:
+        """Why there is no such model; one that comes is no reason to look elsewhere for good."""
+        coming = loading_of(facts, self._spec.model)
+        if coming is not None:
+            return f"is making {self._spec.model} ready: {words(coming)}"
+        return f"does not offer {self._spec.workload} {self._spec.model}"
 
     def _standing(self, facts: DeviceFacts, own: bool, failed: Failed) -> None:
         """Whether the device takes part, for this person and this data."""
@@ -111,9 +119,10 @@ class Gates:
             wanted = max(wanted, offer.memory_bytes)
         if memory < wanted:
             failed.append(("memory", f"{memory} bytes, needs {wanted}"))
+        own_s = 0.0 if self._spec.guessed else timing.service_s
         if condition.load.depth >= QUEUE_JOBS_MAX:
             failed.append(("load", f"{condition.load.depth} jobs wait there"))
-        elif WAIT_MARGIN * timing.wait_s + timing.cold_s + timing.service_s > self._spec.limit_s:
+        elif WAIT_MARGIN * timing.wait_s + timing.cold_s + own_s > self._spec.limit_s:
             wait, work, limit = timing.wait_s, timing.cold_s + timing.service_s, self._spec.limit_s
             failed.append(("load", f"{wait:.1f} s wait there and it takes {work:.1f} s, the limit is {limit:g} s"))
         if need.latency_s is not None and timing.expected_s > need.latency_s:
@@ -134,6 +143,11 @@ class Gates:
             failed.append(("routing", "another device was asked for"))
         elif routing.mode == "tier" and capability.tier < (routing.tier or 0):
             failed.append(("routing", f"tier {capability.tier}, tier {routing.tier} was asked for"))
+
+
+def loading_of(facts: DeviceFacts, model: str) -> LoadingModel | None:
+    """How far a device is with a model that it is making ready."""
+    return next((one for one in facts.condition.loading if one.model == model), None)
 
 
 def _price(ask: Ask) -> Failed:

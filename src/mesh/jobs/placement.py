@@ -7,16 +7,17 @@ Touches: nothing.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mesh.devices.capability import offer_of
 from mesh.errors import MeshError
 from mesh.ids import DeviceId
+from mesh.jobs import loading
 from mesh.jobs.facts import Ask, DeviceFacts, Timing, service_s, timing
-from mesh.jobs.gates import GATES, Failed, Gates
+from mesh.jobs.gates import GATES, Failed, Gates, loading_of
 from mesh.jobs.series import CANDIDATES_SERIES
 from mesh.jobs.weights import DEFAULT_WEIGHTS, Weights
-from mesh.protocol.values import DeviceScore, Explanation, GateFailure
+from mesh.protocol.values import DeviceScore, Explanation, GateFailure, LoadingModel
 
 __all__ = ["Ask", "DeviceFacts", "NowhereToRun", "Placement", "Ranked", "Weights", "place", "service_s"]
 
@@ -87,10 +88,27 @@ class Ranked(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """The eligible devices, best first (64 at most), and the explanation."""
+    """The eligible devices, best first (64 at most), and the explanation.
+
+    ``coming``: where there are none, the device that lacks nothing but the model, and will have it first.
+    """
 
     ranked: tuple[Ranked, ...]
     explanation: Explanation
+    coming: tuple[DeviceId, LoadingModel] | None = None
+
+    def nowhere(self, **about: Any) -> NowhereToRun:
+        """What to say where nobody is eligible; a model that is being made ready is named, with when to ask again."""
+        if self.coming is None:
+            return NowhereToRun(**about)
+        device, model = self.coming
+        return NowhereToRun(
+            f"No device can run this job now: {model.model} is being made ready on one ({loading.words(model)}). "
+            "Try again then.",
+            loading=loading.facts(device, model),
+            retry_after_s=loading.retry_s(model),
+            **about,
+        )
 
 
 def place(ask: Ask, devices: Sequence[DeviceFacts], *, weights: Weights = DEFAULT_WEIGHTS, draw: int = 0) -> Placement:
@@ -120,7 +138,11 @@ def place(ask: Ask, devices: Sequence[DeviceFacts], *, weights: Weights = DEFAUL
         chosen=ranked[0].facts.device if ranked else None,
         would_change=(*_closer(ranked, weights), *_opened(devices, only)),
     )
-    return Placement(tuple(ranked), explanation)
+    if ranked:
+        return Placement(tuple(ranked), explanation)
+    lacking = [devices[at] for (gate, _), places in only.items() if gate == "model" for at in places]
+    coming = [(facts.device, one) for facts in lacking if (one := loading_of(facts, model)) is not None]
+    return Placement((), explanation, loading.soonest(coming))
 
 
 def _ranked(ask: Ask, eligible: Sequence[tuple[DeviceFacts, Timing]], weights: Weights, draw: int) -> list[Ranked]:

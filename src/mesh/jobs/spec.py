@@ -36,6 +36,7 @@ def check_spec(spec: JobSpec) -> None:
         "model": not 0 < len(spec.model) <= NAME_LENGTH_MAX,
         "units": not 0 <= spec.units <= UNITS_MAX,
         "input_bytes": not 0 <= spec.input_bytes <= UNITS_MAX,
+        "effort": not 0 <= spec.effort <= UNITS_MAX,
         "limit_s": not 0 < spec.limit_s <= LIMIT_S_MAX,  # false for what is no number, too
         "max_cost": spec.max_cost is not None and not 0 <= spec.max_cost <= MICRO_LIMIT,
         "need.tier_min": need.tier_min not in tiers,

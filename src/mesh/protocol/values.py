@@ -56,7 +56,8 @@ class JobSpec(Value, frozen=True):
 
     ``units`` is the requester's own count of the input (bytes of text, pages, seconds). ``max_cost`` in micro-credits,
     None for no limit of the requester's own. ``limit_s``: seconds the job may run after it started. ``input_bytes``:
-    what travels to the worker; 0 where it is not told.
+    what travels to the worker; 0 where it is not told. ``effort``: a guess, in units, at what its time grows with,
+    where ``units`` are only the most that it may come to; 0 where the units tell.
     """
 
     workload: str
@@ -68,6 +69,17 @@ class JobSpec(Value, frozen=True):
     max_cost: int | None = None
     limit_s: float = 600.0
     input_bytes: int = 0
+    effort: int = 0
+
+    @property
+    def work(self) -> int:
+        """Units that its time is reckoned by."""
+        return self.effort or self.units
+
+    @property
+    def guessed(self) -> bool:
+        """Whether nobody can know beforehand how long it takes: then its length alone is no reason to refuse it."""
+        return self.effort > 0
 
 
 class ModelOffer(Value, frozen=True):
@@ -118,10 +130,19 @@ class Load(Value, frozen=True):
     work_s: float = 0.0
 
 
+class LoadingModel(Value, frozen=True):
+    """A model on its way to being offered: stage, fraction of it that is done (0..1), seconds left (None: unknown)."""
+
+    model: str
+    stage: str
+    fraction: float
+    eta_s: float | None = None
+
+
 class Condition(Value, frozen=True):
     """How a device is right now; sent in every beat. Fractions are 0..1; None means unknown (mains, cool).
 
-    ``memory_free_bytes``: what a further model could use.
+    ``memory_free_bytes``: what a further model could use. ``loading``: models that it cannot run yet, and will soon.
     """
 
     state: DeviceState = "ready"
@@ -136,6 +157,7 @@ class Condition(Value, frozen=True):
     """Why it does not contribute, as a code (``devices.contribution``); what others use of it is in ``cpu_busy``."""
     gpu_busy: float | None = None
     memory_free_bytes: int | None = None
+    loading: tuple[LoadingModel, ...] = ()
 
 
 class Usage(Value, frozen=True):

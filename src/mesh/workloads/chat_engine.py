@@ -67,7 +67,7 @@ class LlamaChat:
                 return [answer.result(self._model, left_out)]
             shorter = shortened(messages, answer.over) if payload.manifest.get("trim") else None
             if shorter is None or messages is None:
-                raise ChatTooLong(tokens=answer.over[0], limit=answer.over[1])
+                raise ChatTooLong.by(*answer.over)
             left_out += len(messages) - len(shorter)
             messages = shorter
         raise ChatTooLong
@@ -85,7 +85,7 @@ class LlamaChat:
             following = _Following(stop, trace)
             self._ask(payload, payload.manifest.get("messages"), following, after=trace.prefix)
             if following.over is not None:
-                raise ChatTooLong(tokens=following.over[0], limit=following.over[1])
+                raise ChatTooLong.by(*following.over)
         done = _Answer(stop, lambda content: None).result(self._model, 0)
         return Payload({**done.manifest, "finish": "stop", "replayed": trace.found()._asdict()})
 

@@ -161,6 +161,8 @@ class Workload(Protocol):
     """Its engine parses what strangers were sent: requesters never share a process, and none grows old."""
     assumed_s: float
     """Seconds of one lane per unit, assumed until a rehearsal or the first job was done; 0: it is always rehearsed."""
+    assumed_fixed_s: float
+    """Seconds of every job beside them, assumed likewise."""
 
     def check(self, payload: Payload) -> None:
         """Refuse input that breaks the workload's limits. Raises BadInput (or a subclass)."""
@@ -170,6 +172,12 @@ class Workload(Protocol):
         """Units of this job: what the requester can count itself from input and result.
 
         Without a result: the most that it can come to, which is what is set aside and shown before it runs.
+        """
+        ...
+
+    def effort(self, payload: Payload, result: Payload | None) -> int:
+        """What the job's time grows with, in units: of one that is done, or to be expected of one without a result.
+        0: what ``count`` says is that already.
         """
         ...
 
@@ -237,9 +245,14 @@ class Continuable(Protocol):
 
 
 class Unstreamed:
-    """What a workload that does not stream says of streams."""
+    """What a workload that does not stream says of streams, and of work whose units are known beforehand."""
 
     streams = False
+    assumed_fixed_s = 0.0
+
+    def effort(self, payload: Payload, result: Payload | None) -> int:
+        """Its units tell."""
+        return 0
 
     def count_streamed(self, payload: Payload, streamed: bytes) -> int:
         """Nothing is streamed."""

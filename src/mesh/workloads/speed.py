@@ -14,6 +14,9 @@ FOLLOW = 0.2
 SLOWER_MAX = 20.0
 """One job counts as at most so many times slower (or faster) than expected."""
 
+FIRST_MAX = 1000.0
+"""A device is at most so many times faster or slower than a plain core is assumed to be."""
+
 RATE_MAX = 1e9
 """Units a second beyond which a measurement is noise."""
 
@@ -38,6 +41,14 @@ class Speed(NamedTuple):
     def expected_s(self, units: int) -> float:
         """Seconds that a job of ``units`` should take now, alone."""
         return self.overhead_s_now + units / self.units_per_s_now
+
+    def scaled(self, units: int, work_s: float) -> "Speed":
+        """What was assumed, as a first job of ``units`` shows it: as many times slower or faster as that one, whole.
+
+        A small job says nothing of the rate by itself: nearly all of its time is the fixed part.
+        """
+        ratio = min(FIRST_MAX, max(1 / FIRST_MAX, work_s / (self.overhead_s + units / self.units_per_s)))
+        return Speed(self.units_per_s / ratio, self.overhead_s * ratio)
 
     def after(self, units: int, work_s: float) -> "Speed":
         """Learn from a job of ``units`` that took ``work_s`` seconds of work."""

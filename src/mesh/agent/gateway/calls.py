@@ -12,22 +12,13 @@ from typing import NamedTuple
 from mesh.agent.asked import Ask, Begun, Result
 from mesh.agent.dividing import Run, Whole, run_divided
 from mesh.agent.gateway.keys import KeyBook, Opener
+from mesh.agent.gateway.loading import LoadingWait, elsewhere_loading, still_loading
 from mesh.agent.gateway.names import Around, Meant, UnknownModel, meant, nobody_has_it
 from mesh.agent.resuming import resumed
 from mesh.agent.streaming import Streamed, streamed
 from mesh.errors import MeshError
+from mesh.protocol.values import LoadingModel
 from mesh.workloads.contract import Payload, Workload
-
-RETRY_S = 5.0
-RETRY_S_MAX = 30.0
-"""A client that waits for a model asks again at least so often: it may be ready sooner than was thought."""
-
-
-class ModelLoading(MeshError):
-    """The model is being made ready on this device. Try again after the time named."""
-
-    code = "model.loading"
-    kind = "unavailable"
 
 
 class Reply(NamedTuple):
@@ -66,8 +57,11 @@ class Call:
         """Do the work that a model's name asks for. Raises UnknownModel, ModelLoading, and the job's errors."""
         found = self._meant(model, workload)
         ask = self._ask(workload, payload, found)
+        waiting = LoadingWait(found.model)
         try:
-            return await run_divided(self.run_one, ask, self.front.devices())
+            return await waiting.unless_long(
+                run_divided(self.run_one, ask._replace(on_progress=waiting.heard), self.front.devices())
+            )
         except MeshError as error:
             self._say_what_it_means(found, error)
             raise
@@ -82,9 +76,10 @@ class Call:
         found = self._meant(model, workload)
         ask = self._ask(workload, payload, found)
         run = partial(resumed, self.front.run) if resume else self.front.run
-        answer = await self.stack.enter_async_context(streamed(run, ask))
+        waiting = LoadingWait(found.model)
+        answer = await self.stack.enter_async_context(streamed(run, ask._replace(on_progress=waiting.heard)))
         try:
-            begun = await answer.begun()
+            begun = await waiting.unless_long(answer.begun())
         except MeshError as error:
             self._say_what_it_means(found, error)
             raise
@@ -123,22 +118,13 @@ class Call:
         """A job that found no place: its model is being loaded, or nobody has such a model."""
         if error.wire_kind != "nowhere":
             return
+        here = self.front.around.loading(found.model)
+        if here is not None:
+            raise still_loading(LoadingModel(found.model, *here), "this device") from error
+        if isinstance(error.facts.get("loading"), dict):
+            raise elsewhere_loading(error.facts["loading"]) from error
         if not found.listed and nobody_has_it(error.facts.get("gates")):
             raise UnknownModel from error
-        loading = self.front.around.loading(found.model)
-        if loading is None:
-            return
-        percent = int(loading.fraction * 100)
-        wait_s = RETRY_S if loading.eta_s is None else min(max(1.0, loading.eta_s), RETRY_S_MAX)
-        eta = {} if loading.eta_s is None else {"eta_s": round(loading.eta_s, 1)}
-        left = "" if loading.eta_s is None else f", about {loading.eta_s:.0f} s left"
-        raise ModelLoading(
-            f"The model is being made ready on this device ({loading.stage}, {percent} %{left}). Try again then.",
-            model=found.model,
-            percent=percent,
-            retry_after_s=wait_s,
-            **eta,
-        ) from error
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
