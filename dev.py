@@ -225,7 +225,9 @@ def main(arguments: "list[str]") -> int:
         web()
         long = ["-m", ""] if "--long" in rest else []
         passed_on = [argument for argument in rest if argument != "--long"]
-        return become(PYTHON, "-m", "pytest", "-n", "auto", "--dist", "loadfile", *long, *passed_on)
+        # Two for each core: half of the time a test waits for programs that it has started, or for a deadline.
+        workers = str(2 * (os.cpu_count() or 1))
+        return become(PYTHON, "-m", "pytest", "-n", workers, "--dist", "loadfile", *long, *passed_on)
     if command == "check":
         return check()
     if command == "web":
