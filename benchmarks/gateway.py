@@ -186,8 +186,8 @@ def request_to(port: int, key: str, model: str) -> bytes:
 # --- starting ---------------------------------------------------------------------------------------------------------
 
 
-def started(folder: Path, stack: contextlib.ExitStack, litellm: Path | None) -> list[Way]:
-    """Start all processes; the ways in the order in which they take turns."""
+def starting(folder: Path, stack: contextlib.ExitStack) -> tuple[Any, Any]:
+    """How a process is started that ends with ``stack``, and how its first line of JSON is read."""
 
     def run(*command: str, log: str, **more: Any) -> subprocess.Popen[str]:
         error = stack.enter_context((folder / log).open("w"))
@@ -204,6 +204,12 @@ def started(folder: Path, stack: contextlib.ExitStack, litellm: Path | None) -> 
             raise SystemExit(f"A process ended before it was ready. The logs end with:\n{logs}")
         return dict(json.loads(line))
 
+    return run, told
+
+
+def started(folder: Path, stack: contextlib.ExitStack, litellm: Path | None) -> list[Way]:
+    """Start all processes; the ways in the order in which they take turns."""
+    run, told = starting(folder, stack)
     me = (sys.executable, __file__)
     engine = run(*me, "--role", "engine", log="engine.log")
     upstream = told(engine)["port"]
@@ -359,8 +365,8 @@ def plain_app(upstream: int) -> Any:
     return app
 
 
-async def agent(path: Path) -> None:
-    """An agent whose engine is trivial, until it is told to end."""
+async def agent(path: Path, engine: Any = None) -> None:
+    """An agent whose engine is trivial (or the one given), until it is told to end."""
     import signal
 
     import structlog
@@ -379,7 +385,7 @@ async def agent(path: Path) -> None:
 
     @contextlib.asynccontextmanager
     async def engines(home: Home, lanes: int) -> AsyncIterator[Any]:
-        yield Trivial()
+        yield engine or Trivial()
 
     await run(Home(path), ready, options=Options(open_engines=engines), stop=stop)
 
