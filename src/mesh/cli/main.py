@@ -29,6 +29,7 @@ from mesh.cli import (
     net,
     ocr,
     policy,
+    privacy,
     relay,
     review,
     run,
@@ -104,6 +105,7 @@ app.add_typer(batch.app, name="batch")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(models.app, name="models")
 app.add_typer(policy.app, name="policy")
+app.add_typer(privacy.app, name="privacy")
 app.add_typer(review.app, name="review")
 app.add_typer(service.app, name="service")
 

@@ -66,6 +66,12 @@ class News:
         if not gone.devices:
             await self.network_changed(gone.network)
 
+    def network_ended(self, network: NetworkId) -> None:
+        """A network is no more; its devices and people were told that they are out of it."""
+        self._live.changed(network, "settings")
+        self._parts.snapshot.drop_network(network)
+        self._states.pop(network, None)
+
     async def device_joined(self, joined: Joined) -> None:
         """A device came in, or was approved: others learn its certificate, relays its key, itself that it is in."""
         snapshot, device = self._parts.snapshot, joined.device

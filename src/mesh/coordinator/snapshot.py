@@ -99,6 +99,11 @@ class Snapshot:
         self._people.setdefault(network.id, {})
         self._members.setdefault(network.id, {})
 
+    def drop_network(self, network: NetworkId) -> None:
+        """A network is no more; nobody and nothing is in it."""
+        for known in (self.networks, self.heads, self._terms, self._policies, self._people, self._members):
+            known.pop(network, None)
+
     def policy(self, network: NetworkId) -> Policy:
         """A network's rules."""
         return self._policies[network]

@@ -15,6 +15,7 @@ from mesh.coordinator.acts.once import KEPT_S
 from mesh.coordinator.news import News
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.reports import Reports
+from mesh.coordinator.retaining import Retaining
 from mesh.coordinator.snapshot import SEEN_EVERY_S, Seen
 from mesh.coordinator.store import devices, requests
 from mesh.devices.presence import has_left
@@ -36,6 +37,7 @@ class Upkeep:
         self._parts = parts
         self._news = news
         self._reports = reports
+        self._retaining = Retaining(parts, news)
         self._written: dict[DeviceId, int] = {}
 
     async def run(self) -> None:
@@ -63,6 +65,7 @@ class Upkeep:
         await self._renew()
         await self._end_graces()
         await self._let_go()
+        await self._retaining.once()
         if write_seen:
             await self.write_seen()
             await parts.database.write(requests.prune, before_ms=parts.now_ms() - int(KEPT_S * 1000))

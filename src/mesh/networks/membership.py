@@ -3,7 +3,7 @@
 Touches: nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Literal
 
 from mesh.errors import MeshError
@@ -105,16 +105,23 @@ def require(role: Role | None, permission: Permission) -> None:
         raise NotAllowed(permission=permission, role=role)
 
 
-def change_role(roles: Mapping[MemberId, Role], member: MemberId, role: Role | None) -> dict[MemberId, Role]:
+def change_role(
+    roles: Mapping[MemberId, Role], member: MemberId, role: Role | None, leaving: Set[MemberId] = frozenset()
+) -> dict[MemberId, Role]:
     """Give a member another role, or None to let them go; the last admin stays one.
 
-    Nothing changes for a member who has the role already. Raises NotMember, LastAdmin.
+    ``leaving``: people whose account is about to be deleted: nobody may count on them as admins. Nothing changes for a
+    member who has the role already. Raises NotMember, LastAdmin.
     """
     if member not in roles:
         raise NotMember
     changed = {who: has for who, has in roles.items() if who != member}
     if role is not None:
         changed[member] = role
-    if "admin" in roles.values() and "admin" not in changed.values():
+    if _administered(roles, frozenset()) and not _administered(changed, leaving):
         raise LastAdmin
     return changed
+
+
+def _administered(roles: Mapping[MemberId, Role], leaving: Set[MemberId]) -> bool:
+    return any(role == "admin" and member not in leaving for member, role in roles.items())

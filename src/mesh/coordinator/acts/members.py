@@ -6,10 +6,10 @@ Touches: database (through the store it is given).
 from typing import NamedTuple
 
 from mesh.coordinator.acts import ledger
-from mesh.coordinator.acts.devices import take_out
+from mesh.coordinator.acts.devices import take_out as take_out_device
 from mesh.coordinator.acts.leaving import burn_left_behind
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import api_keys, decisions, devices, networks, tokens
+from mesh.coordinator.store import api_keys, decisions, deletions, devices, networks, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.devices import Device
 from mesh.coordinator.store.networks import Membership, Network
@@ -35,7 +35,7 @@ def change_role(
     Raises NotMember, LastAdmin.
     """
     before = _roles(store, network)
-    membership.change_role(before, member, role)
+    membership.change_role(before, member, role, deletions.waiting(store))
     if before[member] != role:
         networks.set_role(store, network, member, role)
         if role != "guest":
@@ -52,10 +52,15 @@ def remove(store: Store, network: NetworkId, member: MemberId, *, by: MemberId, 
     """
     roles = _roles(store, network)
     require(roles.get(by), "members.leave" if by == member else "members.change")
-    membership.change_role(roles, member, None)
+    membership.change_role(roles, member, None, deletions.waiting(store))
+    return take_out(store, network, member, by=by, moment=moment)
+
+
+def take_out(store: Store, network: NetworkId, member: MemberId, *, by: MemberId, moment: Moment) -> Gone:
+    """End a membership with all that hangs on it; the caller has looked at who asks. Raises NotMember."""
     theirs = tuple(each for each in devices.live(store) if (each.network, each.owner) == (network, member))
     for device in theirs:
-        take_out(store, device.id, moment)
+        take_out_device(store, device.id, moment)
     tokens.revoke_made_by(store, network, member, now_ms=moment.now_ms)
     api_keys.revoke_of(store, network, member, now_ms=moment.now_ms)
     networks.end_membership(store, network, member, now_ms=moment.now_ms)

@@ -5,6 +5,7 @@ Touches: database (through the store it is given).
 
 from typing import NamedTuple
 
+from mesh.coordinator.acts import deletion
 from mesh.coordinator.acts.devices import DeviceUnknown
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import devices, people, sign_in_links
@@ -51,7 +52,11 @@ class Opened(NamedTuple):
 
 
 def open_session(store: Store, member: MemberId, name: str, opened: Opened, moment: Moment) -> None:
-    """Sign a person in in one place: always by a new token, never by one that was there before."""
+    """Sign a person in in one place: always by a new token, never by one that was there before.
+
+    Who signs in keeps an account that was to be deleted.
+    """
+    deletion.keep(store, member, moment)
     expires_ms = moment.now_ms + int(SESSION_LIFE_S * 1000)
     session = Session(member, None, "full", expires_ms, name, moment.now_ms, opened.admin_until_ms)
     people.add_session(store, session, session_id=moment.new_id(), token_hash=opened.session_hash, label=opened.label)

@@ -100,9 +100,14 @@ class Caller(NamedTuple):
         raise NotAllowed(permission=permission, role=self.role)
 
     def need_in_person(self) -> None:
-        """Refuse to open a further way in by a session that came by a code. Raises NotFresh."""
+        """Refuse what opens a further way in, or tells all, to a session by a code or of a device's key.
+
+        Raises NotFresh, ReadOnly.
+        """
         if self.limited:
             raise NotFresh
+        if self.device is not None:
+            raise ReadOnly
 
     def inside(self, network: NetworkId, role: Role | None) -> "Caller":
         """The same caller in a network. Raises NotMember, KeyConfined."""
@@ -157,7 +162,7 @@ def public(why: str) -> Dependency:
 def signed_in(*, keys: bool = False, in_person: bool = False) -> Dependency:
     """Anybody with a session; with ``keys`` also programs with an API key, whatever its scopes.
 
-    ``in_person``: it opens a further way in, so that a session which came by a code may not.
+    ``in_person``: it opens a further way in or tells all, so that a session which came by a code may not, nor a device.
     """
     who = "signed in, not by a code" if in_person else "signed in, or an API key" if keys else "signed in"
     return _dependency(Access(who, keys=keys, in_person=in_person))

@@ -15,7 +15,7 @@ from mesh.coordinator.http.app_errors import NoSuchAddress
 from mesh.coordinator.http.claim import ClaimBody
 from mesh.coordinator.http.cookie import check_act, set_cookie
 from mesh.coordinator.http.desk import answer, desk_of, token_hash
-from mesh.coordinator.store import people, sign_in_links, tokens
+from mesh.coordinator.store import deletions, people, sign_in_links, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.sign_in_links import SignInLink
 from mesh.networks.tokens import JoinToken, TokenUnknown, TokenUsed, redeem
@@ -112,9 +112,10 @@ async def me(request: Request) -> Response:
     snapshot = desk.parts.snapshot
     rows = [(network, snapshot.role(network.id, caller.member)) for network in snapshot.networks.values()]
     networks = [{"network": one.id, "name": one.name, "role": role} for one, role in rows if role is not None]
+    leaving = await desk.parts.database.read(deletions.of, caller.member)
     return answer(
         {"member": caller.member, "name": caller.name, "operator": caller.operator, "networks": networks,
-         "url": desk.parts.site.url}
+         "url": desk.parts.site.url, "deletion_due_ms": None if leaving is None else leaving.due_ms}
     )  # fmt: skip
 
 

@@ -45,6 +45,11 @@ _end = (
     .where(memberships.c.network == bindparam("of"), memberships.c.member == bindparam("who"))
     .values(state="removed", removed_ms=bindparam("now"))
 )
+_end_network = (
+    update(networks)
+    .where(networks.c.id == bindparam("which"))
+    .values(deleted_ms=bindparam("now"), name=bindparam("called"))
+)
 _role = select(memberships.c.role).where(
     memberships.c.network == bindparam("network"),
     memberships.c.member == bindparam("member"),
@@ -59,6 +64,17 @@ _people = (
 _everybody = select(memberships.c.network, memberships.c.member, memberships.c.role, memberships.c.invited_by).where(
     memberships.c.state == "active"
 )
+
+
+_of_member = (
+    select(memberships.c.network)
+    .join(networks, networks.c.id == memberships.c.network)
+    .where(memberships.c.member == bindparam("member"), memberships.c.state == "active")
+    .where(networks.c.deleted_ms.is_(None))
+    .order_by(memberships.c.network)
+)
+
+_ever = select(memberships.c.network).where(memberships.c.member == bindparam("member")).order_by(memberships.c.network)
 
 
 class Network(NamedTuple):
@@ -174,6 +190,11 @@ def end_membership(store: Store, network: NetworkId, member: MemberId, *, now_ms
     store.run(_end, {"of": network, "who": member, "now": now_ms})
 
 
+def end(store: Store, network: NetworkId, *, now_ms: int) -> None:
+    """A network is no more: its last person went. Its name is free again, and forgotten; its ledger stays."""
+    store.run(_end_network, {"which": network, "now": now_ms, "called": f"ended-{network[-12:].lower()}"})
+
+
 def role(store: Store, network: NetworkId, member: MemberId) -> Role | None:
     """A person's role in a network; None for a stranger."""
     found: Role | None = store.value(_role, {"network": network, "member": member})
@@ -183,6 +204,16 @@ def role(store: Store, network: NetworkId, member: MemberId) -> Role | None:
 def people(store: Store, network: NetworkId) -> list[Person]:
     """Who is in a network, first come first."""
     return [Person._make(row) for row in store.rows(_people, {"network": network})]
+
+
+def of_member(store: Store, member: MemberId) -> list[NetworkId]:
+    """The live networks that a person is in."""
+    return [NetworkId(row.network) for row in store.rows(_of_member, {"member": member})]
+
+
+def ever_of_member(store: Store, member: MemberId) -> list[NetworkId]:
+    """The networks that a person is in, was in, or whose end they were."""
+    return [NetworkId(row.network) for row in store.rows(_ever, {"member": member})]
 
 
 def everybody(store: Store) -> list[Membership]:

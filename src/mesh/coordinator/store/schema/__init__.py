@@ -5,6 +5,7 @@ Touches: nothing.
 
 from mesh.coordinator.store.schema import (
     api_keys,
+    deletions,
     devices,
     jobs,
     ledger,
@@ -23,6 +24,7 @@ from mesh.coordinator.store.schema.columns import METADATA
 __all__ = [
     "METADATA",
     "api_keys",
+    "deletions",
     "devices",
     "jobs",
     "ledger",

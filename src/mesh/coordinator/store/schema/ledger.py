@@ -121,6 +121,15 @@ decisions = Table(
 )
 """What admins decided, numbered without gaps; each ``hash`` covers the one before, as postings' do."""
 
+decision_starts = Table(
+    "decision_starts",
+    METADATA,
+    Column("network", ID, ForeignKey("networks.id"), primary_key=True),
+    Column("number", WHOLE, nullable=False),
+    Column("hash", KEY, nullable=False),
+)
+"""The last decision that was forgotten, where a network's retention has it so: what is kept follows on its hash."""
+
 entries = Table(
     "entries",
     METADATA,
