@@ -82,7 +82,7 @@ class Caller(NamedTuple):
             return {None}
         if self.person is None or self.kind == "wrong":
             return {NOBODY}
-        if self.kind == "device" and row.method != "GET":
+        if self.kind == "device" and (row.method != "GET" or "not by a code" in row.who):
             return {"auth.read_only"}
         if self.kind == "code" and (row.who.startswith("operator") or "not by a code" in row.who):
             return {"auth.not_fresh"}

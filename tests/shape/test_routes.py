@@ -29,6 +29,7 @@ OPEN = {
     "/v1/page/mail",  # one answer for every address; the link in the letter is the permission
     "/v1/ways",  # what the sign-in page offers
     "/signed-in",
+    "/v1/deletions/look",  # whose account it was cannot sign in any more; the receipt is the permission
     "/v1/pairings",  # a machine without a link asks; a member's yes is the permission
     "/v1/pairings/{pairing}/state",
     "/v1/pairings/{pairing}/withdraw",

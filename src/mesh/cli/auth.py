@@ -130,6 +130,26 @@ def revoke(
     Out(json).result({"session": session, "revoked": True}, "Signed out there.")
 
 
+@app.command("hand-over")
+def hand_over(
+    person: Annotated[
+        str, typer.Argument(metavar="PERSON", help="A member's name or id: they operate it from now on.")
+    ],
+    network: here.Network = None,
+    json: Json = False,
+) -> None:
+    """Hand the whole installation over to somebody else (for its operator); you stay what you are in its networks."""
+    from mesh.cli.members import member_named
+    from mesh.sdk import privacy
+
+    place = here.home()
+    with here.coordinator(place) as client:
+        meant = here.network_of(place, client, network)
+        found = member_named(client, meant, person)
+        client.do(privacy.hand_over(found))
+    Out(json).result({"operator": found}, f"{foreign(person)} operates this installation now.")
+
+
 @app.command()
 def logout(json: Json = False) -> None:
     """Sign out here. A device in this home stays a device."""

@@ -26,7 +26,7 @@ async def written(database: Database, member: MemberId, now_ms: int) -> AsyncIte
     yield head[:-1] + b',\n"tables":{'
     report = []
     for at, table in enumerate(personal.about_people()):
-        yield (b"," if at else b"") + b"\n" + msgspec.json.encode(table.name) + b":["
+        yield (b"," if at else b"") + b"\n" + msgspec.json.encode(str(table.name)) + b":["
         count, after = 0, None
         while True:
             rows, after = await database.read(_rows, table, member, after)
@@ -37,7 +37,7 @@ async def written(database: Database, member: MemberId, now_ms: int) -> AsyncIte
             if after is None:
                 break
         yield b"]"
-        report.append({"table": table.name, "rows": count})
+        report.append({"table": str(table.name), "rows": count})
     yield b'},\n"report":' + msgspec.json.encode(report) + b"}\n"
 
 

@@ -9,13 +9,17 @@ from mesh.sdk.answers import Answer, JobAttempt, Network
 
 
 class Me(Answer, frozen=True):
-    """Who is signed in, and in which networks they are. ``operator``: they claimed the installation."""
+    """Who is signed in, and in which networks they are. ``operator``: the installation is theirs.
+
+    ``deletion_due_ms``: when their account goes, where they asked for that.
+    """
 
     member: MemberId
     name: str
     operator: bool
     networks: tuple[Network, ...]
     url: str
+    deletion_due_ms: int | None = None
 
 
 class LinkSeen(Answer, frozen=True):

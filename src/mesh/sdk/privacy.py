@@ -5,7 +5,7 @@ Touches: nothing.
 
 import msgspec
 
-from mesh.ids import NetworkId
+from mesh.ids import MemberId, NetworkId
 from mesh.protocol.values import Role
 from mesh.sdk.answers import Answer, Done
 from mesh.sdk.calls import Call
@@ -102,6 +102,11 @@ def delete(name: str) -> Call[DeletionAsked]:
 def keep() -> Call[Done]:
     """Take the deletion back."""
     return Call("DELETE", "/v1/me/deletion", Done)
+
+
+def hand_over(member: MemberId) -> Call[Done]:
+    """Let somebody else operate the installation (for its operator)."""
+    return Call("PUT", "/v1/operator", Done, {"member": member})
 
 
 def look(receipt: str) -> Call[DeletionSeen]:

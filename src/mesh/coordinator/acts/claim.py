@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mesh.coordinator.acts import ledger, linking
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.sessions import Opened, open_session
-from mesh.coordinator.store import networks, people, sign_in_links, tokens
+from mesh.coordinator.store import deletions, networks, people, sign_in_links, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Membership
 from mesh.errors import MeshError
@@ -23,6 +23,15 @@ class AlreadyClaimed(MeshError):
 
     code = "installation.claimed"
     kind = "conflict"
+
+
+class PersonUnknown(MeshError):
+    """There is no such person here, or their account is about to be deleted. Name somebody who is in one of the
+    networks here.
+    """
+
+    code = "installation.person_unknown"
+    kind = "not_found"
 
 
 class WrongKey(MeshError):
@@ -107,6 +116,13 @@ def claim_directly(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
         installation = people.installed(store)
         raise AlreadyClaimed(claimed_ms=installation.claimed_ms if installation else None)
     return signed_in
+
+
+def hand_over(store: Store, to: MemberId) -> None:
+    """Somebody else operates the installation from now on. Raises PersonUnknown."""
+    if people.member_name(store, to) is None or to in deletions.waiting(store):
+        raise PersonUnknown
+    people.hand_over(store, to)
 
 
 def _again(store: Store, asked: SignIn, moment: Moment) -> SignedIn:

@@ -9,12 +9,13 @@ from pydantic import BaseModel, Field
 from mesh.coordinator.acts import claim as acts
 from mesh.coordinator.acts.claim import SignIn
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.http.access import public
+from mesh.coordinator.http.access import operator, public
 from mesh.coordinator.http.cookie import MAIL_NAMES, cookie_in
 from mesh.coordinator.http.desk import desk_of, token_hash
 from mesh.coordinator.store.connection import Store
+from mesh.ids import MemberId
 from mesh.protocol.links import secret_hash
-from mesh.sdk.answers import Claimed
+from mesh.sdk.answers import Claimed, Done
 
 router = APIRouter()
 
@@ -28,6 +29,24 @@ class ClaimBody(BaseModel):
     secret: str = Field(min_length=1, max_length=128)
     name: str = Field(default="", max_length=200)
     label: str | None = Field(default=None, max_length=63)
+
+
+class OperatorBody(BaseModel):
+    """Who is to operate the installation."""
+
+    member: str = Field(min_length=1, max_length=26)
+
+
+@router.put("/v1/operator", dependencies=[operator()])
+async def hand_over(body: OperatorBody, request: Request) -> Response:
+    """Hand the installation over: somebody else makes its networks from now on, and the caller does not."""
+
+    def act(store: Store, moment: Moment) -> tuple[Done, None]:
+        acts.hand_over(store, MemberId(body.member))
+        return Done(), None
+
+    response, _ = await desk_of(request).act(request, act)
+    return response
 
 
 @router.post("/v1/claim", dependencies=[public("the secret of the link is the permission")])

@@ -4,7 +4,7 @@ Touches: nothing.
 """
 
 from mesh.coordinator.http.join import JoinedAnswer
-from mesh.sdk import answers, credit, page, policies, review, ways_in
+from mesh.sdk import answers, credit, page, policies, privacy, review, ways_in
 
 ANSWERS: dict[str, type] = {
     "about.about": answers.About,
@@ -13,6 +13,7 @@ ANSWERS: dict[str, type] = {
     "api_keys.make": answers.MadeApiKey,
     "api_keys.revoke": answers.Done,
     "claim.claim": answers.Claimed,
+    "claim.hand_over": answers.Done,
     "credit.clear_marks": credit.Cleared,
     "credit.credit_of": page.MemberCredit,
     "credit.give": answers.Done,
@@ -73,6 +74,10 @@ ANSWERS: dict[str, type] = {
     "policy.try_out": policies.PolicyTried,
     "policy.versions": policies.PolicyVersions,
     "policy.why": policies.PolicyWhy,
+    "privacy.ask": privacy.DeletionAsked,
+    "privacy.cancel": answers.Done,
+    "privacy.look": privacy.DeletionSeen,
+    "privacy.plan": privacy.DeletionPlan,
     "review.decide": answers.Done,
     "review.listing": review.Items,
     "review.show": review.Shown,
@@ -98,5 +103,6 @@ FILES: dict[str, tuple[str, ...]] = {
     "pages.dashboard": ("text/html",),
     "pages.file": ("text/javascript", "text/css", "image/svg+xml", "font/woff2", "font/woff"),
     "pages.join_page": ("text/html",),
+    "privacy.export": ("application/json",),
 }
 """Noun and function → the kinds of file that it may answer instead."""

@@ -19,6 +19,7 @@ _claim = (
     .where(installation.c.claimed_ms.is_(None))
     .values(claimed_ms=bindparam("now"), operator=bindparam("who"))
 )
+_hand_over = update(installation).values(operator=bindparam("who"))
 _add_member = insert(members)
 _member_name = select(members.c.name).where(members.c.id == bindparam("member"), members.c.removed_ms.is_(None))
 _add_session = insert(sessions)
@@ -120,6 +121,11 @@ def count_start(store: Store) -> None:
 def claim(store: Store, *, operator: MemberId, now_ms: int) -> bool:
     """Give the installation to its first person; False where somebody was first."""
     return store.run(_claim, {"now": now_ms, "who": operator}) == 1
+
+
+def hand_over(store: Store, operator: MemberId) -> None:
+    """Somebody else operates the installation from now on."""
+    store.run(_hand_over, {"who": operator})
 
 
 def add_member(store: Store, *, member: MemberId, name: str, now_ms: int) -> None:

@@ -206,7 +206,7 @@ def rows(
 def _told(row: Any, columns: Sequence[Column[Any]]) -> dict[str, Any]:
     values = row._mapping
     told = [one for one in columns if shown(one) and (values["_own"] or is_id(one) or one.name.endswith("_ms"))]
-    return {one.name: values[one] for one in told if values[one] is not None}
+    return {str(one.name): values[one] for one in told if values[one] is not None}
 
 
 def counts(store: Store, member: MemberId) -> dict[str, int]:
@@ -215,7 +215,7 @@ def counts(store: Store, member: MemberId) -> dict[str, int]:
     for table in about_people():
         own = _about(table, member, own=True)
         if own is not None:
-            found[table.name] = int(store.value(select(func.count()).select_from(table).where(own)))
+            found[str(table.name)] = int(store.value(select(func.count()).select_from(table).where(own)))
     return found
 
 
