@@ -124,6 +124,7 @@ WHOLE = {
     "/v1/networks/{network}/jobs/{job}/why": "one line for each device",
     "/v1/networks/{network}/ledger/verify": "the first problem alone",
     "/v1/about": "how a key followed another, all of it",
+    "/v1/me/deletion": "a line for each table that there is, and the networks of one person",
     "/v1/me": "the networks that the page's switch shows",
     "/v1/networks/{network}/review": "what waits for an admin's answer",
     "/v1/networks/{network}/review/{item}": "one question with its checks",
