@@ -281,5 +281,28 @@ async def test_the_outbox_repeats_until_it_is_acknowledged_and_loses_nothing(tmp
         await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_who_leaves_reports_first_and_waits_for_a_silent_coordinator_no_longer_than_was_said(tmp_path):
+    async with a_store(tmp_path) as store:
+        outbox, sender = Outbox(store), Sender()
+        running = asyncio.create_task(outbox.run(sender))
+        await outbox.add_facts(["one"])
+        async with asyncio.timeout(WAIT_S):
+            assert await outbox.emptied(3600) == 1, "without a link nothing is waited for"
+            outbox.link_up()
+            leaving = asyncio.create_task(outbox.emptied(3600))
+            batch = await sender.sent.get()
+            outbox.acknowledged(link.ReportAck(batch.batch))
+            assert await leaving == 0
+            await outbox.add_facts(["two"])
+            assert await outbox.emptied(0.05) == 1, "what is not acknowledged stays"
+            leaving = asyncio.create_task(outbox.emptied(3600))
+            outbox.link_down()
+            assert await leaving == 1, "the link ended meanwhile"
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    async with a_store(tmp_path) as store:
+        assert [one.content for one in await store.outbox(10)] == [b"two"]
+
+
 async def _empty(outbox):
     return await outbox.size() == 0

@@ -1,5 +1,6 @@
 """What the two devices owe each other about money: choices and numbers outlive a crash, an answer ends an attempt."""
 
+import asyncio
 import sqlite3
 from contextlib import asynccontextmanager, closing
 
@@ -11,6 +12,7 @@ from mesh.agent.numbers import Numbers
 from mesh.agent.store import Outgoing, Store
 from mesh.ids import JobId, ulid
 from mesh.protocol.values import Routing
+from mesh.sdk import calls
 
 pytestmark = pytest.mark.anyio
 JOB = JobId(ulid(1_790_000_000_000, b"0123456789"))
@@ -60,21 +62,38 @@ async def test_a_job_that_goes_on_after_a_crash_has_the_same_id_and_secret(tmp_p
         assert numbers.numbered(first.number, NOW_MS) == first
 
 
+async def test_a_device_that_is_stopped_has_said_all_before_it_ends(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben):
+        desk, box = await ann.device("desk", work=False), await ben.device("box")
+        done = await desk.run("one")
+        for text in ("two", "three"):  # by now under a series, which is closed at the end
+            await desk.run(text)
+        waiting = asyncio.ensure_future(desk.run("what is under way is given up"))
+        box.engines.gate.clear()
+        await desk.stop()
+        await asyncio.wait([waiting])
+        async with a_life(desk.home.path) as store:
+            assert await store.outbox_size() == 0
+        jobs = {one.job: one.state for one in (await ann.do(calls.jobs(town.network))).jobs}
+        assert jobs[done.job] == "done"
+        assert set(jobs.values()) <= {"done", "cancelled", "running"}
+
+
 async def test_an_attempt_that_was_answered_takes_no_result_any_more(tmp_path):
     async with a_town(tmp_path) as (town, ann, ben):
         desk, box = await ann.device("desk", work=False), await ben.device("box")
         box.engines.gate.clear()
         with pytest.raises(JobTimedOut):
             await desk.run("one", routing=Routing("device", device=box.id), limit_s=1.0)
-        box.engines.gate.set()
-        await desk.reported()
-        await box.reported()
 
         def answers() -> list[str]:
             with closing(sqlite3.connect(f"file:{town.folder / 'data' / 'coordinator.db'}?mode=ro", uri=True)) as known:
                 return [kind for (kind,) in known.execute("select kind from evidence where kind in ('failed', 'used')")]
 
         await until(lambda: answers() == ["failed"])
+        box.engines.gate.set()
+        await desk.reported()
+        await box.reported()
         await desk.run("two", routing=Routing("device", device=box.id))
         await until(lambda: sorted(answers()) == ["failed", "used"])  # the first job has one answer, for good
         assert await ben.balance() > 0

@@ -7,7 +7,7 @@ import pytest
 from agents import HeldEngines, a_town, until
 from mesh.agent.asked import Ask
 from mesh.agent.streaming import streamed
-from mesh.sdk import calls
+from mesh.sdk import calls, credit
 from mesh.workloads import known
 from mesh.workloads.chat import Chat, payload_of
 
@@ -133,4 +133,66 @@ async def test_a_result_that_comes_after_its_job_was_cancelled_changes_nothing(t
         await until(lambda: all(worker.engines.came_late == 1 for worker in workers))
         (one,) = await settled(town, ann, [asker, *workers], 0)
         assert (one.charge, await ben.balance()) == (0, 0)
-        assert one.state == "disputed", "both sides' words are kept: a claim, and that nothing was used"
+        assert one.state == "cancelled", "a worker that knows of the cancel claims nothing"
+
+
+class CrossingEngines(HeldEngines):
+    """Engines whose work is done in the very moment in which its job is cancelled: the result and the cancel cross."""
+
+    def __init__(self, cancel) -> None:
+        super().__init__()
+        self.cancel = cancel
+
+    async def run(self, workload, model, payload, **how):
+        result = await super().run(workload, model, payload, **how)
+        self.cancel()
+        return result
+
+
+@pytest.mark.parametrize("texts", [1, 9000], ids=["short", "long"])
+async def test_a_cancel_that_crosses_the_result_comes_too_late_and_the_work_is_paid(tmp_path, texts):
+    async with a_town(tmp_path) as (town, ann, ben), asyncio.timeout(LIMIT_S):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box", start=False)
+        worker.engines = CrossingEngines(lambda: job.cancel())
+        await worker.start()
+        job = asyncio.ensure_future(asker.run(*["a harbour at night"] * texts))
+        await asyncio.wait([job])
+        assert job.cancelled(), "its caller is not told otherwise"
+        await until(lambda: _charged(ann, town))
+        (one,) = (await ann.do(calls.jobs(town.network))).jobs
+        assert (one.state, one.device, one.charge > 0) == ("done", worker.id, True)
+        await settled(town, ann, [asker, worker], one.charge)
+        assert (await ann.do(credit.marks(town.network))).marks == ()
+        worker.engines.cancel = lambda: None
+        assert (await asker.run("boats in the dark")).device == worker.id
+
+
+async def test_words_that_cross_a_cancel_are_paid_as_far_as_they_came(tmp_path, monkeypatch):
+    monkeypatch.setitem(known.WORKLOADS, "chat", CHAT)
+    async with a_town(tmp_path) as (town, ann, ben), asyncio.timeout(LIMIT_S):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box", start=False)
+        worker.engines = TalkingOn(lambda: job.cancel())
+        await worker.start()
+        job = asyncio.ensure_future(asker.run(workload=CHAT, payload=payload_of([("user", QUESTION)])))
+        await asyncio.wait([job])
+        await until(lambda: _charged(ann, town))
+        (one,) = (await ann.do(calls.jobs(town.network))).jobs
+        assert (one.state, one.units) == ("done", 15 + 3), "input, and the word that had left"
+        assert (await ann.do(credit.marks(town.network))).marks == ()
+
+
+class TalkingOn(StubbornEngines):
+    """Engines that say a first word in the moment in which they are told to stop."""
+
+    def __init__(self, cancel) -> None:
+        super().__init__()
+        self.cancel = cancel
+
+    async def run(self, workload, model, payload, *, listener, **how):
+        listener.outlet.put(b"Ten")
+        self.cancel()
+        await asyncio.Event().wait()
+
+
+async def _charged(person, town):
+    return any(one.charge for one in (await person.do(calls.jobs(town.network))).jobs)

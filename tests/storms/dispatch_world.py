@@ -11,16 +11,18 @@ from collections import Counter
 from types import SimpleNamespace
 
 from mesh.agent.answers import Signer
-from mesh.agent.asked import Ask, Plan, Target, Won
+from mesh.agent.asked import CANCELLED, Ask, Plan, Target, Won
 from mesh.agent.dispatch import Dispatch
-from mesh.agent.exchange import DeviceBusy, Missed
+from mesh.agent.exchange import LAST_WORD_S, DeviceBusy, Missed
 from mesh.agent.lookout import Lookout
 from mesh.agent.numbers import Numbered
 from mesh.agent.requester import Requester
 from mesh.agent.stream import PeerSilent
+from mesh.concurrency import expected
 from mesh.credits.settlement import AttemptFacts, Pay, ShareFacts, settle_job
 from mesh.credits.tariff import Rate
 from mesh.errors import MeshError
+from mesh.jobs.lifecycle import GIVEN_UP
 from mesh.jobs.placement import NowhereToRun
 from mesh.protocol import frames, receipt, signed
 from mesh.protocol.permit import Permit, Price
@@ -109,48 +111,68 @@ class Device:
         self.told = 0
 
     async def serve(self, job, tried, watch):
-        gone = self.attempts[job.id, tried.number] = asyncio.get_running_loop().create_future()
-        state = SimpleNamespace(begun=False)
-        work = asyncio.ensure_future(self._work(job, tried, watch, state))
+        gone = self.attempts[job.id, tried.number] = expected()
+        state = SimpleNamespace(begun=False, heard=watch.heard)
+        work = asyncio.ensure_future(self._work(job, tried, state))
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 return work.result()
             raise Missed("lost" if state.begun else "unstarted", gone.exception())
+        except asyncio.CancelledError:
+            if tried.code == CANCELLED:
+                state.heard = lambda frame: None
+                job.last_words.append(self.world.spawn(self._cross(job, tried, work, gone)))
+            raise
         finally:
             del self.attempts[job.id, tried.number]
-            work.cancel()
-            if gone.done():
-                gone.exception()
+            if tried.code != CANCELLED:
+                work.cancel()
 
-    async def _work(self, job, tried, watch, state):
+    async def _cross(self, job, tried, work, gone):
+        """The cancel is on its way, and reaches a device that moves; what is done before crosses it."""
+        stopped = asyncio.ensure_future(self._hear_cancel(work))
+        done, _ = await asyncio.wait({work, gone, stopped}, timeout=LAST_WORD_S, return_when=asyncio.FIRST_COMPLETED)
+        if work in done and not work.cancelled() and work.exception() is None:
+            tried.crossed = work.result()
+            self.world.crossed.add(job.id)
+        if gone in done:
+            work.cancel()
+        self.world.hearing.add(stopped)  # one that is frozen hears of it when it moves again
+
+    async def _hear_cancel(self, work):
+        await asyncio.sleep(RTT_S / 2)
+        await self.moving.wait()
+        work.cancel()
+
+    async def _work(self, job, tried, state):
         draw, about = self.world.draw, (job.id, tried.number)
         await asyncio.sleep(RTT_S)
         await self.moving.wait()
         wait_s = self.taken * self.service_s
         if draw.random() < self.world.declines:
-            watch.heard(frames.Decline(*about, {"code": TooMuch.code, "kind": "too_many"}, 0.5, self.load()))
+            state.heard(frames.Decline(*about, {"code": TooMuch.code, "kind": "too_many"}, 0.5, self.load()))
             raise Missed("declined", TooMuch(retry_after_s=0.5))
         if tried.wait_limit_s is not None and wait_s > tried.wait_limit_s:
-            watch.heard(frames.Busy(*about, self.load()))
+            state.heard(frames.Busy(*about, self.load()))
             raise Missed("busy", DeviceBusy())
         self.taken += 1
         try:
-            watch.heard(frames.Accept(*about, wait_s, self.load()))
+            state.heard(frames.Accept(*about, wait_s, self.load()))
             async with self.slot:
                 await self.moving.wait()
                 state.begun = True
-                watch.heard(frames.Started(*about, self.load()))
+                state.heard(frames.Started(*about, self.load()))
                 await asyncio.sleep(self.service_s * draw.lognormvariate(0, self.world.scatter))
                 await self.working.wait()
                 await self.moving.wait()
                 if draw.random() < self.fails:
-                    watch.heard(frames.Fault(*about, {"code": EngineCrashed.code}, load=self.load()))
+                    state.heard(frames.Fault(*about, {"code": EngineCrashed.code}, load=self.load()))
                     raise Missed("failed", EngineCrashed())
             self.world.claims.add((job.id, tried.number))
         finally:
             self.taken -= 1
-        watch.heard(frames.Done(*about, Usage(job.units), "claim", b"", 0, self.load()))
+        state.heard(frames.Done(*about, Usage(job.units), "claim", b"", 0, self.load()))
         return Won(tried, self.key, "claim", job.units, job.units, job.ask.payload)
 
 
@@ -162,6 +184,7 @@ class World:
         self.devices = [Device(self, number, service_s) for number, service_s in enumerate(services)]
         self.of = {device.id: device for device in self.devices}
         self.claims, self.answered = set(), {}
+        self.crossed, self.hearing, self.denied = set(), set(), set()
         self.under_way = Counter()
         self.attempts = Counter()
         self.ends, self.reasons = Counter(), Counter()
@@ -174,7 +197,7 @@ class World:
         clock = SimpleNamespace(now_ms=lambda: int(asyncio.get_running_loop().time() * 1000))
         membership = SimpleNamespace(clock=clock, network=NETWORK, me=ME)
         keys = SimpleNamespace(seed=lambda own=None: SEED)
-        series = SimpleNamespace(answered=lambda job: None, close=lambda: None, give_up=lambda series: None)
+        series = SimpleNamespace(answered=lambda job: None, close=lambda: (), give_up=lambda series: None)
         sessions = SimpleNamespace(connected=lambda key: None, reach=self.reach)
         planner = SimpleNamespace(plan=self.plan, series=series)
         numbers = SimpleNamespace(job=self.number, request=lambda *about: "")
@@ -273,6 +296,8 @@ class World:
                     continue
                 assert paper.attempt not in said, "an attempt was answered twice"
                 said[paper.attempt] = kind
+                if kind is receipt.Failed and paper.reason not in GIVEN_UP:
+                    self.denied.add((job, paper.attempt))
         self.answered[job] = (number, said)
 
     # --- what happens -------------------------------------------------------------------------------------------------

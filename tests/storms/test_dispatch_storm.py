@@ -54,6 +54,7 @@ class Storm:
             device.fails = 0.0
         await asyncio.gather(*self.jobs)
         await self.world.requester.stop()
+        await asyncio.gather(*self.world.hearing)
 
     def check(self):
         assert not self.world.bugs, self.world.bugs
@@ -82,7 +83,9 @@ def test_each_job_ends_once_with_one_result_and_one_charge(seed):
         assert len(pays) <= 1, "a job is paid twice"
         assert [one.attempt for one in pays] == ([] if number is None else [number])
         paid += len(pays)
-    assert paid == world.ends["done"] > world.numbered / 2
+    assert paid == world.ends["done"] + len(world.crossed) and world.ends["done"] > world.numbered / 2
+    assert world.crossed, "no cancel crossed a result"
+    assert not world.denied & world.claims, "honest devices contradict each other"
     assert {"first", "finish", "backup", "canary", "retry"} <= set(world.reasons)
     assert not any(world.under_way.values()), "something still runs"
 

@@ -94,8 +94,12 @@ class Signer:
 
 
 def record(job: Job, won: Won | None, code: str) -> JobReport:
-    """The job's record as its requester saw it; with a permit the coordinator has its explanation already."""
-    last = job.plans[-1] if job.plans else None
+    """The job's record as its requester saw it; with a permit the coordinator has its explanation already.
+
+    A stream that was cut short is a result too, as far as it came.
+    """
+    last, cut = job.plans[-1] if job.plans else None, job.cut
+    used, units = (cut, 0 if cut is None else cut.received) if won is None else (won.tried, won.units)
     known: Explanation | None = None
     if (last is None or last.permit is None) and job.explanation.gates:
         known = job.explanation
@@ -103,8 +107,8 @@ def record(job: Job, won: Won | None, code: str) -> JobReport:
         job=job.id,
         spec=job.spec,
         attempts=tuple(tried.report() for tried in job.tried),
-        device=None if won is None else won.tried.target.device,
-        units=0 if won is None else won.units,
+        device=None if used is None else used.target.device,
+        units=units,
         own=last is not None and last.permit is None,
         code=code,
         explanation=known,

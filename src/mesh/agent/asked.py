@@ -3,6 +3,7 @@
 Touches: nothing.
 """
 
+import asyncio
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -223,7 +224,9 @@ class Tried:
         self.receiving: Receiving | None = None
         """Its stream, where its workload streams."""
         self.unheard = False
-        """Its stream is not for the caller: it only finds out whether a device works again."""
+        """Its stream is not for the caller: it only finds out whether a device works again, or its job is over."""
+        self.crossed: Won | None = None
+        """Its result, where that came when the job had been cancelled already."""
         self.end: End | None = None
         self.code = ""
 
@@ -272,6 +275,8 @@ class Job:
         """It is asked for by itself, not under a series: what a series knew of its devices was out of date."""
         self.kept: Tried | None = None
         """The attempt whose stream broke, and is gone on with."""
+        self.last_words: list[asyncio.Task[None]] = []
+        """What was cancelled, and may have been done in that moment: then nobody may say that it was not."""
         self._forgiven = 0
 
     @property
@@ -323,6 +328,11 @@ class Job:
             self.kept = tried  # whoever sends what is wrong is neither believed nor paid
             got["charge"] = min(tried.plan.rate.cost(tried.received), tried.target.cap)
         return StreamBroken(job=self.id, device=tried.target.device, cause=cause.wire_code, **got)
+
+    @property
+    def crossed(self) -> "Won | None":
+        """The result that was on its way when the job was cancelled: nobody gets it, and it is paid for."""
+        return next((tried.crossed for tried in self.tried if tried.crossed is not None), None)
 
     @property
     def cut(self) -> Tried | None:

@@ -1,7 +1,8 @@
 """One attempt with one device: send the Submit, hear what the worker says, take the result and check it.
 
 A result counts only with a sound claim over these very bytes. Whoever gives an attempt up cancels it here; late news of
-it is ignored.
+it is ignored, but for one: a job that is cancelled in the moment in which it is done was worked on all the same, so the
+worker's last word is waited for before anything is said about it.
 
 Touches: the agent's sessions (through its argument).
 """
@@ -14,7 +15,7 @@ import msgspec
 import structlog
 
 from mesh.agent.answers import Signer
-from mesh.agent.asked import Job, Tried, Won, WrongResult
+from mesh.agent.asked import CANCELLED, Job, Tried, Won, WrongResult
 from mesh.agent.membership import Membership, PeerRefused
 from mesh.agent.receiving import Streams
 from mesh.agent.sessions import PeerConnection, Sessions
@@ -32,6 +33,10 @@ from mesh.workloads.contract import Payload
 
 log = structlog.get_logger()
 _payloads: msgspec.msgpack.Decoder[Payload] = msgspec.msgpack.Decoder(Payload)
+
+LAST_WORD_S = 3.0
+"""For so long a worker's last word on a cancelled attempt is waited for: an engine stops within a second of a cancel,
+and who says nothing for three is silent."""
 
 Last = frames.Done | frames.Fault | frames.Busy | frames.Decline
 
@@ -79,6 +84,31 @@ class _Waiting:
         self.watch = watch
         self.begun = False
         self.last: asyncio.Future[Last] = expected()
+        self.content: asyncio.Future[bytes] | None = None
+        """A long result on its way, on a stream of its own."""
+
+    def ended(self) -> bool:
+        """Whether its last word has come."""
+        return self.last.done() and not self.last.cancelled()
+
+    def unheard(self) -> "_Waiting":
+        """The same, for the end alone: the job is over, and nobody follows it any more."""
+        self.job.on_progress = None
+        rest = _Waiting(self.job, _Quiet())
+        rest.content = self.content
+        if self.ended():
+            rest.last = self.last
+        return rest
+
+
+class _Quiet:
+    """Follows an attempt whose job is over."""
+
+    def connected(self, path: PathKind, rtt_s: float | None) -> None:
+        """Nobody asks."""
+
+    def heard(self, frame: AnyFrame) -> None:
+        """Nobody asks."""
 
 
 class Exchanges:
@@ -136,26 +166,53 @@ class Exchanges:
             tried.receiving = self._streams.open(job, tried, stream)
         try:
             self._submit(job, tried, peer, stream)
-            last = await waiting.last
-            if not isinstance(last, frames.Done):
-                stream.declined(tried.plan)
-                raise _missed(last)
-            content = last.result
-            if content is None:
-                content = await peer.blobs.receive(key, _bounded(last.result_size))
-            return self._check(job, tried, peer, last, content)
+            return await self._end(tried, peer, stream, waiting)
         except asyncio.CancelledError:
-            if not waiting.last.done() or waiting.last.cancelled():
+            if not waiting.ended():
                 stream.send(frames.Cancel(*key))
+            if tried.code == CANCELLED and tried.plan.permit is not None and not tried.received:
+                crossed = self._waiting[key] = waiting.unheard()
+                job.last_words.append(self.spawn(self._last_word(tried, peer, stream, crossed)))
             raise
         except TransportError as error:
             raise Missed("lost" if waiting.begun else "unstarted", error) from error
         except FrameError as error:
             raise Missed("failed", error) from error
         finally:
-            del self._waiting[key]
-            self._streams.close(key)
-            peer.blobs.forget(key)
+            if self._waiting[key] is waiting:
+                self._forget(key, peer)
+
+    async def _end(self, tried: Tried, peer: PeerConnection, stream: SessionStream, waiting: _Waiting) -> Won:
+        """Wait for the last word, take the result and check it. Raises Missed, TransportError, FrameError."""
+        last = await waiting.last
+        if not isinstance(last, frames.Done):
+            stream.declined(tried.plan)
+            raise _missed(last)
+        content = last.result
+        if content is None:
+            if waiting.content is None:
+                receive = peer.blobs.receive((waiting.job.id, tried.number), _bounded(last.result_size))
+                waiting.content = asyncio.ensure_future(receive)
+            content = await asyncio.shield(waiting.content)
+        return self._check(waiting.job, tried, peer, last, content)
+
+    async def _last_word(self, tried: Tried, peer: PeerConnection, stream: SessionStream, waiting: _Waiting) -> None:
+        """A cancel is on its way: what crosses it counts as received, and is paid for like any result."""
+        tried.unheard = True
+        try:
+            async with asyncio.timeout(LAST_WORD_S):
+                tried.crossed = await self._end(tried, peer, stream, waiting)
+        except (Missed, TransportError, FrameError, TimeoutError):
+            pass  # it was stopped, as was wished, or nobody is there: then nothing was received
+        finally:
+            self._forget((waiting.job.id, tried.number), peer)
+
+    def _forget(self, key: Key, peer: PeerConnection) -> None:
+        waiting = self._waiting.pop(key)
+        if waiting.content is not None and not waiting.content.cancel() and not waiting.content.cancelled():
+            waiting.content.exception()  # who waited for it may have been cancelled in that moment
+        self._streams.close(key)
+        peer.blobs.forget(key)
 
     def _submit(self, job: Job, tried: Tried, peer: PeerConnection, stream: SessionStream) -> None:
         digest = receipt.keyed_digest(job.secret, job.raw)

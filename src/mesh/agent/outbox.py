@@ -43,6 +43,8 @@ class Outbox:
         self._store = store
         self._news = asyncio.Event()
         self._up = asyncio.Event()
+        self._sent = asyncio.Event()
+        self._leaving = False
         self._batch = 0
         self._ack: asyncio.Future[link.ReportAck] | None = None
 
@@ -87,6 +89,7 @@ class Outbox:
     def link_down(self) -> None:
         """The link is gone: what is under way is sent again later."""
         self._up.clear()
+        self._sent.set()
         if self._ack is not None and not self._ack.done():
             self._ack.set_exception(LinkDown())
 
@@ -99,12 +102,31 @@ class Outbox:
         """How many facts and records wait."""
         return await self._store.outbox_size()
 
+    async def emptied(self, limit_s: float) -> int:
+        """Before this device leaves: report what there is while ``run`` runs, as far as that goes in ``limit_s``.
+
+        Returns how much stays, durably, until the device is back. Without a link that is known at once.
+        """
+        self._leaving = True
+        self.wake()
+        try:
+            async with asyncio.timeout(limit_s):
+                while self._up.is_set():
+                    self._sent.clear()
+                    if not await self.size():
+                        return 0
+                    await self._sent.wait()
+        except TimeoutError:
+            log.info("outbox.not_emptied", limit_s=limit_s)
+        return await self.size()
+
     async def run(self, sender: Sender) -> None:
         """Report until cancelled."""
         while True:
             await self._up.wait()
             await self._news.wait()
-            await asyncio.sleep(JOIN_S)
+            if not self._leaving:
+                await asyncio.sleep(JOIN_S)
             self._news.clear()
             while self._up.is_set() and (batch := await self._store.outbox(link.REPORT_FACTS_MAX)):
                 try:
@@ -112,6 +134,8 @@ class Outbox:
                 except (LinkDown, TimeoutError):
                     self._news.set()  # later, and from the oldest on
                     break
+                finally:
+                    self._sent.set()
 
     async def _report(self, sender: Sender, batch: list[Outgoing]) -> None:
         facts = [item for item in batch if item.kind == "fact"]

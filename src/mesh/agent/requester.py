@@ -79,7 +79,7 @@ class Requester:
         self.lookout.stop()
         await self.dispatch.stop()
         await asyncio.gather(*self._answering)
-        self._planner.series.close()
+        await asyncio.gather(*self._planner.series.close())
 
     def verdict(self, check: link.Check, outcome: Literal["passed", "missed", "skipped"]) -> str:
         """The signed word on an attempt that was done again."""
@@ -169,6 +169,9 @@ class Requester:
     async def _answer(self, job: Job, won: Won | None, code: str) -> None:
         """Write the answers durably, then let them go: to the worker, and through the outbox."""
         await asyncio.sleep(ANSWER_AFTER_S)
+        if job.last_words:
+            await asyncio.wait(job.last_words)
+            won = won or (None if job.cut else job.crossed)
         chosen = job.cut if won is None else won.tried
         used = None
         if chosen is not None and chosen.plan.permit is not None:

@@ -215,11 +215,11 @@ class SeriesBook:
             if not self._kinds:
                 self._some.clear()
 
-    def close(self) -> None:
-        """Close all; ``spawn`` must still be able to write it down."""
-        for kind in self._kinds.values():
-            self._retire(kind)
+    def close(self) -> list[asyncio.Task[None]]:
+        """Close all; returns what still writes that down."""
+        closing = [self._retire(kind) for kind in self._kinds.values()]
         self._kinds.clear()
+        return [task for task in closing if task is not None]
 
     def _new(self, key: JobSpec) -> _Kind:
         if len(self._kinds) >= KINDS_MAX:
@@ -244,15 +244,17 @@ class SeriesBook:
         if kind not in self._kinds.values():  # it was forgotten meanwhile
             self._retire(kind)
 
-    def _retire(self, kind: _Kind) -> None:
+    def _retire(self, kind: _Kind) -> asyncio.Task[None] | None:
         series, kind.series = kind.series, None
-        if series is not None:
-            series.retired = True
-            self._close(series)
+        if series is None:
+            return None
+        series.retired = True
+        return self._close(series)
 
-    def _close(self, series: Series) -> None:
-        if series.plan.permit is not None and series.unanswered == 0:
-            self.spawn(self._no_more(series.plan.permit, series.answers))
+    def _close(self, series: Series) -> asyncio.Task[None] | None:
+        if series.plan.permit is None or series.unanswered:
+            return None
+        return self.spawn(self._no_more(series.plan.permit, series.answers))
 
     async def _no_more(self, permit: Permit, answers: dict[DeviceId, int]) -> None:
         """Say, durably, how many attempts were answered at each candidate, and that no more will come."""

@@ -295,6 +295,8 @@ class Worker:
         )
         if delivery is not None:
             await delivery.drained()
+        if attempt.cancelled is not None:
+            raise attempt.cancelled  # an engine that did not heed it: what nobody waits for is not claimed
         units = workload.count(payload, result)
         content = _encode(result)
         claim = self.claims.make(attempt, units, "done", receipt.keyed_digest(frame.secret, content))

@@ -46,8 +46,16 @@ class ImpossibleChange(MeshError):
     kind = "failed"
 
 
+GIVEN_UP = frozenset({"job.cancelled", "job.outrun", "job.no_sign"})
+"""With these a requester answers an attempt that it gave up before it heard the end. The worker's claim may have been
+on its way then, or be made while neither could reach the other: that contradicts nobody, and nothing was received."""
+
+
 class AttemptView(NamedTuple):
-    """What a job's state needs of an attempt. ``contradicted``: the worker claims it, the requester denies it."""
+    """What a job's state needs of an attempt.
+
+    ``contradicted``: the worker claims it, and the requester denies it, for another reason than those of ``GIVEN_UP``.
+    """
 
     state: AttemptState
     how: How | None

@@ -14,6 +14,7 @@ from mesh.coordinator.store.schema.devices import devices
 from mesh.coordinator.store.schema.jobs import attempts, evidence, explanations, jobs
 from mesh.coordinator.store.schema.permits import permits, shares
 from mesh.ids import DeviceId, JobId, MemberId, NetworkId
+from mesh.jobs.lifecycle import GIVEN_UP
 
 _ADD = adding_once(
     jobs, "network", "requester", "job", "member", "workload", "model", "sensitivity", "units", "max_cost", "created_ms"
@@ -126,10 +127,14 @@ _DENIED = (
     .correlate(attempts)
 )
 _CLAIMED = _DENIED.where(evidence.c.kind == "claim").where(evidence.c.code != "failed").exists()
+_CONTRADICTS = [evidence.c.code != code for code in sorted(GIVEN_UP)]
 _ATTEMPTS = Prepared(
     select(
         attempts,
-        and_(_DENIED.where(evidence.c.kind == "failed").exists(), _CLAIMED).label("contradicted"),
+        and_(
+            _DENIED.where(evidence.c.kind == "failed", *_CONTRADICTS).exists(),
+            _CLAIMED,
+        ).label("contradicted"),
     )
     .where(attempts.c.network == bindparam("network"))
     .where(attempts.c.requester == bindparam("requester"))
