@@ -4,6 +4,7 @@ Touches: files, processes, sockets, threads (databases).
 """
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from mesh.coordinator.store import migrate, postgres, sqlite
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.errors import BatchLost, StoreNewer, StoreUnreachable, StoreUrl, WriteRefused
+from mesh.coordinator.store.postgres import WRITERS
 from mesh.coordinator.store.schema import METADATA
 
 _ADD = text("insert into members (id, name, created_ms) values (:id, :name, 0)")
@@ -172,6 +174,28 @@ def test_a_server_that_dies_tells_every_caller_and_the_next_act_works_once_it_is
             assert database.read_and_wait(known) == {"before", "after"}
 
 
+def test_a_server_that_was_restarted_while_nothing_was_written_costs_no_act(served: Place) -> None:
+    assert served.server is not None
+    with Database.open(served.where) as database:
+        together = threading.Barrier(WRITERS)
+
+        def every_writer(store: Store, member: str) -> str:
+            store.rows(text("select 1"))
+            together.wait(60)
+            return add(store, member)
+
+        every_writer.side_by_side = True  # type: ignore[attr-defined]
+        acts = [waiting(every_writer, f"before {at}", alone=False) for at in range(WRITERS)]
+        for act in acts:
+            database._put(act)
+        assert {act.answer.result(60) for act in acts} == {f"before {at}" for at in range(WRITERS)}
+        served.server.kill()
+        served.server.start()
+        for at in range(2 * WRITERS):  # each writer's connection is gone
+            assert database.write_and_wait(add, f"after {at}") == f"after {at}"
+        assert len(database.read_and_wait(known)) == 3 * WRITERS
+
+
 def test_an_act_that_is_refused_undoes_only_itself(served: Place) -> None:
     with Database.open(served.where) as database:
 
@@ -197,12 +221,12 @@ def test_what_was_queued_is_written_before_closing(served: Place) -> None:
         assert len(again.read_and_wait(known)) == 40
 
 
-def waiting(act: Any, *args: Any) -> Any:
+def waiting(act: Any, *args: Any, alone: bool = True) -> Any:
     from concurrent.futures import Future
 
     from mesh.coordinator.store.database import Waiting
 
-    return Waiting(lambda store: act(store, *args), Future(), None, alone=True)
+    return Waiting(lambda store: act(store, *args), Future(), None, alone=alone)
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ WELCOME_S = 2.0
 """So long a device that knows its network waits for the coordinator's word (its time, above all) before it is ready."""
 
 LEAVE_S = 3.0
-"""For so long a device that is stopped goes on reporting: a commit takes milliseconds, and nobody wants to wait longer."""
+"""For so long a device that is stopped goes on reporting: a commit takes milliseconds, and nobody likes to wait."""
 
 OpenEngines = Callable[[Home, int], AbstractAsyncContextManager[Pool]]
 OpenTransport = Callable[[Identity, Callable[[DeviceKey], bool], "Options"], Awaitable[Transport]]
@@ -227,7 +227,7 @@ class Agent:
         return agent
 
     async def serve(self, home: Home, on_ready: Callable[[Ready], None], stop: asyncio.Event) -> None:
-        """Run all parts until ``stop``; then leave in order: callers first, then what is to be reported, the link last."""
+        """Run all parts until ``stop``; then leave in order: callers, what is to be reported, the link."""
         parts = self.parts
         desk = Desk(parts, started_ms=parts.membership.clock.now_ms(), stop=stop.set)
         desk.reach, desk.offering, desk.check_network = self.reach, self.offering, self._check_network

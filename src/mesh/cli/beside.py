@@ -11,7 +11,7 @@ import sys
 import threading
 from contextlib import closing
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
@@ -31,15 +31,22 @@ class Listening(msgspec.Struct, frozen=True):
     port: int = 0
 
 
+class Wanted(NamedTuple):
+    """Where it is to listen from now on; None: where it did."""
+
+    host: str | None = None
+    port: int | None = None
+
+
 class Beside:
     """A coordinator in a process of its own, from entering to leaving the block. ``ready`` is its first word."""
 
-    def __init__(self, home: Home, host: str | None) -> None:
+    def __init__(self, home: Home, wanted: Wanted) -> None:
         self.ready: dict[str, Any] = {}
         self._home = home
         self._kept = home.coordinator_data / "listening.json"
         kept = self._read()
-        self._listening = msgspec.structs.replace(kept, host=host or kept.host)
+        self._listening = Listening(wanted.host or kept.host, wanted.port or kept.port)
         self._leaving = threading.Event()
         self._program: programs.Program | None = None
         self._watcher = threading.Thread(target=self._watch, name="coordinator", daemon=True)

@@ -15,6 +15,7 @@ from mesh.cli import here
 from mesh.cli.output import Json, Out, foreign
 
 if TYPE_CHECKING:
+    from mesh.cli.beside import Wanted
     from mesh.sdk.home import Home
 
 
@@ -27,23 +28,26 @@ def up(
     host: Annotated[
         str | None, typer.Option("--host", help="With a coordinator of your own: the address it listens on.")
     ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="The port it listens on; links name it.")
+    ] = None,
     direct: Annotated[bool, typer.Option("--direct/--no-direct", help="Whether direct paths are taken.")] = True,
     only_ask: Annotated[bool, typer.Option("--only-ask", help="Ask for jobs, but work on none.")] = False,
     json: Json = False,
 ) -> None:
     """Run this machine's agent in the foreground, until Ctrl-C or `mesh down`."""
-    from mesh.cli import logs
+    from mesh.cli import beside, logs
 
     out, place = Out(json), here.home()
     place.ensure()
     logs.of_children_to(place.agent_log)
     flags = [flag for flag, wanted in (("--only-ask", only_ask), ("--no-direct", not direct)) if wanted]
     with ExitStack() as stack:
-        own = prepare(place, host, out, stack)
+        own = prepare(place, beside.Wanted(host, port), out, stack)
         asyncio.run(keep_running(place, flags, Teller(place, out, own)))
 
 
-def prepare(place: "Home", host: str | None, out: Out, stack: ExitStack) -> bool:
+def prepare(place: "Home", wanted: "Wanted", out: Out, stack: ExitStack) -> bool:
     """Start this home's own coordinator if it has one, and join if it has not. Returns whether it has its own."""
     from mesh.cli import beside, first_run
 
@@ -52,7 +56,7 @@ def prepare(place: "Home", host: str | None, out: Out, stack: ExitStack) -> bool
     if own:
         if place.empty():
             out.note("First run: making a private network on this machine …")
-        settled = stack.enter_context(beside.Beside(place, host))
+        settled = stack.enter_context(beside.Beside(place, wanted))
         first_run.settle_in(place, settled.ready, out)
     elif record.device is None and record.session is not None:
         first_run.be_a_device(place, out)

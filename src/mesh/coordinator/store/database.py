@@ -30,9 +30,12 @@ READERS = 4  # reader threads, each with a connection of its own
 
 
 class Waiting:
-    """An act that waits for its turn, and where its answer goes. ``alone``: nothing else may be written meanwhile."""
+    """An act that waits for its turn, and where its answer goes. ``alone``: nothing else may be written meanwhile.
 
-    __slots__ = ("act", "alone", "answer", "error", "loop", "result")
+    ``begun``: the act itself was called.
+    """
+
+    __slots__ = ("act", "alone", "answer", "begun", "error", "loop", "result")
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class Waiting:
         self.answer = answer
         self.loop = loop
         self.alone = alone
+        self.begun = False
         self.result: Any = None
         self.error: BaseException | None = None
 

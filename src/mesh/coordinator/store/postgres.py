@@ -168,15 +168,18 @@ class PostgresDatabase(Database):
     def _write(self, connection: Connection | None, waiting: Waiting) -> Connection | None:
         """Run an act until it is committed or refused; returns the connection for the next, None where it broke."""
         for turn in range(TRIES):
+            kept = connection is not None
             try:
                 connection = connection or self._engine.connect()
-                waiting.error = None
+                waiting.error, waiting.begun = None, False
                 waiting.result = _in_transaction(connection, waiting)
                 return connection
             except BaseException as error:  # noqa: BLE001 - the caller gets it, whatever it is
                 broken = _rolled_back(connection)
                 connection = None if broken else connection
                 waiting.error = _told(error, broken=broken)
+                if broken and kept and not waiting.begun:
+                    continue  # it had ended since the act before, and nobody has lost anything
                 if broken or turn == TRIES - 1 or not _again(error, waiting):
                     return connection
             time.sleep(random.random() * 0.004 * (turn + 1))  # noqa: S311 - so that two do not meet again
@@ -189,6 +192,7 @@ def _in_transaction(connection: Connection, waiting: Waiting) -> Any:
         kind = "pg_advisory_xact_lock" if waiting.alone else "pg_advisory_xact_lock_shared"
         raw.execute(f"select {kind}({_LOCK})")
         store = Store(connection, alone=waiting.alone, pipelined=True)
+        waiting.begun = True
         try:
             result = waiting.act(store)
             store.answered()
