@@ -46,6 +46,7 @@ class WaitingEngine:
 
     def __init__(self, service_s: float) -> None:
         self.service_s = service_s
+        self.on_measured = None
         self._slot = asyncio.Lock()
 
     async def run(self, workload: str, model: str, payload: Payload, **_: Any) -> Payload:
@@ -71,6 +72,16 @@ class WaitingEngine:
     def offer(self, workload: str, model: str) -> ModelOffer:
         """The time that a job takes, as a rate for jobs of one text."""
         return ModelOffer("embeddings", MODEL, len(TEXT) / self.service_s, digest="made-up", warm=True)
+
+    def assume(self, workload: str, model: str) -> None:
+        """Everything is here."""
+
+    def measured(self, workload: str, model: str) -> bool:
+        """What was said is known."""
+        return workload == EMBEDDINGS.name
+
+    def unload(self, workload: str, model: str) -> None:
+        """Nothing was loaded."""
 
     def recall(self, offer: ModelOffer) -> None:
         """Nothing is remembered."""
@@ -118,6 +129,10 @@ class Device:
         """What it holds in memory."""
         return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6
 
+    def cpu_s(self) -> float:
+        """The processor time that it has used."""
+        return _cpu_s(self.process.pid)
+
     def freeze(self) -> None:
         """Stop it in the middle of whatever it does."""
         self.process.send_signal(signal.SIGSTOP)
@@ -150,6 +165,10 @@ class Devices:
             invite = client.do(calls.mint(self._network, calls.TokenTerms("member", role="member"))).link
         self._ben = sign_in(folder / "ben", links.parse(invite), "Ben")
 
+    def coordinator_cpu_s(self) -> float:
+        """The processor time that the coordinator and its relay have used."""
+        return _cpu_s(self._served.pid)
+
     def asker(self, name: str) -> Device:
         """A device of Ann's that only asks."""
         return self._device(self._ann, name, 0.0)
@@ -177,6 +196,11 @@ class Devices:
             device.end()
         self._served.terminate()
         self._served.wait(20)
+
+
+def _cpu_s(pid: int) -> float:
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return sum(times.user + times.system for times in (one.cpu_times() for one in family))
 
 
 def sign_in(path: Path, link: links.JoinLink, name: str) -> Home:
