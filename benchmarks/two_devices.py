@@ -2,8 +2,8 @@
 
 Agents in processes of their own with engines that only wait (one slot, so long for each job), over QUIC on loopback.
 One device does the bag alone; a second one joins; both do it together. Must reach: at least 1.9 times as fast, a Gini
-coefficient of the jobs below 0.1. All of them share this machine: ``cores_used`` near the number of its cores means that
-it was the machine, and not the dispatch, that was the limit.
+coefficient of the jobs below 0.1. All of them share this machine: ``cores_used`` near the number of its cores means
+that it was the machine, and not the dispatch, that was the limit.
 
 Run: `python benchmarks/two_devices.py [--service 0.02 0.3]`
 

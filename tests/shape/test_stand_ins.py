@@ -9,6 +9,8 @@ from waiting_devices import WaitingEngine
 
 @pytest.mark.parametrize("made", [HeldEngines(), WaitingEngine(0.1)], ids=["held", "waiting"])
 def test_stand_ins_have_all_that_engines_have(made: object) -> None:
-    asked = {name for part in (Works, Pool) for name in (*vars(part), *part.__annotations__) if not name.startswith("_")}
+    asked = {
+        name for part in (Works, Pool) for name in (*vars(part), *part.__annotations__) if not name.startswith("_")
+    }
     assert len(asked) >= 12
     assert [name for name in sorted(asked) if not hasattr(made, name)] == []
