@@ -6,6 +6,7 @@ Everything but the wire between devices and the model itself is what runs in pro
 import asyncio
 import contextlib
 import secrets
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ class HeldEngines:
         self.said = 0
         """Bytes of chats that have left."""
         self.loaded = True
+        self.telling = False
+        """Whether a text's last word, a number, is in its vector."""
         self.may_load = asyncio.Event()
         self.may_load.set()
         self._offer = ModelOffer("embeddings", MODEL, 0.0, digest="made-up")
@@ -86,9 +89,10 @@ class HeldEngines:
             raise
         if self.failure is not None:
             raise self.failure
-        count = len(texts_of(payload))
-        manifest = {"model": model, "dim": WIDTH, "count": count, "tokens": count}
-        return Payload(manifest, (b"\0\0\x80\x3f\0\0\0\0\0\0\0\0\0\0\0\0" * count,))
+        texts = texts_of(payload)
+        numbers = [float(text.split()[-1]) if self.telling else 0.0 for text in texts]
+        manifest = {"model": model, "dim": WIDTH, "count": len(texts), "tokens": len(texts)}
+        return Payload(manifest, (b"".join(struct.pack("<4f", 1.0, number, 0.0, 0.0) for number in numbers),))
 
     async def _talk(self, model: str, outlet: Outlet | None) -> Payload:
         """Say what the test puts into ``words``, as far as there is room for it."""

@@ -20,8 +20,11 @@ from mesh.agent.supervisor import REFUSED, supervise
 from mesh.errors import RemoteError
 from mesh.ids import DeviceId, JobId, PermitId
 from mesh.protocol import link
+from mesh.protocol.values import Routing
 from mesh.sdk import control
 from mesh.transport.link import LinkDown
+from mesh.workloads.contract import Payload
+from mesh.workloads.embeddings import vectors_of
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +56,30 @@ async def test_the_command_line_asks_the_agent_of_its_home(tmp_path):
         await worker.start()
         [status] = await ask(worker, control.GetStatus())
         assert status.condition.state == "paused"  # the owner's wish survives a restart
+
+
+async def test_many_texts_are_spread_over_devices_and_come_back_in_order(tmp_path):
+    async with a_town(tmp_path) as (_town, ann, ben):
+        asker, one, two = (
+            await ann.device("ann-box", work=False),
+            await ben.device("ben-box"),
+            await ben.device("ben-two"),
+        )
+        for worker in (one, two):
+            worker.engines.telling = True
+        texts = [f"text {number:03}" for number in range(128)]
+        *told, ran = await ask(asker, control.Run("embeddings", {"texts": texts}))
+        assert [vector[1] for vector in vectors_of(Payload(ran.manifest, ran.blobs))] == list(range(128))
+        assert len(ran.parts) == 4 and len({part.job for part in ran.parts}) == 4
+        assert {part.device for part in ran.parts} <= {one.id, two.id}
+        assert (ran.job, ran.charge) == (ran.parts[0].job, sum(part.charge for part in ran.parts))
+        assert ran.units == 128 * 8 and ran.manifest["count"] == 128
+        assert [line.fraction for line in told] == [0.25, 0.5, 0.75, 1.0]
+        *_, limited = await ask(asker, control.Run("embeddings", {"texts": texts}, max_cost=ran.charge))
+        assert (limited.parts, len(limited.blobs[0])) == ((), len(ran.blobs[0]))
+        where = Routing("device", two.id)
+        *_, pinned = await ask(asker, control.Run("embeddings", {"texts": texts}, routing=where))
+        assert (pinned.parts, pinned.device) == ((), two.id)
 
 
 async def test_going_away_cancels_what_was_asked_over_the_socket(tmp_path):

@@ -250,26 +250,63 @@ def test_a_file_of_the_hub_is_an_address_of_it():
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"{", b"[1]", b"\xff", b"[" * 10_000, b" " * (2 << 20), "own", "twice", "workload"],
+    ("content", "line", "reason"),
+    [
+        (b"{", 1, "a list of entries"),
+        (b"[\n1]", 2, "Expected `object`"),
+        (b"\n\xff", 2, "not UTF-8"),
+        (b"[" * 10_000, 1, ""),
+        (b" " * (2 << 20), 1, "larger"),
+        (b"", 1, "a list of entries"),
+        (b"[\n\n {'id': 1}]", 3, "column 3"),
+        (b"[] x", 1, "follow"),
+    ],
 )
-def test_a_catalogue_that_is_not_well_formed_is_refused_with_its_name(tmp_path, content):
-    entry = an_entry("https://example.org/x")
-    entries = {
-        "own": [msgspec.structs.replace(entry, id=next(iter(BUILTIN)).id)],
-        "twice": [entry, entry],
-        "workload": [msgspec.structs.replace(entry, workload="dance")],
-    }
+def test_a_catalogue_that_is_not_well_formed_leaves_the_built_in_models_and_says_where(tmp_path, content, line, reason):
     path = tmp_path / "catalogue.json"
-    path.write_bytes(content if isinstance(content, bytes) else msgspec.json.encode(entries[content]))
+    path.write_bytes(content)
+    found = read_catalogue(path)
+    assert list(found.catalogue) == list(BUILTIN)
+    assert found.wrong[0].line == line and reason in found.wrong[0].reason
     with pytest.raises(BadEntry):
-        read_catalogue(path)
+        found.refuse("any")
+
+
+def test_one_wrong_entry_is_left_out_with_its_line_model_and_field_and_the_others_count(tmp_path):
+    entry = an_entry("https://example.org/x")
+    plain = msgspec.to_builtins(entry)
+    built_in = next(iter(BUILTIN)).id
+    entries = [
+        plain,
+        {**plain, "id": "sized", "files": [{**plain["files"][0], "size_bytes": "big"}]},
+        {**plain, "id": built_in},
+        plain,
+        {**plain, "id": "dancer", "workload": "dance"},
+        {**plain, "id": "loose", "files": [{**plain["files"][0], "sha256": "00"}]},
+        {**plain, "id": "second"},
+    ]
+    path = tmp_path / "catalogue.json"
+    path.write_text("[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n")
+    found = read_catalogue(path)
+    assert [one.id for one in found.catalogue][len(list(BUILTIN)) :] == ["my-chat", "second"]
+    assert [(one.line, one.model, one.field) for one in found.wrong] == [
+        (3, "sized", "files[0].size_bytes"),
+        (4, built_in, "id"),
+        (5, "my-chat", "id"),
+        (6, "dancer", "workload"),
+        (7, "loose", ""),
+    ]
+    assert str(found.wrong[0]) == "line 3, model sized, files[0].size_bytes: Expected `int`, got `str`"
+    with pytest.raises(BadEntry) as refused:
+        found.refuse("loose")
+    assert "SHA-256" in refused.value.message and refused.value.facts["line"] == 7
+    found.refuse("nobody-knows-it")
 
 
 async def test_a_model_that_was_added_while_the_device_runs_is_found_when_it_is_made_ready(tmp_path):
     path = tmp_path / "catalogue.json"
-    async with Engines(ModelFiles(tmp_path / "models"), lanes=1, catalogue=read_catalogue(path)) as engines:
-        engines.reread = lambda: read_catalogue(path)
+    async with Engines(ModelFiles(tmp_path / "models"), lanes=1, catalogue=read_catalogue(path).catalogue) as engines:
+        engines.reread = lambda: read_catalogue(path).catalogue
         path.write_bytes(msgspec.json.encode([an_entry("https://example.org/x")]))
         with pytest.raises((NoSource, SourceFailed)):
             await engines.prepare("chat", "my-chat")

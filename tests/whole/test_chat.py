@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+import httpx2
+import msgspec
 import openai
 import psutil
 import pytest
@@ -14,6 +16,8 @@ import pytest
 from foreign import python_clients, told_by_python
 from mesh.cli.programs import MESH
 from mesh.cli.stage import Player
+from mesh.workloads.catalogue import BUILTIN, CHAT_DEFAULT
+from modelfolder import shared_model_files
 from whole.network import Network, a_network, eventually, give_model
 
 PER_KB = 160_000  # micro-credits
@@ -254,7 +258,38 @@ def test_ollamas_client_chats_with_the_real_model_unchanged(network: Network) ->
     assert set(json.loads(ollama["json"])) == {"wet"}
     assert 0 < ollama["trimmed"]["asked"] < 4096, "the oldest messages were left out"
     status, words = ollama["refused"]
-    assert status == 413 and words.startswith("The messages are longer than this model's window")
+    assert status == 413 and "this model's window has room for 4,096" in words
+
+
+def test_a_model_of_ones_own_is_used_without_a_restart_and_a_wrong_entry_beside_it_is_told(network: Network) -> None:
+    entry = BUILTIN.entry("chat", CHAT_DEFAULT)
+    file = {
+        **msgspec.to_builtins(entry.files[0]),
+        "sources": [{"uri": f"file:{shared_model_files().path(entry.files[0])}"}],
+    }
+    own = {**msgspec.to_builtins(entry), "id": "own-1024", "settings": {"context_tokens": 1024}, "files": [file]}
+    catalogue = network.ben.home / "catalogue.json"
+    catalogue.write_text(json.dumps([{**own, "id": "own-wrong", "licence": 7}, own], indent=1))
+    wrong = network.ben.mesh("models", "list")["wrong"]
+    assert [(one["line"], one["model"], one["field"]) for one in wrong] == [(2, "own-wrong", "licence")]
+    refused = network.ben.attempt("models", "pull", "own-wrong")
+    assert (refused.exit_code, refused.value["error"]["code"]) == (2, "model.bad_entry")
+    assert network.ben.mesh("models", "pull", "own-1024")["offered"]
+    with Asking(network.ada, HARBOUR, "--max-tokens", "12", "--model", "own-1024") as chat:
+        assert chat.rest() == 0
+        assert (chat.lines[-1]["model"], chat.lines[-1]["device"]) == ("own-1024", network.devices["ben"])
+    asked = {"model": "own-1024", "messages": OPENAI_ASK["messages"], "max_tokens": 12}
+    answer = httpx2.post(
+        f"{network.agents['ada'].ready['gateway']}/v1/chat/completions",
+        headers={"authorization": f"Bearer {network.agents['ada'].ready['key']}"},
+        json=asked,
+        timeout=LIMIT_S,
+    )
+    assert (answer.status_code, answer.headers["x-mesh-device"]) == (200, network.devices["ben"])
+    assert answer.json()["usage"]["completion_tokens"] > 0
+    assert network.ben.mesh("status")["agent"]["wrong_models"][0].startswith("line 2, model own-wrong, licence: ")
+    found = network.ben.attempt("doctor").value["findings"]
+    assert [one["code"] for one in found if one["level"] == "problem"] == ["catalogue.wrong"]
 
 
 def test_a_worker_that_is_killed_in_the_middle_ends_the_stream_in_band(network: Network) -> None:
@@ -267,3 +302,10 @@ def test_a_worker_that_is_killed_in_the_middle_ends_the_stream_in_band(network: 
         assert chat.rest() == 1
         assert chat.lines[-1]["error"]["code"] == "stream.broken"
         assert chat.text
+
+
+def test_a_catalogue_that_is_none_keeps_no_agent_from_starting(network: Network) -> None:
+    (network.ben.home / "catalogue.json").write_text("[{")
+    network.up(network.ben)
+    network.ready("ben")
+    assert len(network.ben.mesh("status")["agent"]["wrong_models"]) == 1

@@ -29,6 +29,7 @@ from mesh.workloads.catalogue import BUILTIN, ModelEntry
 from mesh.workloads.checking import hash_matches
 from mesh.workloads.contract import Model
 from mesh.workloads.files import ModelFiles
+from mesh.workloads.own_catalogue import read_catalogue
 from mesh.workloads.process import engine_process
 
 ENGINE_S = 30.0
@@ -63,6 +64,7 @@ async def examine(home: Home, agent: Status | None) -> facts.MachineFacts:
         permissions="checked" if os.name == "posix" else "unchecked",
         exposed=tuple(_exposed(home)) if made and os.name == "posix" else (),
         models=tuple(model.result() for model in models),
+        wrong_models=tuple(map(str, read_catalogue(home.catalogue_file).wrong)),
         gateway=state,
         gateway_port=port,
         gateway_owner=owner,

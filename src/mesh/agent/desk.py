@@ -4,11 +4,13 @@ Touches: the clock (ping).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import NamedTuple
+
+import msgspec
 
 from mesh import __version__
 from mesh.agent import documents
@@ -16,7 +18,7 @@ from mesh.agent.asked import Ask, Join, OnProgress, Result
 from mesh.agent.batch_desk import BatchDesk
 from mesh.agent.control import Say
 from mesh.agent.coordination import Coordination
-from mesh.agent.dividing import Run
+from mesh.agent.dividing import Run, run_divided
 from mesh.agent.estimating import Estimating
 from mesh.agent.gateway.keys import KeyBook
 from mesh.agent.membership import Membership, Peer
@@ -38,7 +40,7 @@ from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError
 from mesh.ids import JobId
 from mesh.sdk import control
-from mesh.sdk.documents import AnyDocumentRequest, AttemptLine, ReadEnd, ReadFiles
+from mesh.sdk.documents import AnyDocumentRequest, AttemptLine, PartLine, ReadEnd, ReadFiles
 from mesh.sdk.keys import AnyKeyRequest
 from mesh.sdk.models import AnyModelRequest, OfferModel
 from mesh.sdk.naming import UnknownDevice
@@ -47,6 +49,7 @@ from mesh.transport.interface import TransportTimeout
 from mesh.transport.link import LinkDown
 from mesh.workloads.contract import Payload
 from mesh.workloads.known import workload_named
+from mesh.workloads.own_catalogue import WrongEntry
 
 PINGS_MAX = 1000
 PING_S = 5.0
@@ -92,6 +95,8 @@ class Desk:
         self.page: Page
         self.reach: Reach | None = None
         """Set by the wiring, as ``gateway`` is."""
+        self.wrong_models: Callable[[], Sequence[WrongEntry]] = tuple
+        """What is wrong in the owner's catalogue; it reads a file."""
 
     async def answer(self, request: control.AnyRequest, say: Callable[[control.Answer], None]) -> control.Answer:
         """Do what is asked. Raises MeshErrors for the asker."""
@@ -158,6 +163,7 @@ class Desk:
             relay=None if self.reach is None else self.reach.relay,
             observed=() if self.reach is None else self.reach.observed,
             notice=parts.coordination.notice,
+            wrong_models=tuple(map(str, await asyncio.to_thread(self.wrong_models))),
         )
 
     async def _steer(self, request: control.SetState | control.SetTerms) -> control.Status:
@@ -194,7 +200,7 @@ class Desk:
         ask = _asked(request)
         run = self._runner(request, say, lambda job, stage, part: say(control.Progress(job, stage, part)))
         if not request.stream:
-            return _ran(await run(ask))
+            return await self._whole(run, ask, say)
         async with streamed(partial(resumed, run) if request.resume else run, ask) as answer:
             answer.on_join = lambda join: say(_joined(join))
             begun = await answer.begun()
@@ -204,6 +210,28 @@ class Desk:
                 if isinstance(say, Say):  # a client that reads slowly slows its engine
                     await say.taken()
             return _ran(answer.result)
+
+    async def _whole(self, run: Run, ask: Ask, say: Callable[[control.Answer], None]) -> control.Ran:
+        """Have it done, over several devices where it is large. A limit of cost is for one job: what several cost
+        together is rounded up for each.
+        """
+        devices = 1 if ask.max_cost is not None else self._parts.membership.count_able()
+
+        def advance(result: Result, done: int, parts: int) -> None:
+            say(control.Progress(result.job, "running", done / parts))
+
+        payload, results = await run_divided(run, ask, devices, advance)
+        first = _ran(results[0])
+        if len(results) == 1:
+            return first
+        return msgspec.structs.replace(
+            first,
+            charge=sum(one.charge for one in results),
+            units=sum(one.units for one in results),
+            manifest=payload.manifest,
+            blobs=payload.blobs,
+            parts=tuple(PartLine(one.job, one.device, one.path, one.charge) for one in results),
+        )
 
     async def _read(self, request: ReadFiles, say: Callable[[control.Answer], None]) -> ReadEnd:
         """Every request is a caller of its own: its hundreds of pages stand before nobody's single one."""

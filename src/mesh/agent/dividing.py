@@ -25,7 +25,15 @@ class Whole(NamedTuple):
     results: tuple[Result, ...]
 
 
-async def run_divided(run: Run, ask: Ask, devices: int) -> Whole:
+OnPart = Callable[[Result, int, int], None]
+"""Told of each part that is done: its result, how many are, and of how many."""
+
+
+def _unheard(result: Result, done: int, parts: int) -> None:
+    """Nobody wants to know."""
+
+
+async def run_divided(run: Run, ask: Ask, devices: int, on_part: OnPart = _unheard) -> Whole:
     """Have a job done, over as many as ``devices`` where it is large enough. The first part that fails ends them all.
 
     Raises what ``run`` raises. A limit of cost is shared by the parts, by their size.
@@ -38,17 +46,22 @@ async def run_divided(run: Run, ask: Ask, devices: int) -> Whole:
         result = await run(ask)
         return Whole(result.payload, (result,))
     assert isinstance(ask.workload, Divisible)
+    done = 0
+
+    async def one(part: Payload) -> Result:
+        nonlocal done
+        result = await run(_part(ask, part))
+        done += 1
+        on_part(result, done, len(parts))
+        return result
+
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_awaited(run(_part(ask, part)))) for part in parts]
+            tasks = [group.create_task(one(part)) for part in parts]
     except BaseExceptionGroup as failed:
         raise reason_of(failed) from None
     results = tuple(task.result() for task in tasks)
     return Whole(ask.workload.unite([result.payload for result in results]), results)
-
-
-async def _awaited(job: Awaitable[Result]) -> Result:
-    return await job
 
 
 def _part(ask: Ask, payload: Payload) -> Ask:

@@ -142,8 +142,9 @@ class Engines:
 
         Where requesters are kept apart nothing is loaded: nobody knows yet for whom.
         """
-        if self.reread is not None and (workload, model) not in self._known:
+        if self.reread is not None:
             self._catalogue = await asyncio.to_thread(self.reread)
+            self._leave_old(workload, model)
         known = self._of(workload, model)
         self._check_able(known)
         if known.workload.apart:
@@ -155,6 +156,19 @@ class Engines:
             await self._ready(slot, say)
         finally:
             slot.left(self._clock())
+
+    def _leave_old(self, workload: str, model: str) -> None:
+        """What is known of a model whose entry is another one by now counts no more."""
+        known = self._known.get((workload, model))
+        if known is None or known.entry.digest == self._catalogue.entry(workload, model).digest:
+            return
+        del self._known[workload, model]
+        for slot in self._slots_of(known):
+            slot.retired = True
+            self._slots.pop((workload, model, slot.group), None)
+            slot.closing.set()
+            if not slot.lives:
+                self._all.discard(slot)
 
     def _check_able(self, known: Known) -> None:
         """Raise what keeps this machine from running a model at all."""

@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -233,6 +232,7 @@ class Agent:
         desk.reach, desk.offering, desk.check_network = self.reach, self.offering, self._check_network
         batches, desk.batches = await self._open_batches(home)
         desk.sharing, desk.keys = self.sharing, KeyBook(parts.store)
+        desk.wrong_models = lambda: read_catalogue(home.catalogue_file).wrong
         await desk.keys.open()
         async with asyncio.TaskGroup() as group:
             parts.requester.spawn = parts.worker.spawn = parts.planner.series.spawn = spawn = spawner(group)
@@ -336,8 +336,8 @@ def open_engines(home: Home, lanes: int) -> AbstractAsyncContextManager[Pool]:
     """The real engines: child processes, with the models of this home."""
     files = ModelFiles(home.models, os.environ)
     files.budget = lambda: read_choice(home).disk_bytes
-    engines = Engines(files, lanes=lanes, catalogue=read_catalogue(home.catalogue_file))
-    engines.reread = partial(read_catalogue, home.catalogue_file)
+    engines = Engines(files, lanes=lanes, catalogue=read_catalogue(home.catalogue_file).catalogue)
+    engines.reread = lambda: read_catalogue(home.catalogue_file).catalogue
     return engines
 
 

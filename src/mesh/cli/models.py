@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mesh.cli import here
-from mesh.cli.output import Json, Out, Show, table
+from mesh.cli.output import Json, Out, Show, foreign, table
 from mesh.errors import MeshError
 from mesh.units import GIB, KIB, MIB
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mesh.sdk.home import Home
     from mesh.workloads.catalogue import Catalogue, ModelEntry
     from mesh.workloads.files import ModelFiles
+    from mesh.workloads.own_catalogue import OwnCatalogue
 
 app = typer.Typer(help="Models: list, pull, remove, budget.", no_args_is_help=True)
 ANSWER_S = 10.0
@@ -52,7 +53,8 @@ def list_(json: Json = False) -> None:
     place = here.home()
     files, choice, offers = _files(place), read_choice(place), _offers(place)
     models: list[dict[str, Any]] = []
-    for entry in _catalogue(place):
+    own = _own(place)
+    for entry in own.catalogue:
         offer = offers.get(entry.id)
         models.append(
             {
@@ -68,7 +70,12 @@ def list_(json: Json = False) -> None:
                 "units_per_s": None if offer is None else offer.units_per_s,
             }
         )
-    value = {"models": models, "disk_bytes": files.size(), "budget_bytes": choice.disk_bytes}
+    value = {
+        "models": models,
+        "wrong": own.wrong,
+        "disk_bytes": files.size(),
+        "budget_bytes": choice.disk_bytes,
+    }
 
     def people() -> None:
         rows = [
@@ -78,6 +85,8 @@ def list_(json: Json = False) -> None:
         table(("model", "for", "licence", "#size", ""), rows)
         limit = "" if choice.disk_bytes is None else f" of {choice.disk_bytes / MIB:.0f} MiB"
         print(f"\nModels take {files.size() / MIB:.0f} MiB{limit} on this disk.")
+        for one in own.wrong:
+            print(foreign(f"Left out of {place.catalogue_file}: {one}."))
 
     Out(json).result(value, people)
 
@@ -185,6 +194,10 @@ def _files(place: "Home") -> "ModelFiles":
 
 
 def _catalogue(place: "Home") -> "Catalogue":
+    return _own(place).catalogue
+
+
+def _own(place: "Home") -> "OwnCatalogue":
     from mesh.workloads.own_catalogue import read_catalogue
 
     return read_catalogue(place.catalogue_file)
@@ -193,6 +206,7 @@ def _catalogue(place: "Home") -> "Catalogue":
 def _entry(place: "Home", model: str) -> "ModelEntry":
     found = next((entry for entry in _catalogue(place) if entry.id == model), None)
     if found is None:
+        _own(place).refuse(model)
         raise NoSuchModel
     return found
 

@@ -53,7 +53,7 @@ def embeddings(
             return
         *_, ran = asking.perform(place, request, out, "embeddings")
         assert isinstance(ran, control.Ran)
-        name = "" if json else asking.names_of(place).get(ran.device, ran.device)
+        names = {} if json else asking.names_of(place)
     vectors = vectors_of(Payload(ran.manifest, ran.blobs))
     value = {
         "job": ran.job,
@@ -63,9 +63,10 @@ def embeddings(
         "units": ran.units,
         "model": ran.model,
         "attempts": ran.attempts,
+        "parts": ran.parts,
         "embeddings": vectors,
     }
-    out.result(value, lambda: _show(payload.manifest["texts"], vectors, ran, name))
+    out.result(value, lambda: _show(payload.manifest["texts"], vectors, ran, names))
 
 
 def lines_of(file: Path) -> list[str]:
@@ -92,10 +93,13 @@ def lines_of(file: Path) -> list[str]:
     return [line for line in decoded.split("\n") if line.strip()]
 
 
-def _show(texts: list[str], vectors: list[list[float]], ran: "Ran", name: str) -> None:
+def _show(texts: list[str], vectors: list[list[float]], ran: "Ran", names: dict[str, str]) -> None:
     cost = f"{credits_text(ran.charge)} credits" if ran.charge else "nothing"
     print(f"{len(vectors)} vectors of {len(vectors[0])} numbers from {foreign(ran.model)}.")
-    print(f"Worked on by {foreign(name)} ({ran.path}); it cost {cost}.")
+    where = dict.fromkeys((part.device, part.path) for part in ran.parts or (ran,))
+    told = ", ".join(f"{foreign(names.get(device, device))} ({path})" for device, path in where)
+    jobs = f" as {len(ran.parts)} jobs" if ran.parts else ""
+    print(f"Worked on by {told}{jobs}; it cost {cost}.")
     if 1 < len(vectors) <= SIMILARITIES_MAX:
         print("How alike the texts are (1: the same meaning, 0: nothing in common):")
         rows = [

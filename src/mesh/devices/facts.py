@@ -133,6 +133,8 @@ class MachineFacts(Fact, frozen=True):
     permissions: Literal["checked", "unchecked"] = "checked"
     exposed: tuple[Exposed, ...] = ()
     models: tuple[ModelFacts, ...] = ()
+    wrong_models: tuple[str, ...] = ()
+    """What is wrong in the catalogue of its owner, each with line, model and field."""
     gateway: GatewayState = "none"
     gateway_port: int = 0
     gateway_owner: str = ""

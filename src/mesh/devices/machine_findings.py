@@ -27,7 +27,7 @@ def machine_findings(facts: MachineFacts) -> tuple[Finding, ...]:
     found = [*_home(facts), *_room(facts)]
     for model in facts.models:
         found += [*_model(model), *_engine(model)]
-    return (*found, *_gateway(facts), *_platform(facts))
+    return (*found, *_own_models(facts), *_gateway(facts), *_platform(facts))
 
 
 def _home(facts: MachineFacts) -> Iterator[Finding]:
@@ -120,6 +120,16 @@ def _model(facts: ModelFacts) -> Iterator[Finding]:
             "problem",
             f"The files of the model {facts.model} cannot be read.",
             "Correct the rights of the folder `models` in the home.",
+        )
+
+
+def _own_models(facts: MachineFacts) -> Iterator[Finding]:
+    for wrong in facts.wrong_models:
+        yield Finding(
+            "catalogue.wrong",
+            "problem",
+            f"An entry of {facts.home}/catalogue.json is left out. {wrong[:1].upper()}{wrong[1:]}.",
+            "Correct it there; `mesh models list` says whether it is good now.",
         )
 
 

@@ -30,6 +30,7 @@ from mesh.protocol.values import (
 from mesh.sdk.batches import AnyBatchAnswer, AnyBatchRequest, Batch
 from mesh.sdk.documents import AnyDocumentAnswer, AnyDocumentRequest, PageRead, ReadFiles
 from mesh.sdk.documents import AttemptLine as AttemptLine
+from mesh.sdk.documents import PartLine as PartLine
 from mesh.sdk.forecasts import Estimated as Estimated
 from mesh.sdk.forecasts import Waiting as Waiting
 from mesh.sdk.keys import AnyKeyAnswer, AnyKeyRequest
@@ -194,6 +195,8 @@ class Status(Answer, frozen=True):
     """Who paused or drains it."""
     notice: str = ""
     """Why this device takes no part yet, in words: it waits for approval, or its home was copied."""
+    wrong_models: tuple[str, ...] = ()
+    """What is wrong in the catalogue of its owner, each with line, model and field."""
 
 
 class Progress(Answer, frozen=True):
@@ -205,7 +208,11 @@ class Progress(Answer, frozen=True):
 
 
 class Ran(Answer, frozen=True):
-    """A job's result. ``charge`` in micro-credits; ``units`` as the requester counted them."""
+    """A job's result. ``charge`` in micro-credits; ``units`` as the requester counted them.
+
+    A large one may have been cut into several jobs: ``parts`` are all of them in order, ``job`` and what belongs to it
+    is the first, ``charge`` and ``units`` are of all.
+    """
 
     job: JobId
     device: DeviceId
@@ -219,6 +226,7 @@ class Ran(Answer, frozen=True):
     explanation: Explanation = Explanation()
     joined: tuple[Joined, ...] = ()
     """Where its stream went on elsewhere; ``job`` is the last one then, and ``charge`` that of all."""
+    parts: tuple[PartLine, ...] = ()
 
 
 class Models(Answer, frozen=True):

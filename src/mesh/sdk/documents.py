@@ -58,6 +58,15 @@ class AttemptLine(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str = ""
 
 
+class PartLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One of the jobs that a large one was cut into: where it was done, over which path, for what (micro-credits)."""
+
+    job: JobId
+    device: DeviceId
+    path: str
+    charge: int
+
+
 class PageRead(Answer, frozen=True):
     """One page: what was read (``workloads.ocr.Page`` as JSON), or the error that it met (a MeshError's wire form)."""
 

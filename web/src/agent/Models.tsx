@@ -18,6 +18,16 @@ export function Models({ status }: { status: Status }) {
           with <code>mesh models pull</code>.
         </p>
       )}
+      {status.wrong_models && (
+        <div className="mb-6 max-w-[62em]" role="status">
+          <p className="mb-1 font-600">Entries of catalogue.json that are left out until they are corrected:</p>
+          <ul className="list-disc pl-5 text-ink-2">
+            {status.wrong_models.map((wrong) => (
+              <li key={wrong}>{wrong}</li>
+            ))}
+          </ul>
+        </div>
+      )}
       {offers.length > 0 && (
         <table className="w-full text-13">
           <thead>

@@ -118,6 +118,7 @@ export type Status = {
   terms?: Terms;
   set_by?: string;
   notice?: string;
+  wrong_models?: string[];
 };
 export type Peer = {
   device: string;
