@@ -21,7 +21,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from sqlalchemy import text
+
 from coordinators import Bench, Joined, Person, a_coordinator
+from mesh.coordinator.store import postgres
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.ledger import About, Books
 from mesh.credits import transfers
@@ -101,9 +104,19 @@ async def run(lines: int, where: Path | str | None) -> dict[str, Any]:
                 "gifts of who has many": (f"&kind=admin&member={others[0].member}", ann),
                 "work of a device": (f"&device={devices[0].id}&kind=settle", ann),
                 "a device that has few, of who has many": (f"&device={devices[2].id}&member={ann.member}", ann),
+                "few of a device, of who has few": (f"&device={devices[0].id}&member={others[1].member}", ann),
+                "work of who has few": (f"&kind=settle&member={others[1].member}", ann),
                 "a day in the middle": (f"&since_ms={middle}&until_ms={middle + DAY_MS}", ann),
             }
+            if isinstance(where, str):
+                await asyncio.to_thread(vacuumed, where)
             return {name: await measured(bench, path + more, person) for name, (more, person) in asked.items()}
+
+
+def vacuumed(url: str) -> None:
+    """What a PostgreSQL server does by itself after a while: its planner knows what is in the tables."""
+    with postgres.engine_for(url).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("vacuum analyze"))
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import { createRoot } from 'react-dom/client';
 import { ApiError } from './api';
 import { DevicesPage } from './Devices';
 import { First, Frame, Nowhere } from './Frame';
+import { narrowedOf } from './LedgerFilter';
 
 const root = createRootRoute({ component: Outlet, notFoundComponent: Nowhere });
 const first = createRoute({ getParentRoute: () => root, path: '/', component: First });
@@ -17,7 +18,7 @@ const devices = createRoute({ getParentRoute: () => network, path: '/', componen
 const device = createRoute({ getParentRoute: () => network, path: '/devices/$device', component: DevicesPage });
 const jobs = createRoute({ getParentRoute: () => network, path: '/jobs', component: lazyRouteComponent(() => import('./Jobs'), 'JobsPage') });
 const job = createRoute({ getParentRoute: () => network, path: '/jobs/$job', component: lazyRouteComponent(() => import('./Job'), 'JobPage') });
-const ledger = createRoute({ getParentRoute: () => network, path: '/ledger', component: lazyRouteComponent(() => import('./Ledger'), 'LedgerPage') });
+const ledger = createRoute({ getParentRoute: () => network, path: '/ledger', validateSearch: narrowedOf, component: lazyRouteComponent(() => import('./Ledger'), 'LedgerPage') });
 const members = createRoute({ getParentRoute: () => network, path: '/members', component: lazyRouteComponent(() => import('./Members'), 'MembersPage') });
 const settings = createRoute({ getParentRoute: () => network, path: '/settings', component: lazyRouteComponent(() => import('./Settings'), 'SettingsPage') });
 const policy = createRoute({ getParentRoute: () => network, path: '/policy', component: lazyRouteComponent(() => import('./Policy'), 'PolicyPage') });

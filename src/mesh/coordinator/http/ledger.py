@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
 from mesh.coordinator import exports
-from mesh.coordinator.acts import exporting
+from mesh.coordinator.acts import charting, exporting
 from mesh.coordinator.acts import ledger as acts
 from mesh.coordinator.http.access import Caller, caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
@@ -22,6 +22,7 @@ from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.exporting import Wanted
 from mesh.coordinator.store.ledger_pages import FOREVER_MS
 from mesh.coordinator.store.ledger_pages import Wanted as LinesWanted
+from mesh.coordinator.store.ledger_sums import By
 from mesh.credits.accounts import PostingKind
 from mesh.errors import MeshError
 from mesh.ids import NetworkId
@@ -51,6 +52,17 @@ class LinesQuery(BaseModel):
     until_ms: int = Field(default=FOREVER_MS, ge=0, le=FOREVER_MS)
 
 
+class ChartQuery(BaseModel):
+    """Whose charts, and what they are narrowed down to; empty: the last 30 days of all."""
+
+    by: By = "member"
+    member: str = Field(default="", max_length=26)
+    device: str = Field(default="", max_length=26)
+    kind: PostingKind | Literal[""] = ""
+    since_ms: int = Field(default=0, ge=0, le=FOREVER_MS)
+    until_ms: int = Field(default=FOREVER_MS, ge=0, le=FOREVER_MS)
+
+
 @router.get("/v1/networks/{network}/ledger", dependencies=[needs("ledger.read_own")])
 async def lines(network: str, request: Request, asked: Annotated[LinesQuery, Query()]) -> Response:
     """Lines newest first: one's own, for admins everybody's or one ``member``'s.
@@ -63,6 +75,19 @@ async def lines(network: str, request: Request, asked: Annotated[LinesQuery, Que
     return answer({"lines": [line._asdict() for line in page.lines], "cursor": page.cursor})
 
 
+@router.get("/v1/networks/{network}/ledger/chart", dependencies=[needs("ledger.read_own")])
+async def chart(network: str, request: Request, asked: Annotated[ChartQuery, Query()]) -> Response:
+    """What each member, or each device, earned and spent in each step of a stretch of time: the last 30 days, if no
+    other is asked for. Narrowed down as lines are; the 100 who moved most.
+    """
+    desk = desk_of(request)
+    whose = _whose(caller_of(request), asked.member)
+    wanted = LinesWanted(NetworkId(network), whose, asked.device, asked.kind, asked.since_ms, asked.until_ms)
+    async with _alone(request, "charting"):
+        drawn = await desk.parts.database.read(charting.chart, wanted, asked.by, desk.parts.now_ms())
+    return answer({**drawn._asdict(), "series": [one._asdict() for one in drawn.series]})
+
+
 @router.get("/v1/networks/{network}/ledger/verify", dependencies=[needs("ledger.read_own")])
 async def verify(
     network: str, request: Request, number: Annotated[int | None, Query(ge=1, le=NUMBER_MAX)] = None
@@ -72,11 +97,17 @@ async def verify(
     ``number``: of a head that the caller kept, to be told the hash there now. The answer is one JSON object, with white
     space before it while the proof takes: nobody has to wait in silence. One proof at a time.
     """
-    app = request.app
-    if not hasattr(app.state, "proving"):
-        app.state.proving = asyncio.Lock()
-    proof = _proof(desk_of(request).parts.database, NetworkId(network), number, app.state.proving)
+    proof = _proof(desk_of(request).parts.database, NetworkId(network), number, _alone(request, "proving"))
     return StreamingResponse(proof, media_type="application/json")
+
+
+def _alone(request: Request, what: str) -> asyncio.Lock:
+    """What reads a whole ledger goes one at a time: the other readers stay free."""
+    state = request.app.state
+    if not hasattr(state, what):
+        setattr(state, what, asyncio.Lock())
+    lock: asyncio.Lock = getattr(state, what)
+    return lock
 
 
 async def _proof(

@@ -19,8 +19,8 @@ FOREVER_MS = 2**47
 FEW = 2000
 """A device with fewer postings than that is looked through, and its member's lines are not."""
 Drive = Literal["member", "device", "kind", "all"]
-_WRITTEN_MS = 3_600_000
-"""A posting's id is a ULID made while it is written: of its own moment, or of a little later. An hour is ample."""
+_WRITTEN_MS = 60_000
+"""A posting's id is a ULID made while it is written: of its own moment, or of a little later. A minute is ample."""
 _LOWEST = bytes(10)
 _COLUMNS = (
     postings.c.id,
@@ -63,19 +63,21 @@ class Wanted(NamedTuple):
 
 def lines(store: Store, wanted: Wanted, *, before: str, most: int) -> Sequence[Any]:
     """Entries of up to ``most`` postings newest first, from before a posting's id; whole postings only."""
-    bound = NEWEST if wanted.until_ms >= FOREVER_MS else ulid(wanted.until_ms + _WRITTEN_MS, _LOWEST)
-    facts = {
-        **wanted._asdict(),
-        "before": min(before, bound),
-        "from_id": ulid(wanted.since_ms, _LOWEST) if wanted.since_ms else "",
-        "most": most,
-    }
+    store.by_index()
+    bound, from_id = id_bounds(wanted)
+    facts = {**wanted._asdict(), "before": min(before, bound), "from_id": from_id, "most": most}
     drive: Drive = "member" if wanted.member else "device" if wanted.device else "all"
     if wanted.kind not in ("", USUAL):
         drive = "kind"
     elif wanted.member and wanted.device and len(store.rows(_OF_DEVICE, facts)) < FEW:
         drive = "device"
     return store.rows(_statement(drive, bool(wanted.member), bool(wanted.device), wanted.kind), facts)
+
+
+def id_bounds(wanted: Wanted) -> tuple[str, str]:
+    """Before which id, and from which one, the postings of the time asked for lie: what an index can be asked."""
+    bound = NEWEST if wanted.until_ms >= FOREVER_MS else ulid(wanted.until_ms + _WRITTEN_MS, _LOWEST)
+    return bound, ulid(wanted.since_ms, _LOWEST) if wanted.since_ms else ""
 
 
 @cache

@@ -1,0 +1,76 @@
+"""The ledger in a browser: narrowed down by its address, with charts of people and devices, and as a file."""
+
+import pytest
+
+from agents import a_town
+from pages.looking import a_browser, a_page
+from pages.test_dashboard import LOOKS, shown, to
+from pages.test_rules_pages import opened
+
+pytestmark = pytest.mark.anyio
+
+
+async def paid(ann, ben):
+    """Two devices, and three jobs of Ann's on Ben's."""
+    lumen, studio = await ann.device("lumen", work=False), await ben.device("studio")
+    for at in range(3):
+        result = await lumen.run(f"{at} boats in the dark " * 400, routing=to(studio))
+        assert result.charge > 0
+    await lumen.reported()
+    await studio.reported()
+    return lumen, studio
+
+
+async def test_a_filter_is_in_the_address_goes_back_can_be_sent_and_charts_follow(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben), a_browser() as browser:
+        _, studio = await paid(ann, ben)
+        for size, theme in LOOKS:
+            async with a_page(browser, size, theme) as looked:
+                page, name = looked.page, f"{theme}-{size['width']}"
+                await opened(looked, ann, town.network, "ledger")
+                await shown(page, "You owe the others")
+                lines, charts = page.locator("ol > li"), page.locator("section").filter(has_text="Earned and spent")
+                await lines.first.wait_for()
+                await charts.get_by_text("earned").first.wait_for()
+                whole = await lines.count()
+                assert whole == 3
+                assert await charts.get_by_role("listitem").count() == 2
+                await looked.sound(f"ledger-charts-{name}")
+                await page.get_by_text("By device", exact=True).click()
+                await charts.get_by_role("link", name="studio").wait_for()
+                assert "by=device" in page.url
+                await page.get_by_role("combobox", name="Kind").select_option("admin")
+                await page.get_by_text("No lines like that.").wait_for()
+                assert "kind=admin" in page.url
+                await looked.sound(f"ledger-nothing-{name}")
+                await page.go_back()
+                await lines.first.wait_for()
+                assert await page.get_by_role("combobox", name="Kind").input_value() == ""
+                await page.get_by_role("combobox", name="Device").select_option(studio.id)
+                await page.wait_for_url("**device=*")
+                await charts.get_by_role("button", name="Show as table").click()
+                await charts.get_by_role("row").nth(1).wait_for()
+                await looked.sound(f"ledger-table-{name}")
+        async with a_page(browser) as looked:
+            page = looked.page
+            await opened(looked, ann, town.network, f"ledger?kind=settle&member={ben.member}&by=device")
+            await lines_of(page, 3)
+            assert await page.get_by_role("combobox", name="Person").input_value() == ben.member
+            async with page.expect_download() as downloading:
+                await page.get_by_role("link", name="Export CSV").click()
+            text = (await (await downloading.value).path()).read_text()
+            assert text.startswith("time,time_ms,event") and text.count("credits.earned") == 3
+            assert "credits.spent" not in text, "only Ben's lines"
+        async with a_page(browser) as looked:
+            await opened(looked, ben, town.network, f"ledger?member={ann.member}")
+            await looked.page.get_by_role("alert").first.wait_for()
+            await looked.page.goto(looked.page.url.split("?")[0])
+            await lines_of(looked.page, 3)
+            assert await looked.page.get_by_role("combobox", name="Person").count() == 0, (
+                "a member sees their own lines alone"
+            )
+
+
+async def lines_of(page, count):
+    await page.locator("ol > li").nth(count - 1).wait_for()
+    assert await page.locator("ol > li").count() == count
