@@ -122,6 +122,7 @@ WHOLE = {
     "/v1/networks/{network}/policy/why": "one line for each device",
     "/v1/networks/{network}/jobs/{job}": "a job has a handful of attempts",
     "/v1/networks/{network}/jobs/{job}/why": "one line for each device",
+    "/v1/networks/{network}/ledger/chart": "a hundred who moved most",
     "/v1/networks/{network}/ledger/verify": "the first problem alone",
     "/v1/about": "how a key followed another, all of it",
     "/v1/me/deletion": "a line for each table that there is, and the networks of one person",

@@ -9,20 +9,11 @@ import typer
 
 from mesh.cli import here
 from mesh.cli.output import Json, Out, table
+from mesh.cli.weighing import WEIGHED, try_weights
 from mesh.errors import MeshError
 
 if TYPE_CHECKING:
     from mesh.sdk.answers import Settings
-
-WEIGHED = {
-    "seconds": "expected seconds to the first result",
-    "rtt": "a short round trip",
-    "plugged": "plugged in",
-    "thermal": "far from too hot",
-    "idle": "an idle processor",
-    "cost": "a low price",
-}
-"""Weight → what it favours, in words."""
 
 app = typer.Typer(help="Networks: make, list, show, settings.", no_args_is_help=True)
 
@@ -98,6 +89,9 @@ def settings(
     weight: Annotated[
         list[str] | None, typer.Option("--weight", help="What placement weighs: NAME=NUMBER; all six sum to 1.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --weight: replay the newest placements with it; save nothing.")
+    ] = False,
     network: here.Network = None,
     json: Json = False,
 ) -> None:
@@ -113,6 +107,11 @@ def settings(
     if weight:
         changes["weights"] = dict(_weight(one) for one in weight)
     place = here.home()
+    if dry_run:
+        if set(changes) != {"weights"}:
+            raise typer.BadParameter("--dry-run says what weights would change: give it --weight, and nothing else.")
+        try_weights(place, dict(_weight(one) for one in weight or ()), network, Out(json))
+        return
     with here.coordinator(place) as client:
         meant = here.network_of(place, client, network)
         if changes:

@@ -137,6 +137,7 @@ def place(ask: Ask, devices: Sequence[DeviceFacts], *, weights: Weights = DEFAUL
         scores=tuple([entry.score for entry in ranked[:SCORES_LISTED]]),
         chosen=ranked[0].facts.device if ranked else None,
         would_change=(*_closer(ranked, weights), *_opened(devices, only)),
+        weights=weights._asdict(),
     )
     if ranked:
         return Placement(tuple(ranked), explanation)

@@ -229,7 +229,8 @@ class Explanation(Value, frozen=True):
     """Why a job goes where it goes: the gates of every device, the best scores, and what would have changed it.
 
     Every gate in ``asked`` was asked of every device in ``devices``; only those that failed are written out, so that a
-    thousand devices fit a message. ``choices`` are the requester's own, one per attempt.
+    thousand devices fit a message. ``choices`` are the requester's own, one per attempt. ``weights``: what the score
+    weighed then, so that it can be told what other weights would have chosen (empty in old records).
     """
 
     asked: tuple[str, ...] = ()
@@ -239,6 +240,7 @@ class Explanation(Value, frozen=True):
     chosen: DeviceId | None = None
     would_change: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
+    weights: dict[str, float] = {}
 
     @property
     def gates(self) -> tuple[GateResult, ...]:

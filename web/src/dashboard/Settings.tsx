@@ -1,16 +1,17 @@
 /** Settings: what a network is set to, its keys, and where one is signed in. */
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { type ReactNode, useState } from 'react';
+import { useState } from 'react';
 import { Ask } from '../parts/Ask';
-import { Button, Failure, LINK, Segment } from '../parts/controls';
+import { Button, LINK, Segment } from '../parts/controls';
 import { Theme } from '../parts/Theme';
 import { moment } from '../parts/words';
-import { TERM_WORDS, TERMS, type Term } from '../pictures/through';
-import { ApiError, drop, get, post, put, type Settings } from './api';
+import { drop, get, post, type Settings } from './api';
 import { useMe, useNetwork } from './data';
 import { Sentence, Waiting } from './Frame';
+import { Part, useChange } from './SettingsPart';
 import { WaysIn } from './WaysIn';
+import { Weights } from './Weights';
 
 type Session = { session: string; label: string | null; created_ms: number; expires_ms: number; current: boolean; by_code: boolean };
 
@@ -59,40 +60,6 @@ export function SettingsPage() {
   );
 }
 
-function Part({ title, about, children }: { title: string; about?: string; children: ReactNode }) {
-  return (
-    <section className="border-t border-line py-6">
-      <h2 className="text-15 font-600">{title}</h2>
-      {about && <p className="mt-1 max-w-[62em] text-13 text-ink-2">{about}</p>}
-      <div className="mt-3">{children}</div>
-    </section>
-  );
-}
-
-function useChange() {
-  const network = useNetwork();
-  const queries = useQueryClient();
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
-  async function change(body: object) {
-    setBusy(true);
-    setError(null);
-    try {
-      await put(`/v1/networks/${network}/settings`, body);
-      await queries.invalidateQueries({ queryKey: ['settings'] });
-    } catch (refused) {
-      setError(refused as ApiError);
-    }
-    setBusy(false);
-  }
-  const failure = error && (
-    <div className="mt-3">
-      <Failure message={error.message} code={error.refused.code} />
-    </div>
-  );
-  return { change, failure, busy };
-}
-
 function Credit({ line, admin }: { line: string; admin: boolean }) {
   const { change, failure } = useChange();
   return (
@@ -109,62 +76,6 @@ function Credit({ line, admin }: { line: string; admin: boolean }) {
           { value: 'strict', label: 'Strict', off: !admin },
         ]}
       />
-      {failure}
-    </Part>
-  );
-}
-
-/** Six sliders that always sum to one: what one gains, the others give in their proportions. */
-export function shifted(weights: Record<Term, number>, term: Term, value: number): Record<Term, number> {
-  const next = Math.min(1, Math.max(0, value));
-  const others = TERMS.filter((one) => one !== term);
-  const sum = others.reduce((all, one) => all + weights[one], 0);
-  const left = 1 - next;
-  const found = { ...weights, [term]: next };
-  for (const one of others) found[one] = sum > 0 ? (weights[one] / sum) * left : left / others.length;
-  return found;
-}
-
-function Weights({ weights, admin }: { weights: Record<string, number>; admin: boolean }) {
-  const { change, failure, busy } = useChange();
-  const [draft, setDraft] = useState(weights as Record<Term, number>);
-  const same = TERMS.every((term) => Math.abs(draft[term] - (weights[term] ?? 0)) < 0.0005);
-  function save() {
-    const rounded = Object.fromEntries(TERMS.map((term) => [term, Math.round(draft[term] * 1000) / 1000])) as Record<Term, number>;
-    const rest = 1 - TERMS.reduce((sum, term) => sum + rounded[term], 0);
-    rounded.seconds = Math.round((rounded.seconds + rest) * 1000) / 1000;
-    void change({ weights: rounded });
-  }
-  return (
-    <Part title="Weights" about="What decides between devices that may all do a job. The six always sum to one.">
-      <div className="grid grid-cols-[110px_minmax(0,1fr)_56px] items-center gap-x-4 gap-y-2 text-13">
-        {TERMS.map((term) => (
-          <label key={term} className="contents">
-            <span>{TERM_WORDS[term]}</span>
-            <input
-              type="range"
-              min="0"
-              max="1"
-              step="0.005"
-              disabled={!admin}
-              value={draft[term]}
-              onChange={(event) => setDraft(shifted(draft, term, Number(event.target.value)))}
-              className="h-[24px] w-full accent-ink"
-            />
-            <span className="text-right">{draft[term].toFixed(3)}</span>
-          </label>
-        ))}
-      </div>
-      {admin && !same && (
-        <div className="mt-3 flex gap-2">
-          <Button look="primary" busy={busy && 'Saving…'} onClick={save}>
-            Save weights
-          </Button>
-          <Button look="quiet" onClick={() => setDraft(weights as Record<Term, number>)}>
-            Discard
-          </Button>
-        </div>
-      )}
       {failure}
     </Part>
   );

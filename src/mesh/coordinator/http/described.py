@@ -4,7 +4,7 @@ Touches: nothing.
 """
 
 from mesh.coordinator.http.join import JoinedAnswer
-from mesh.sdk import answers, credit, page, policies, privacy, review, ways_in
+from mesh.sdk import answers, charts, credit, page, policies, privacy, review, ways_in, weighing
 
 ANSWERS: dict[str, type] = {
     "about.about": answers.About,
@@ -34,6 +34,7 @@ ANSWERS: dict[str, type] = {
     "join.join": JoinedAnswer,
     "ledger.balance": answers.Balance,
     "ledger.balances": page.Accounts,
+    "ledger.chart": charts.Chart,
     "ledger.lines": answers.Ledger,
     "ledger.verify": answers.Verified,
     "logins.ask": ways_in.LoginAsked,
@@ -53,6 +54,7 @@ ANSWERS: dict[str, type] = {
     "networks.rotate_coordinator_key": answers.Rotated,
     "networks.rotate_key": answers.Rotated,
     "networks.settings": answers.Settings,
+    "networks.try_out": weighing.Tried,
     "pages.look": page.LinkSeen,
     "pages.me": page.Me,
     "pages.qr": page.QrCode,

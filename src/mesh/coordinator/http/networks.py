@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from mesh.coordinator.acts import networks as acts
+from mesh.coordinator.acts import replaying
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import caller_of, needs, operator, signed_in
 from mesh.coordinator.http.desk import answer, desk_of
@@ -23,7 +24,7 @@ from mesh.jobs.weights import terms_of
 from mesh.networks.names import machine_name
 from mesh.networks.rotation import GRACE_MS
 from mesh.networks.tokens import APPROVE_DEVICES
-from mesh.sdk import answers
+from mesh.sdk import answers, weighing
 
 router = APIRouter()
 T = TypeVar("T")
@@ -43,6 +44,13 @@ class SettingsBody(BaseModel):
     weights: dict[str, float] | None = None
     permits_per_member: int | None = None
     approve_devices: bool | None = None
+
+
+class WeightsBody(BaseModel):
+    """Weights to be tried; what is not named stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+    weights: dict[str, float]
 
 
 @router.post("/v1/networks", dependencies=[operator()])
@@ -117,6 +125,14 @@ async def settings(network: str, request: Request) -> Response:
     terms = terms_of(found.settings)
     approve = bool(found.settings.get(APPROVE_DEVICES))
     return answer(answers.Settings(found.credit_line, terms.weights._asdict(), terms.permits_per_member, approve))
+
+
+@router.post("/v1/networks/{network}/settings/try", dependencies=[needs("network.change")])
+async def try_out(network: str, body: WeightsBody, request: Request) -> Response:
+    """Replay the newest placements with other weights: which would have gone elsewhere; nothing is saved."""
+    found = await desk_of(request).parts.database.read(replaying.tried, NetworkId(network), body.weights)
+    moved = [weighing.Moved(*one[:-1], one.found.chosen_then, one.found.chosen, one.found.best) for one in found.moved]
+    return answer(weighing.Tried(found.weights._asdict(), found.replayed, found.unknown, tuple(moved)))
 
 
 @router.put("/v1/networks/{network}/settings", dependencies=[needs("network.change")])
