@@ -359,7 +359,9 @@ class Job:
         if not attempts:
             return last or JobFailed(job=self.id)
         if self.refused:
-            return AllBusy(job=self.id, attempts=attempts, retry_after_s=_retry_after(last))
+            after = None if last is None else last.facts.get("retry_after_s")
+            after_s = float(after) if isinstance(after, int | float) else None
+            return AllBusy(job=self.id, attempts=attempts, retry_after_s=after_s)
         return JobFailed(
             f"The job failed: {'; '.join(sorted({one.code for one in self.tried}))}. "
             "The facts name each attempt; `mesh job why` tells more.",
@@ -394,8 +396,3 @@ class Won(NamedTuple):
     """What is paid for: the least of what the worker claims and what is counted here."""
     counted: int
     payload: Payload
-
-
-def _retry_after(last: MeshError | None) -> float | None:
-    value = None if last is None else last.facts.get("retry_after_s")
-    return float(value) if isinstance(value, int | float) else None
