@@ -194,6 +194,58 @@ async def test_a_stream_that_breaks_goes_on_elsewhere_where_that_is_asked_for(tm
         assert came[-1]["usage"]["charge"] == 40 + served.jobs.charge
 
 
+def joins_of(path, answer):
+    """Where the text goes on elsewhere, and the whole text, of any stream."""
+    if path == "/v1/responses":
+        told = [json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if line.startswith("data")]
+        pieces = [one for one in told if one["type"] == "response.output_text.delta"]
+        text = "".join(one["delta"] for one in pieces)
+        assert told[-1]["response"]["output"][0]["content"][0]["text"] == text
+        return [one["mesh"]["joined"] for one in pieces if "mesh" in one], text, told[-1]["response"]["usage"]["charge"]
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    text = "".join(one.get("response", "") + one.get("message", {}).get("content", "") for one in lines)
+    return [one["mesh"]["joined"] for one in lines if "mesh" in one], text, lines[-1]["usage"]["charge"]
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/api/chat", "/api/generate"])
+async def test_every_stream_can_go_on_elsewhere(tmp_path, path):
+    async with a_gateway(tmp_path) as served:
+        served.jobs.breaks = StreamBroken(job="C", device="D", cause="engine.crashed", bytes=7, units=9, charge=40)
+        talk = served.jobs.talk
+
+        async def once_broken(ask):
+            try:
+                return await talk(ask)
+            finally:
+                served.jobs.breaks = None
+
+        served.jobs.talk = once_broken
+        body = {**ASK, "input": "x", "prompt": "x", "stream": True, "resume": True}
+        (joined,), text, charge = joins_of(path, await served.http.post(path, json=body))
+        assert (joined["at"], joined["after"], joined["cause"]) == (7, "C", "engine.crashed")
+        assert (text, charge) == ("Ahoy, w" + "Ahoy, wörld!", 40 + served.jobs.charge)
+
+
+@pytest.mark.parametrize(
+    ("path", "json_wanted"),
+    [
+        ("/v1/chat/completions", {"response_format": {"type": "json_object"}}),
+        ("/v1/responses", {"input": "x", "text": {"format": {"type": "json_object"}}}),
+        ("/api/chat", {"format": "json"}),
+        ("/api/generate", {"prompt": "x", "format": {"type": "object"}}),
+    ],
+)
+async def test_a_stream_of_json_that_is_to_go_on_elsewhere_is_refused_before_its_first_byte(
+    tmp_path, path, json_wanted
+):
+    async with a_gateway(tmp_path) as served:
+        body = {**ASK, **json_wanted, "stream": True}
+        assert error_of(await served.http.post(path, json={**body, "resume": True})) == (400, "stream.cannot_resume")
+        assert served.jobs.asked == []
+        whole = await served.http.post(path, json={**body, "stream": False, "resume": True})
+        assert whole.status_code == 200, "what is not streamed is begun anew by itself"
+
+
 async def test_a_client_that_leaves_a_stream_ends_its_job_and_its_key_counts_the_estimate(tmp_path):
     async with a_gateway(tmp_path) as served:
         made = await served.keys.answer(CreateKey("app"))

@@ -19,6 +19,7 @@ from mesh.cli.stage import Player
 from mesh.workloads.catalogue import BUILTIN, CHAT_DEFAULT
 from modelfolder import shared_model_files
 from whole.network import Network, a_network, eventually, give_model
+from whole.test_faults import kill_agent
 
 PER_KB = 160_000  # micro-credits
 STORY = "Tell a very long story about a harbour, with many people in it."
@@ -309,3 +310,47 @@ def test_a_catalogue_that_is_none_keeps_no_agent_from_starting(network: Network)
     network.up(network.ben)
     network.ready("ben")
     assert len(network.ben.mesh("status")["agent"]["wrong_models"]) == 1
+
+
+def test_with_resume_another_device_goes_on_when_the_one_that_speaks_is_killed(network: Network) -> None:
+    cleo = network.person("cleo")
+    network.join(cleo)
+    give_model(cleo)
+    give_model(cleo, "chat")
+    if network.agents["ben"].process.poll() is not None:  # by the test before
+        network.up(network.ben)
+    network.up(cleo)
+    network.ready("ben", "cleo")
+    for name in ("ben", "cleo"):  # both have shown how fast they are, so that each may do the rest in time
+        with Asking(network.ada, "Say hello.", "--max-tokens", "4", "--device", network.devices[name]) as chat:
+            assert chat.rest() == 0
+    with Asking(network.ada, STORY, "--max-tokens", "400", "--resume") as chat:
+        begun = chat.until("begun")
+        chat.until("text", times=10)
+        (speaks,) = [name for name, device in network.devices.items() if device == begun["device"]]
+        (other,) = {"ben", "cleo"} - {speaks}
+        kill_agent(network.agents[speaks])
+        assert chat.rest() == 0
+        done = chat.lines[-1]
+        (joined,) = [line for line in chat.lines if line.get("event") == "joined"]
+        assert (joined["device"], joined["after"]) == (network.devices[other], begun["job"])
+        assert (done["job"], done["device"], len(done["joined"])) == (joined["job"], joined["device"], 1)
+        before = "".join(line["text"] for line in chat.lines[: chat.lines.index(joined)] if line["event"] == "text")
+        assert joined["at"] == len(before) < len(chat.text)
+        assert done["text"] == chat.text, "what was said before stays"
+        assert joined["charge"] == cost(STORY, before)
+        assert done["charge"] == joined["charge"] + cost(STORY + before, chat.text[len(before) :])
+        rest = eventually(lambda: charged(network, done["job"]), "the rest is paid", timeout_s=60)
+        assert rest == done["charge"] - joined["charge"]
+        first = network.ada.mesh("job", "show", begun["job"])
+        assert (first["state"], first["code"]) == ("running", "stream.broken"), (
+            "paid when its permit ends: no receipt came"
+        )
+        assert network.ada.mesh("ledger", "verify")["ok"]
+
+
+def test_an_answer_in_json_that_is_to_go_on_elsewhere_is_refused(network: Network) -> None:
+    form = network.ada.home / "form.json"
+    form.write_text(json.dumps(WET))
+    refused = network.ada.attempt("run", "chat", "--message", "Is water wet?", "--schema", str(form), "--resume")
+    assert (refused.value["error"]["code"], refused.exit_code) == ("stream.cannot_resume", 2)

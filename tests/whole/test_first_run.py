@@ -1,9 +1,6 @@
 """One command in an empty home makes everything; later starts find it again; other machines come in over TLS."""
 
-import random
-import socket
 from collections.abc import Iterator
-from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -11,7 +8,7 @@ import pytest
 
 from mesh.cli.stage import Player, Stage
 from mesh.protocol import links
-from whole.network import QuickStage, eventually, give_model
+from whole.network import QuickStage, eventually, give_model, own_port
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +24,6 @@ def home(stage: Stage) -> Player:
     return player
 
 
-def own_port() -> str:
-    """A port for a coordinator that is stopped and started again: below those that systems hand out by themselves."""
-    while True:
-        port = random.randrange(20_000, 30_000)
-        with closing(socket.socket()) as probe, suppress(OSError):
-            probe.bind(("0.0.0.0", port))
-            return str(port)
-
-
 def family(pid: int) -> list[psutil.Process]:
     return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
 
@@ -46,7 +34,7 @@ def stopped(processes: list[psutil.Process]) -> bool:
 
 def test_an_empty_home_becomes_a_network(stage: Stage, home: Player) -> None:
     assert not (home.home / "home.json").exists()
-    port = own_port()
+    port = str(own_port())
     program = home.start("up", "--port", port)
     assert program.ready["device"] and program.ready["gateway"].startswith("http://127.0.0.1:")
     assert (home.home / "home.json").stat().st_mode & 0o077 == 0
@@ -92,7 +80,7 @@ def test_a_second_machine_joins_over_pinned_tls(stage: Stage, home: Player) -> N
 def test_a_killed_first_process_leaves_no_coordinator_behind(stage: Stage, tmp_path: Path) -> None:
     player = stage.player("short")
     give_model(player)
-    program = player.start("up", "--port", own_port())
+    program = player.start("up", "--port", str(own_port()))
     processes = family(program.process.pid)
     program.process.kill()
     eventually(lambda: stopped(processes[1:]), "its coordinator, relay and engine leave with it")

@@ -14,6 +14,16 @@ from mesh.agent.asked import Ask, Begun, Join, Reader, Result, StreamBroken
 from mesh.errors import MeshError
 from mesh.workloads.contract import Continuable
 
+
+class CannotResume(MeshError):
+    """An answer in JSON is held to its form from its first letter on: no other device can go on in its middle. Leave
+    `resume` out, or ask for it whole: an answer that is not streamed is begun anew elsewhere by itself.
+    """
+
+    code = "stream.cannot_resume"
+    kind = "invalid"
+
+
 JOINS_MAX = 3
 """A text that breaks on four devices breaks on any."""
 
@@ -21,11 +31,13 @@ Run = Callable[[Ask], Awaitable[Result]]
 
 
 async def resumed(run: Run, ask: Ask) -> Result:
-    """Have a streamed job done; where its stream breaks it goes on elsewhere. Raises as ``run`` does.
+    """Have a streamed job done; where its stream breaks it goes on elsewhere. Raises CannotResume, and as ``run`` does.
 
     Where it cannot go on, the StreamBroken of the part that broke last is raised.
     """
     assert ask.reader is not None
+    if not isinstance(ask.workload, Continuable) or ask.workload.go_on(ask.payload, "") is None:
+        raise CannotResume
     return await _Resuming(run, ask, ask.reader).whole()
 
 

@@ -45,17 +45,16 @@ async def _completed(call: Call, form: ChatForm, request: Sampling, payload: Pay
         return Reply(openai_chat.whole(form, head, result.payload, result.charge), headers_of(done.results))
     begun, answer = await call.begin(CHAT, payload, request.model, resume=bool(request.resume))
     head = _head(form.prefix, begun.job, request.model)
-    joins: list[Join] = []
-    answer.on_join = joins.append
 
     async def events() -> AsyncIterator[bytes]:
         first = form.first()
         if first is not None:
             yield openai_chat.chunk(form, head, first)
-        async for text in answer.texts():
-            while joins:
-                yield openai_chat.joined(form, head, joins.pop(0))
-            yield openai_chat.chunk(form, head, form.piece(text))
+        async for piece in _pieces(answer):
+            if isinstance(piece, Join):
+                yield openai_chat.joined(form, head, piece)
+            else:
+                yield openai_chat.chunk(form, head, form.piece(piece))
         result = answer.result
         yield openai_chat.last_chunks(form, head, result.payload, result.charge, usage_apart=request.usage_apart)
 
@@ -73,13 +72,13 @@ async def respond(call: Call) -> Reply:
         (result,) = done.results
         whole = responses.Answer(request, _head("resp_", result.job, request.model))
         return Reply(whole.whole(result.payload, result.charge), headers_of(done.results))
-    begun, answer = await call.begin(CHAT, payload, request.model)
+    begun, answer = await call.begin(CHAT, payload, request.model, resume=bool(request.resume))
     told = responses.Answer(request, _head("resp_", begun.job, request.model))
 
     async def events() -> AsyncIterator[bytes]:
         yield told.begin()
-        async for text in answer.texts():
-            yield told.piece(text)
+        async for piece in _pieces(answer):
+            yield told.joined(piece) if isinstance(piece, Join) else told.piece(piece)
         yield told.end(answer.result.payload, answer.result.charge)
 
     def broken(error: MeshError) -> bytes:
@@ -112,19 +111,31 @@ async def _told(call: Call, request: ollama_chat.Asked, payload: Payload, *, cha
         text = result.payload.manifest["text"]
         body = form.last(text, result.payload, result.charge, time.monotonic() - started_s)
         return Reply(body, headers_of(done.results))
-    begun, answer = await call.begin(CHAT, payload, request.model)
+    begun, answer = await call.begin(CHAT, payload, request.model, resume=bool(request.resume))
     stream = _whatever_comes(_lines(form, answer, started_s), lambda error: ollama.error_body(error) + b"\n")
     return Reply(b"", begun_headers(begun), stream=stream, kind=LINES)
 
 
 async def _lines(form: ollama_chat.Form, answer: Streamed, started_s: float) -> AsyncIterator[bytes]:
-    async for text in answer.texts():
-        yield form.piece(text)
+    async for piece in _pieces(answer):
+        yield form.joined(piece) if isinstance(piece, Join) else form.piece(piece)
     yield form.last("", answer.result.payload, answer.result.charge, time.monotonic() - started_s)
 
 
 def _head(prefix: str, job: str, model: str) -> Head:
     return Head(prefix + job, int(time.time()), model)
+
+
+async def _pieces(answer: Streamed) -> AsyncIterator[str | Join]:
+    """The text as it comes, and between its pieces where it goes on in another job."""
+    joins: list[Join] = []
+    answer.on_join = joins.append
+    async for text in answer.texts():
+        while joins:
+            yield joins.pop(0)
+        yield text
+    for join in joins:  # nothing was left to be said
+        yield join
 
 
 async def _whatever_comes(pieces: AsyncIterator[bytes], broken: Callable[[MeshError], bytes]) -> AsyncIterator[bytes]:

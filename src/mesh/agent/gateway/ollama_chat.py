@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from mesh.agent.asked import Join
 from mesh.agent.gateway.ollama import NS_PER_S
 from mesh.agent.gateway.openai import BadRequest, read
 from mesh.workloads.chat import payload_of, prompt_payload
@@ -38,6 +39,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool | None = True
     format: str | dict[str, Any] | None = None
     options: Options | None = None
+    resume: bool | None = False
+    """Mesh's own: a stream that breaks goes on at another device, after an empty line with ``mesh.joined``."""
 
 
 class ChatRequest(Asked, frozen=True, kw_only=True):
@@ -122,6 +125,11 @@ class Form:
     def piece(self, text: str) -> bytes:
         """A line with a piece of the text."""
         return _encode({**self._start, **self._said(text), "done": False}) + b"\n"
+
+    def joined(self, join: Join) -> bytes:
+        """A line without text, where it goes on as another job."""
+        told = {"joined": msgspec.to_builtins(join)}
+        return _encode({**self._start, **self._said(""), "done": False, "mesh": told}) + b"\n"
 
     def last(self, text: str, result: Payload, charge: int, took_s: float) -> bytes:
         """The last line, or the whole answer: ``text`` is what was not said yet."""

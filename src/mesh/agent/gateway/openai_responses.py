@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from mesh.agent.asked import Join
 from mesh.agent.gateway.openai import BadRequest, read
 from mesh.agent.gateway.openai_chat import Format, Head, Message, json_of, messages_of
 from mesh.workloads.chat import payload_of
@@ -35,6 +36,8 @@ class ResponsesRequest(msgspec.Struct, frozen=True, kw_only=True):
     tools: list[Any] | None = None
     previous_response_id: str | None = None
     background: bool | None = False
+    resume: bool | None = False
+    """Mesh's own, as in chats: an empty piece with ``mesh.joined`` says where the text goes on elsewhere."""
 
 
 _requests: msgspec.json.Decoder[ResponsesRequest] = msgspec.json.Decoder(ResponsesRequest)
@@ -82,6 +85,11 @@ class Answer:
     def piece(self, text: str) -> bytes:
         """A piece of the text."""
         return self._event("response.output_text.delta", **self._where(), delta=text, logprobs=[])
+
+    def joined(self, join: Join) -> bytes:
+        """An empty piece, where the text goes on as another job."""
+        told = {"joined": msgspec.to_builtins(join)}
+        return self._event("response.output_text.delta", **self._where(), delta="", logprobs=[], mesh=told)
 
     def end(self, result: Payload, charge: int) -> bytes:
         """The events after the text."""
