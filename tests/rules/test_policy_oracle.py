@@ -148,17 +148,19 @@ def test_the_rules_decide_as_the_file_says(seed: int) -> None:
     assert 200 < allowed < 800, "the draw tries both answers"
 
 
-def test_devices_are_decided_alike_where_no_grant_looks_at_them() -> None:
-    """Placement asks once for each kind of device, unless the rules say that they look at each."""
+def test_devices_of_one_kind_are_decided_alike_and_for_the_same_reason() -> None:
+    """Placement asks once for each kind of device."""
     draw = random.Random(77)
     alike = 0
     for _ in range(300):
         policy = parse(json.dumps({"grants": [a_grant(draw) for _ in range(draw.randint(1, 2))]}), NAMES).policy
         asked, _ = as_facts(a_request(draw))
         rules, known = Rules(policy, asked), {}
-        alike += not rules.by_device
-        for _ in range(20 * (not rules.by_device)):
+        for _ in range(40):
             _, place = as_facts(a_request(draw))
-            kind = (place.owner == asked.member, place.owner_role, place.phone, place.charging, place.named)
-            assert known.setdefault(kind, rules.decide(place).allowed) == rules.decide(place).allowed
-    assert alike > 50
+            own = place.owner == asked.member
+            looked_at = None if own else rules.kind(place.device, place.owner, place.tags, place.tier)
+            kind = (own, place.owner_role, place.phone, place.charging, place.named, looked_at)
+            alike += kind in known
+            assert known.setdefault(kind, rules.decide(place)) == rules.decide(place)
+    assert alike > 1000

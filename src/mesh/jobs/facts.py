@@ -94,7 +94,7 @@ def timing(ask: Ask, facts: DeviceFacts, offer: ModelOffer) -> Timing:
     spec, waited = ask.spec, facts.backlog_s
     if facts.backlog_ms is not None and ask.now_ms > facts.backlog_ms:
         waited -= (ask.now_ms - facts.backlog_ms) / 1000
-    wait, service = (waited if waited > 0 else 0.0), service_s(offer, spec.work)
+    wait, service = (waited if waited > 0 else 0.0), service_s(offer, spec.effort or spec.units)
     cold = 0.0 if offer.warm or offer.model in facts.condition.warm else max(0.0, offer.cold_load_s)
     if facts.device == ask.device:
         return Timing(wait, cold, service, 0.0, wait + cold + service, True)

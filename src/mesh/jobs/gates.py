@@ -97,7 +97,7 @@ class Gates:
         named = facts.device == self._pinned
         kind = (
             own, named, capability.phone, plugged_in, facts.owner_role, capability.isolation,
-            facts.device if self._rules.by_device else None,
+            None if own else self._rules.kind(facts.device, facts.owner, facts.tags, capability.tier),
         )  # fmt: skip
         known = self._decided.get(kind)
         if known is None:

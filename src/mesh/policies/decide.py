@@ -6,6 +6,7 @@ sensitive data of others goes only to an admin's device. The coordinator asks wh
 Touches: nothing.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from mesh.ids import DeviceId, MemberId
@@ -80,13 +81,23 @@ class Rules:
     """A policy narrowed to what is asked: grants that cannot apply are left out once, not for every device."""
 
     def __init__(self, policy: Policy, asked: Asked) -> None:
-        self._policy = policy
         self._asked = asked
-        self._grants = [grant for grant in policy.grants if not _other_work(grant, asked)]
-        self.by_device = any(grant.devices or grant.tags or grant.owners or grant.tier_min for grant in self._grants)
-        """Whether devices must be looked at one by one: else all with the same owner's role, phone, charger and naming
-        are decided alike.
+        self._missed = [(_other_work(grant, asked), grant) for grant in policy.grants]
+        """What of each grant keeps it from what is asked."""
+        self._places = [_Places(grant) for missed, grant in self._missed if not missed]
+        self._looks = (
+            any(grant.devices for grant in policy.grants),
+            any(grant.owners for grant in policy.grants),
+            any(grant.tags for grant in policy.grants),
+            any(grant.tier_min for grant in policy.grants),
+        )
+
+    def kind(self, device: DeviceId, owner: MemberId, tags: tuple[str, ...], tier: int) -> tuple[object, ...]:
+        """What of a device the grants look at: those of one kind are decided alike, where the owner's role, phone,
+        charger and naming are the same too. One's own devices are decided by these alone.
         """
+        devices, owners, tagged, tiers = self._looks
+        return (device if devices else None, owner if owners else None, tags if tagged else None, tiers and tier)
 
     def decide(self, place: Place) -> Decision:
         """Decide one place."""
@@ -97,10 +108,32 @@ class Rules:
             return Decision(True, "own-device", "one's own device")
         if asked.sensitivity == "sensitive" and place.owner_role != "admin":
             return Decision(False, "sensitive-owner", "sensitive data goes only to one's own or an admin's device")
-        for grant in self._grants:
-            if not _other_place(grant, place):
-                return Decision(True, grant.name, f"granted: {grant.name}")
-        return Decision(False, "no-grant", _nearest(self._policy, asked, place))
+        for places in self._places:
+            if places.hold(place):
+                return Decision(True, places.grant.name, f"granted: {places.grant.name}")
+        return Decision(False, "no-grant", _nearest(self._missed, place))
+
+
+class _Places:
+    """Where a grant applies: the same question as ``_other_place``, answered without words."""
+
+    def __init__(self, grant: Grant) -> None:
+        self.grant = grant
+        self._devices, self._owners = frozenset(grant.devices), frozenset(grant.owners)
+        self._tags = frozenset(grant.tags)
+
+    def hold(self, place: Place) -> bool:
+        """Whether nothing of the grant keeps it from a place."""
+        grant = self.grant
+        return not (
+            (self._devices and place.device not in self._devices)
+            or (self._owners and place.owner not in self._owners)
+            or (self._tags and self._tags.isdisjoint(place.tags))
+            or (grant.owner_roles and place.owner_role not in grant.owner_roles)
+            or place.tier < grant.tier_min
+            or (grant.named and not place.named)
+            or (place.phone and (grant.phones == "never" or (grant.phones == "charging" and not place.charging)))
+        )
 
 
 def decide(policy: Policy, asked: Asked, place: Place) -> Decision:
@@ -153,9 +186,9 @@ def _other_place(grant: Grant, place: Place) -> list[str]:
     return missed
 
 
-def _nearest(policy: Policy, asked: Asked, place: Place) -> str:
+def _nearest(grants: Sequence[tuple[list[str], Grant]], place: Place) -> str:
     """Why nothing allows it: the grant that lacks least, and what."""
-    lacking = [(_other_work(grant, asked), _other_place(grant, place), grant) for grant in policy.grants]
+    lacking = [(work, _other_place(grant, place), grant) for work, grant in grants]
     if not lacking:
         return "the policy grants nothing"
     work, where, grant = min(lacking, key=lambda one: (len(one[0]) + len(one[1]), len(one[0])))
