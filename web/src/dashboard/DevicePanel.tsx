@@ -5,6 +5,7 @@ import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { Button, Failure } from '../parts/controls';
 import { Ask } from '../parts/Ask';
 import { Glyph, STATE_WORDS } from '../parts/marks';
+import { useUndo } from '../parts/Undo';
 import { bytes, many, moment, percent, span, speed, system } from '../parts/words';
 import { ApiError, type Device, drop, post } from './api';
 import { useMe, useNames, useNetwork, usePicture } from './data';
@@ -142,6 +143,9 @@ function sentence(device: Device, whose: string, word: string): string {
   return `${kind} Now: ${word}.`;
 }
 
+type Steered = 'paused' | 'draining' | 'ready';
+const DONE: Record<Steered, string> = { paused: 'is paused', draining: 'ends its work and takes no new', ready: 'works for others again' };
+
 function Actions({ device, admin, close }: { device: Device; admin: boolean; close: () => void }) {
   const network = useNetwork();
   const queries = useQueryClient();
@@ -159,7 +163,13 @@ function Actions({ device, admin, close }: { device: Device; admin: boolean; clo
     }
     setBusy('');
   }
-  const steer = (state: string) => () => post(`/v1/networks/${network}/devices/${device.device}/state`, { state });
+  const undo = useUndo();
+  const say = (state: string) => post(`/v1/networks/${network}/devices/${device.device}/state`, { state });
+  const steer = (state: Steered) => async () => {
+    await say(state);
+    const before = device.state === 'paused' || device.state === 'draining' ? device.state : 'ready';
+    undo(`${device.name} ${DONE[state]}.`, () => say(before));
+  };
   const here = !['pending', 'offline', 'revoked'].includes(device.state);
   const held = device.state === 'paused' || device.state === 'draining';
   return (

@@ -1,9 +1,10 @@
 /** What stands around every page: where one is, whether it is live, who one is. */
 import { useQueryClient } from '@tanstack/react-query';
 import { Link, Navigate, Outlet, useNavigate } from '@tanstack/react-router';
-import { createContext, type ReactNode, useContext, useEffect, useState } from 'react';
+import { createContext, lazy, type ReactNode, Suspense, useContext, useEffect, useState } from 'react';
 import { Button, Failure, LINK, Pick } from '../parts/controls';
 import { Mark } from '../parts/marks';
+import { Undoing } from '../parts/Undo';
 import { clock } from '../parts/words';
 import { ApiError, type Me, post } from './api';
 import { type Live, useLive, useMe, useNetwork } from './data';
@@ -16,6 +17,14 @@ const PAGES = [
   { to: '/n/$network/ledger', label: 'Ledger', key: 'l', draw: 'M9 2v14M9 6h6M9 11H4' },
   { to: '/n/$network/settings', label: 'Settings', key: 's', draw: 'M2 5h7m4 0h3M2 13h3m4 0h7M11 3v4M7 11v4' },
 ] as const;
+
+/** Pages that have no place in the bar, and are found by name. */
+const MORE = [
+  { to: '/n/$network/policy', label: 'Policy' },
+  { to: '/n/$network/audit', label: 'What admins decided' },
+] as const;
+const REVIEW = { to: '/n/$network/review', label: 'Review' } as const;
+const Find = lazy(async () => ({ default: (await import('./Find')).Find }));
 
 const LiveNow = createContext<Live>({ state: 'catching up' });
 export const useLiveNow = () => useContext(LiveNow);
@@ -32,9 +41,12 @@ export function Frame() {
 function Inside({ me }: { me: Me | undefined }) {
   const network = useNetwork();
   const live = useLive(network, !!me);
-  useKeys(network);
+  const [finding, setFinding] = useState(false);
+  const admin = me?.networks.find((one) => one.network === network)?.role === 'admin';
+  useKeys(network, () => setFinding(true));
   return (
     <LiveNow.Provider value={live}>
+      <Undoing>
       <a href="#main" className="sr-only focus:not-sr-only focus:absolute focus:top-2 focus:left-2 focus:z-30 focus:bg-raised focus:p-2">
         Skip to the page
       </a>
@@ -56,6 +68,19 @@ function Inside({ me }: { me: Me | undefined }) {
             ))}
           </nav>
           <span className="ml-auto flex items-center gap-4 text-13">
+            <button
+              type="button"
+              aria-label="Find"
+              aria-keyshortcuts="/"
+              onClick={() => setFinding(true)}
+              className="inline-flex h-[28px] items-center gap-2 text-ink-2 hover:text-ink pointer-coarse:h-[44px]"
+            >
+              <svg viewBox="0 0 18 18" className="size-[16px] fill-none stroke-current wide:hidden" strokeWidth="1.6" aria-hidden="true">
+                <path d="M8 13A5 5 0 1 0 8 3a5 5 0 0 0 0 10Zm3.5-1.5L16 16" />
+              </svg>
+              <span className="max-wide:hidden">Find</span>
+              <kbd className="rounded-4 border border-line bg-sunken px-1.5 text-12 max-wide:hidden">/</kbd>
+            </button>
             <Chip live={live} />
             <Person me={me} />
           </span>
@@ -81,6 +106,12 @@ function Inside({ me }: { me: Me | undefined }) {
           </Link>
         ))}
       </nav>
+      {finding && (
+        <Suspense>
+          <Find pages={[...PAGES, ...MORE, ...(admin ? [REVIEW] : [])]} close={() => setFinding(false)} />
+        </Suspense>
+      )}
+      </Undoing>
     </LiveNow.Provider>
   );
 }
@@ -165,14 +196,19 @@ function Away({ since }: { since: number }) {
   );
 }
 
-/** `g d`, `g m`, …: pages by key. */
-function useKeys(network: string) {
+/** `g d`, `g m`, …: pages by key; `/` finds. */
+function useKeys(network: string, find: () => void) {
   const navigate = useNavigate();
   useEffect(() => {
     let armed = 0;
     function pressed(event: KeyboardEvent) {
       const target = event.target as HTMLElement;
-      if (event.ctrlKey || event.metaKey || event.altKey || target.closest('input, textarea, select')) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || target.closest('input, textarea, select, [role=dialog], [role=alertdialog]')) return;
+      if (event.key === '/') {
+        event.preventDefault();
+        find();
+        return;
+      }
       if (event.key === 'g') {
         armed = event.timeStamp;
         return;
@@ -183,7 +219,7 @@ function useKeys(network: string) {
     }
     addEventListener('keydown', pressed);
     return () => removeEventListener('keydown', pressed);
-  }, [navigate, network]);
+  });
 }
 
 /** The sentence that a page opens with. */

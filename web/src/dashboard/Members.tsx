@@ -6,6 +6,7 @@ import { Ask } from '../parts/Ask';
 import { Button, Command, Failure, Field, INPUT, LINK } from '../parts/controls';
 import { Glyph, STATE_WORDS } from '../parts/marks';
 import { Qr } from '../parts/Qr';
+import { useUndo } from '../parts/Undo';
 import { moment } from '../parts/words';
 import { type Account, ApiError, type Device, drop, get, type Member, post, put, type Role, type Token } from './api';
 import { useMe, useMembers, useNetwork, usePicture } from './data';
@@ -76,20 +77,25 @@ type PersonProps = { person: Member; me: string; admin: boolean; last: boolean; 
 function Person({ person, me, admin, last, devices, balance, scale }: PersonProps) {
   const network = useNetwork();
   const queries = useQueryClient();
+  const undo = useUndo();
   const [asking, setAsking] = useState(false);
   const [error, setError] = useState<ApiError | null>(null);
   const mine = person.member === me;
   async function change(role: Role) {
     setError(null);
-    try {
-      await put(`/v1/networks/${network}/members/${person.member}`, { role });
+    const save = async (next: Role) => {
+      await put(`/v1/networks/${network}/members/${person.member}`, { role: next });
       await queries.invalidateQueries({ queryKey: ['people'] });
+    };
+    try {
+      await save(role);
+      undo(`${person.name} is ${role === 'admin' ? 'an' : 'a'} ${role} now.`, () => save(person.role));
     } catch (refused) {
       setError(refused as ApiError);
     }
   }
   return (
-    <li className="border-t border-line py-3 last:border-b">
+    <li id={person.member} className="scroll-mt-20 border-t border-line py-3 last:border-b target:bg-live-wash">
       <div className="grid grid-cols-[minmax(0,1fr)_auto] items-center gap-x-5 gap-y-2 wider:grid-cols-[minmax(140px,1fr)_130px_minmax(160px,1fr)_170px_110px]">
         <b className="break-words">
           {person.name} {mine && <span className="font-400 text-ink-3">you</span>}

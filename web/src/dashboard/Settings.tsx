@@ -45,6 +45,11 @@ export function SettingsPage() {
             <Link to="/n/$network/audit" params={{ network }} className={LINK}>
               Decisions
             </Link>
+            {admin && (
+              <Link to="/n/$network/review" params={{ network }} className={LINK}>
+                Review
+              </Link>
+            )}
           </p>
         </Part>
         <Credit line={settings.data.credit_line} admin={admin} />
@@ -70,7 +75,7 @@ function Credit({ line, admin }: { line: string; admin: boolean }) {
       <Segment
         name="Credit line"
         value={line}
-        onChange={(next) => void change({ credit_line: next })}
+        onChange={(next) => void change({ credit_line: next }, `The credit line is ${next} now.`, { credit_line: line })}
         options={[
           { value: 'friends', label: 'Friends', off: !admin },
           { value: 'strict', label: 'Strict', off: !admin },

@@ -2,6 +2,7 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { Failure } from '../parts/controls';
+import { useUndo } from '../parts/Undo';
 import { ApiError, put } from './api';
 import { useNetwork } from './data';
 
@@ -20,12 +21,18 @@ export function useChange() {
   const queries = useQueryClient();
   const [error, setError] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
-  async function change(body: object) {
+  const undo = useUndo();
+  async function save(body: object) {
+    await put(`/v1/networks/${network}/settings`, body);
+    await queries.invalidateQueries({ queryKey: ['settings'] });
+  }
+  /** Save at once, and offer to put back what it was: `before`, in the same form. */
+  async function change(body: object, said: string, before: object) {
     setBusy(true);
     setError(null);
     try {
-      await put(`/v1/networks/${network}/settings`, body);
-      await queries.invalidateQueries({ queryKey: ['settings'] });
+      await save(body);
+      undo(said, () => save(before));
     } catch (refused) {
       setError(refused as ApiError);
     }

@@ -52,7 +52,7 @@ export function Weights({ weights, admin }: { weights: Record<string, number>; a
       {admin && !same && <Replayed weights={rounded(draft)} />}
       {admin && !same && (
         <div className="mt-3 flex gap-2">
-          <Button look="primary" busy={busy && 'Saving…'} onClick={() => void change({ weights: rounded(draft) })}>
+          <Button look="primary" busy={busy && 'Saving…'} onClick={() => void change({ weights: rounded(draft) }, 'The weights are saved.', { weights })}>
             Save weights
           </Button>
           <Button look="quiet" onClick={() => setDraft(weights as Record<Term, number>)}>

@@ -56,10 +56,10 @@ const SILENT_MS = 12_000;
 /** A busy network changes all the time: it is read at most so often. */
 const AGAIN_MS = 300;
 const TOPICS: Record<string, string[]> = {
-  devices: ['picture', 'jobs'],
+  devices: ['picture', 'jobs', 'review'],
   jobs: ['picture', 'jobs', 'job', 'ledger', 'balances'],
   people: ['people', 'me', 'tokens'],
-  settings: ['settings', 'me'],
+  settings: ['settings', 'me', 'review'],
 };
 
 /** Whether this page hears of what changes; on every nudge what is concerned is read again. */

@@ -23,9 +23,10 @@ const members = createRoute({ getParentRoute: () => network, path: '/members', c
 const settings = createRoute({ getParentRoute: () => network, path: '/settings', component: lazyRouteComponent(() => import('./Settings'), 'SettingsPage') });
 const policy = createRoute({ getParentRoute: () => network, path: '/policy', component: lazyRouteComponent(() => import('./Policy'), 'PolicyPage') });
 const audit = createRoute({ getParentRoute: () => network, path: '/audit', component: lazyRouteComponent(() => import('./Audit'), 'AuditPage') });
+const review = createRoute({ getParentRoute: () => network, path: '/review', component: lazyRouteComponent(() => import('./Review'), 'ReviewPage') });
 
 const router = createRouter({
-  routeTree: root.addChildren([first, join, login, signedIn, network.addChildren([devices, device, jobs, job, ledger, members, settings, policy, audit])]),
+  routeTree: root.addChildren([first, join, login, signedIn, network.addChildren([devices, device, jobs, job, ledger, members, settings, policy, audit, review])]),
   defaultPreload: 'intent',
   scrollRestoration: false,
 });
