@@ -24,7 +24,10 @@ const MORE = [
   { to: '/n/$network/audit', label: 'What admins decided' },
 ] as const;
 const REVIEW = { to: '/n/$network/review', label: 'Review' } as const;
-const Find = lazy(async () => ({ default: (await import('./Find')).Find }));
+const loadFind = () => import('./Find');
+const Find = lazy(async () => ({ default: (await loadFind()).Find }));
+/** Fetched a little after the page, so that no key is lost between `/` and the first letter. */
+const FIND_AFTER_MS = 1500;
 
 const LiveNow = createContext<Live>({ state: 'catching up' });
 export const useLiveNow = () => useContext(LiveNow);
@@ -43,6 +46,10 @@ function Inside({ me }: { me: Me | undefined }) {
   const live = useLive(network, !!me);
   const [finding, setFinding] = useState(false);
   const admin = me?.networks.find((one) => one.network === network)?.role === 'admin';
+  useEffect(() => {
+    const timer = setTimeout(() => void loadFind(), FIND_AFTER_MS);
+    return () => clearTimeout(timer);
+  }, []);
   useKeys(network, () => setFinding(true));
   return (
     <LiveNow.Provider value={live}>

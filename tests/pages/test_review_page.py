@@ -1,0 +1,59 @@
+"""The review queue in a browser: a device that makes results up is looked at, and put back into use, by an admin."""
+
+import pytest
+
+from agents import a_town, until
+from mesh.protocol.values import Routing
+from mesh.sdk import calls, credit, review
+from pages.looking import DESKTOP, PHONE, a_browser, a_page
+from pages.test_dashboard import shown
+from pages.test_rules_pages import opened
+from programs.test_agent_checks import a_cheat
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_case_is_a_question_with_its_evidence_and_its_answer_is_logged(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben), a_browser() as browser:
+        async with a_page(browser, PHONE) as looked:
+            await opened(looked, ann, town.network, "review")
+            await shown(looked.page, "Nothing waits for your eye.")
+            await looked.sound("review-empty-light-390")
+        await ann.do(calls.change_settings(town.network, {"credit_line": "strict"}))
+        desk, box = await ann.device("desk"), await a_cheat(ben, "box")
+        for text in ("one", "two"):
+            await desk.run(text, routing=Routing("device", device=box.id))
+
+        async def out_of_use():
+            return any(one.kind == "quarantine" for one in (await ann.do(review.listing(town.network))).items)
+
+        await until(out_of_use)
+        before = len((await ann.do(review.listing(town.network))).items)
+        for size, theme in ((DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")):
+            async with a_page(browser, size, theme) as looked:
+                page = looked.page
+                await opened(looked, ann, town.network, "review")
+                await page.get_by_role("heading", name="box is out of use. Put it back?").wait_for()
+                await page.get_by_role("button", name="its checks").first.click()
+                await page.get_by_text("another result").first.wait_for()
+                assert "fraud" not in (await page.get_by_role("main").inner_text()).lower()
+                await looked.sound(f"review-{theme}-{size['width']}")
+        async with a_page(browser) as looked:
+            page = looked.page
+            await opened(looked, ann, town.network, "settings")
+            await page.get_by_role("link", name="Review").click()
+            await page.get_by_role("button", name="Put back into use").first.click()
+            await page.get_by_role("alertdialog").get_by_text("It begins as a new device does").wait_for()
+            await looked.sound("review-dialog")
+            await page.get_by_role("alertdialog").get_by_role("button", name="Leave it").click()
+            assert len((await ann.do(review.listing(town.network))).items) == before, "asking changes nothing"
+            await page.get_by_role("button", name="Put back into use").first.click()
+            await page.get_by_role("alertdialog").get_by_role("button", name="Put back into use").click()
+            await page.get_by_role("heading", name="box is out of use").wait_for(state="detached")
+            await page.get_by_role("alertdialog").wait_for(state="detached")
+        decided = (await ann.do(credit.decisions(town.network))).decisions
+        assert (decided[0].kind, decided[0].subject, decided[0].by) == ("device.release", box.id, ann.member)
+        async with a_page(browser) as looked:
+            await opened(looked, ben, town.network, "review")
+            await looked.page.get_by_role("alert").wait_for()
+            assert await looked.page.get_by_role("button", name="Put back into use").count() == 0
