@@ -185,7 +185,7 @@ class Dispatch:
         line.waiting.remove(entry)
         line.seating.began(entry.seat)
         target = covered[views.index(chosen)]
-        self.send(line, entry, target, self._choice(job, chosen, reason), views)
+        self.send(line, entry, target, self._choice(job, chosen, reason, views), views)
         return True
 
     def plan_anew(self, line: Line, entry: Entry) -> None:
@@ -212,9 +212,10 @@ class Dispatch:
         ready = [view for view in views if view._replace(open=True).ready]
         return min(ready, key=lambda view: view.in_flight) if ready else None
 
-    def _choice(self, job: Job, chosen: Candidate, reason: Reason) -> Choice:
-        number = job.attempts_before + len(job.tried) + 1
-        return Choice(chosen.device, number, round(chosen.finish_s, 6), round(chosen.wait_s, 6), reason)
+    def _choice(self, job: Job, chosen: Candidate, reason: Reason, views: list[Candidate]) -> Choice:
+        number, after = job.attempts_before + len(job.tried) + 1, dispatch.next_best(views, chosen)
+        other = ("", 0.0) if after is None else (after.device, round(after.finish_s, 6))
+        return Choice(chosen.device, number, round(chosen.finish_s, 6), round(chosen.wait_s, 6), reason, *other)
 
     def send(self, line: Line, entry: Entry, target: Target, choice: Choice, views: list[Candidate]) -> Flight:
         """Begin an attempt."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mesh.ids import DeviceId
+from mesh.protocol.values import Choice
 
 NEAR_TIE = 0.10
 """Finishes within a tenth of the best are drawn among: equal devices are used equally often."""
@@ -112,6 +113,26 @@ def choose(candidates: Sequence[Candidate], *, remaining: int, draw: float, in_o
     best_s = min(one.finish_s for one in fit)
     near = [one for one in fit if one.finish_s <= best_s * (1 + NEAR_TIE) + NEAR_S]
     return near[min(int(draw * len(near)), len(near) - 1)]
+
+
+def next_best(candidates: Sequence[Candidate], chosen: Candidate) -> Candidate | None:
+    """Who would have had the job done soonest of those that were not chosen."""
+    others = [one for one in candidates if one.open and one.device != chosen.device]
+    return min(others, key=lambda one: one.finish_s, default=None)
+
+
+def turned(device: str, choice: Choice) -> str | None:
+    """What would have changed a requester's choice of ``device``, in words; None where nobody else could have it."""
+    if not choice.other:
+        return None
+    attempt = f"attempt {choice.attempt}"
+    if choice.other_s <= choice.expected_s * (1 + NEAR_TIE) + NEAR_S:
+        why = "its permit names that one first" if choice.reason == "first" else "a draw decided"
+        return f"{attempt}: {choice.other} was expected to be as quick as {device}, {why}"
+    return (
+        f"{attempt}: {choice.other} would have got it if it had been expected to take less than "
+        f"{choice.expected_s:.3f} s instead of {choice.other_s:.3f} s"
+    )
 
 
 def late_by(candidates: Sequence[Candidate], place: int, left_s: float) -> float | None:

@@ -216,6 +216,7 @@ class Choice(Value, frozen=True):
 
     ``expected_s``: seconds to the result; ``wait_s``: the part of it that other work takes. ``reason`` is a code:
     ``first`` (the permit's order), ``finish`` (the least expected finish), ``backup``, ``canary``, ``retry``.
+    ``other``: the device that was next best, with the seconds expected of it; empty where there was none.
     """
 
     device: DeviceId
@@ -223,6 +224,8 @@ class Choice(Value, frozen=True):
     expected_s: float = 0.0
     wait_s: float = 0.0
     reason: str = ""
+    other: str = ""
+    other_s: float = 0.0
 
 
 class Explanation(Value, frozen=True):

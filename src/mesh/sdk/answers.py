@@ -213,7 +213,8 @@ class JobAttempt(Answer, frozen=True):
 
     ``reason``: why its requester sent it there: ``first`` of the permit, the least expected ``finish``, ``retry``,
     ``backup`` (a copy, since another took long) or ``canary`` (a copy, to see whether a device works again).
-    ``expected_s``: seconds to the result as it expected then, ``wait_s`` of them behind other work.
+    ``expected_s``: seconds to the result as it expected then, ``wait_s`` of them behind other work; ``other_s`` of the
+    next best device (``other``).
     """
 
     attempt: int
@@ -230,6 +231,8 @@ class JobAttempt(Answer, frozen=True):
     reason: str = ""
     expected_s: float = 0.0
     wait_s: float = 0.0
+    other: str = ""
+    other_s: float = 0.0
 
 
 class Job(Answer, frozen=True):

@@ -16,6 +16,7 @@ from mesh.coordinator.store import jobs, permits
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.evidence import JobKey
 from mesh.ids import DeviceId, JobId, MemberId, NetworkId
+from mesh.jobs.dispatch import turned
 from mesh.jobs.lifecycle import AttemptView, JobState, job_state
 from mesh.protocol.link import AttemptReport, JobReport
 from mesh.protocol.values import Choice, Explanation
@@ -39,12 +40,15 @@ class KeptAttempt(AttemptReport, frozen=True):
     reason: str = ""
     expected_s: float = 0.0
     wait_s: float = 0.0
+    other: str = ""
+    other_s: float = 0.0
 
 
 class AttemptLine(NamedTuple):
     """One attempt for people: the ledger's view where there is one, and what the requester reported of it.
 
-    ``reason``: why the requester chose that device, as a code; ``expected_s`` and ``wait_s`` as it expected them.
+    ``reason``: why the requester chose that device, as a code; ``expected_s`` and ``wait_s`` as it expected them,
+    and of the next best device (``other``) ``other_s``.
     """
 
     attempt: int
@@ -61,6 +65,8 @@ class AttemptLine(NamedTuple):
     reason: str = ""
     expected_s: float = 0.0
     wait_s: float = 0.0
+    other: str = ""
+    other_s: float = 0.0
 
 
 class JobLine(NamedTuple):
@@ -133,7 +139,10 @@ def _kept(report: JobReport) -> list[KeptAttempt]:
     for seen in report.attempts[:ATTEMPTS_MAX]:
         choice = choices.get(seen.attempt, Choice(seen.device, seen.attempt))
         known = msgspec.structs.asdict(seen)
-        why = {"reason": choice.reason[:CODE_MAX], "expected_s": choice.expected_s, "wait_s": choice.wait_s}
+        why: dict[str, Any] = {"reason": choice.reason[:CODE_MAX]}
+        why |= {"expected_s": choice.expected_s, "wait_s": choice.wait_s}
+        if len(choice.other) <= CODE_MAX and choice.other.isalnum():
+            why |= {"other": choice.other, "other_s": choice.other_s}
         kept.append(msgspec.convert({**known, **why}, KeptAttempt))
     return kept
 
@@ -160,9 +169,18 @@ def show(store: Store, network: NetworkId, job: JobId, member: MemberId | None) 
 
 
 def why(store: Store, network: NetworkId, line: JobLine) -> Explanation:
-    """Why a job went where it went (empty for a job whose explanation is gone)."""
+    """Why a job went where it went (empty for a job whose explanation is gone), and what would have changed it: first
+    the requester's own choices, then the placement among which it chose.
+    """
     body = jobs.explanation_of(store, JobKey(network, line.requester, line.job))
-    return Explanation() if body is None else msgspec.json.decode(body, type=Explanation)
+    placed = Explanation() if body is None else msgspec.json.decode(body, type=Explanation)
+    own = [turned(one.worker, _choice_of(one)) for one in line.attempts]
+    said = (*(words for words in own if words is not None), *placed.would_change)
+    return msgspec.structs.replace(placed, would_change=said)
+
+
+def _choice_of(line: AttemptLine) -> Choice:
+    return Choice(line.worker, line.attempt, line.expected_s, line.wait_s, line.reason, line.other, line.other_s)
 
 
 def _cursor(text: str) -> tuple[int, str]:
@@ -217,5 +235,7 @@ def _attempts(known: Sequence[Any], report: str | None) -> tuple[AttemptLine, ..
             reason=seen.reason,
             expected_s=seen.expected_s,
             wait_s=seen.wait_s,
+            other=seen.other,
+            other_s=seen.other_s,
         )
     return tuple(lines[number] for number in sorted(lines))
