@@ -44,6 +44,27 @@ async def test_a_job_goes_to_another_persons_device_and_is_paid_once(tmp_path):
         assert await ann.balance() == -130
 
 
+async def test_why_says_who_was_next_and_what_would_have_sent_the_job_there(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben), asyncio.timeout(60):
+        asker = await ann.device("ann-box", work=False)
+        workers = [await ben.device(name) for name in ("ben-box", "ben-other")]
+        result = await asker.run("Why there?")
+        (other,) = [one for one in workers if one.id != result.device]
+        why = {}
+
+        async def explained():
+            why.update(await ann.do(calls.why(town.network, result.job)))
+            return why["attempts"] != [] and why["attempts"][0]["other"] != ""
+
+        await until(explained)
+        (attempt,) = why["attempts"]
+        assert (attempt["worker"], attempt["other"]) == (result.device, other.id)
+        assert attempt["expected_s"] > 0
+        assert attempt["other_s"] > 0
+        first = why["would_change"][0]
+        assert first.startswith("attempt 1: ") and other.id in first
+
+
 async def test_who_asks_while_a_model_is_on_its_way_to_another_device_is_told_how_far_it_is(tmp_path):
     async with a_town(tmp_path) as (_town, ann, ben):
         asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box", start=False)

@@ -11,7 +11,7 @@ from mesh.jobs import benching, deadlines, dispatch, hedging
 from mesh.jobs.deadlines import Signs, silence
 from mesh.jobs.dispatch import Candidate, bag_finish, choose, wait_limit_s, window
 from mesh.jobs.learning import Scatter, Shown, Sizes
-from mesh.protocol.values import Load
+from mesh.protocol.values import Choice, Load
 
 SECONDS = st.floats(0.001, 100)
 
@@ -55,6 +55,26 @@ def test_a_permit_for_one_job_names_them_best_first_unless_more_is_known_here():
     assert choose([device("first", 1.1), second], remaining=1, draw=0, in_order=True).device == "second"
     benched = device("first", open=False)
     assert choose([benched, second], remaining=1, draw=0, in_order=True).device == "second"
+
+
+def test_what_would_have_changed_a_choice_comes_true():
+    few, many = device("few", 0.5), device("many", 3.0)
+    assert dispatch.next_best([few, many, device("benched", open=False)], few) == many
+    assert dispatch.next_best([few], few) is None
+    choice = Choice("few", 2, few.finish_s, few.wait_s, "finish", many.device, many.finish_s)
+    words = dispatch.turned("few", choice)
+    assert (
+        words
+        == "attempt 2: many would have got it if it had been expected to take less than 1.501 s instead of 4.001 s"
+    )
+    below_s = few.finish_s * (1 - dispatch.NEAR_TIE) - 2 * dispatch.NEAR_S
+    quicker = many._replace(wait_s=many.wait_s - (many.finish_s - below_s))
+    assert {choose([few, quicker], remaining=1, draw=draw / 10).device for draw in range(10)} == {"many"}
+    alike = Choice("few", 1, 1.0, 0.0, "finish", "many", 1.05)
+    assert dispatch.turned("few", alike) == "attempt 1: many was expected to be as quick as few, a draw decided"
+    in_order = Choice("few", 1, 1.0, 0.0, "first", "many", 0.9)
+    assert str(dispatch.turned("few", in_order)).endswith("its permit names that one first")
+    assert dispatch.turned("few", Choice("few", 1)) is None
 
 
 def test_a_slow_device_takes_no_job_of_a_bag_that_the_fast_one_would_end_sooner():
