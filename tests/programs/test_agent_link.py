@@ -6,9 +6,12 @@ import secrets
 
 import msgspec
 import pytest
+from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
 
 from agents import WAIT_S, a_town, until
+from mesh.agent.identity import load
 from mesh.agent.membership import Membership, PeerRefused, StateMissing
 from mesh.coordinator import tls
 from mesh.ids import DeviceId, MemberId, NetworkId
@@ -261,3 +264,32 @@ async def test_who_is_stopped_in_the_moment_in_which_the_link_ends_stops():
         done, _ = await asyncio.wait([running], timeout=WAIT_S)
         assert done, "it goes on"
         assert running.cancelled()
+
+
+async def test_a_stranger_says_no_more_than_a_proof_takes_and_a_device_says_what_it_must(tmp_path):
+    async with a_town(tmp_path) as (town, ann, _):
+        url = f"ws://127.0.0.1:{town.config.port}{link.LINK_PATH}"
+        for word in ("x" * (link.HANDSHAKE_BYTES_MAX + 1), ["x" * 3000] * 3):  # in one piece, and in several
+            async with connect(url, compression=None, proxy=None) as stranger, asyncio.timeout(WAIT_S):
+                assert isinstance(link.decode_from_coordinator(await stranger.recv()), link.Challenge)
+                await stranger.send(word)
+                with pytest.raises(ConnectionClosed) as closed:
+                    await stranger.recv()
+                assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009, "it was not even kept"
+        box = await ann.device("box", work=False)
+        await box.stop()
+        ends = Ends(town.owner.record.url)
+        target = ends.client.target._replace(coordinator=town.owner.record.key, device=box.id)
+        ends.client = LinkClient(target, load(box.home).seed, CoordinatorClock(), Condition)
+        running = asyncio.create_task(ends.client.run(ends.events.put_nowait))
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while not isinstance(await ends.events.get(), Up):
+                    pass
+                await ends.client.send(link.Report(7, ("no paper" * 1000,) * 5))
+                while not isinstance(event := await ends.events.get(), link.ReportAck):
+                    assert not isinstance(event, Down)
+        finally:
+            running.cancel()
+            await asyncio.wait((running,))
+        assert [one.index for one in event.refused] == [0, 1, 2, 3, 4]

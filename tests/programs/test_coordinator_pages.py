@@ -6,6 +6,7 @@ import json
 import pytest
 
 from coordinators import a_coordinator, an_id
+from mesh.coordinator.config import Site
 from mesh.protocol import link
 from mesh.protocol.values import Condition, Load
 
@@ -48,6 +49,33 @@ async def test_a_cookie_reads_everywhere_and_acts_only_from_the_page_itself(tmp_
         out = await bench.http.post("/v1/page/sign-out", json={}, headers={**cookie, **ORIGIN})
         assert "Max-Age=0" in out.headers["set-cookie"]
         assert (await bench.http.get("/v1/me", headers=cookie)).status_code == 401
+
+
+async def test_over_https_no_cookie_counts_that_a_neighbour_on_plain_http_could_plant_and_no_page_of_theirs(tmp_path):
+    async with a_coordinator(tmp_path, site=Site("https://mesh.test", None)) as bench:
+        bench.http.cookies.clear()
+        body, own = (
+            {"secret": bench.claim_link.secret, "name": "Ann"},
+            {"origin": "https://mesh.test", "x-mesh-page": "1"},
+        )
+        assert (await bench.post("/v1/page/sign-in", body, **ORIGIN)).status_code == 403, "over plain http"
+        signed = await bench.post("/v1/page/sign-in", body, **own)
+        said, *more = signed.headers["set-cookie"].split("; ")
+        assert said.startswith("__Host-mesh=mesh_") and {"Secure", "HttpOnly", "Path=/"} <= set(more)
+        bench.http.cookies.clear()
+        token = said.partition("=")[2]
+        cookie, planted = {"cookie": said}, {"cookie": f"mesh={token}"}
+        assert (await bench.http.get("/v1/me", headers=cookie)).json()["name"] == "Ann"
+        assert (await bench.http.get("/v1/me", headers=planted)).status_code == 401
+        for headers, status in (({**cookie, **ORIGIN}, 403), ({**planted, **own}, 401), ({**cookie, **own}, 200)):
+            made = await bench.http.post("/v1/networks", json={"name": "home"}, headers=headers)
+            assert made.status_code == status, headers
+        network = made.json()["network"]
+        for headers in ({**planted, **own}, {**cookie, **ORIGIN}):
+            assert (await Looking(bench, network, headers).next())["type"] == "websocket.close", headers
+        looking = Looking(bench, network, {**cookie, **own})
+        assert (await looking.next())["type"] == "websocket.accept"
+        looking.said.put_nowait({"type": "websocket.disconnect"})
 
 
 async def test_signing_in_needs_the_page_and_a_link_that_works(tmp_path):

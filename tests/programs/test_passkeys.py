@@ -103,5 +103,7 @@ async def test_where_people_come_by_an_address_there_are_no_passkeys_and_that_is
     async with a_coordinator(tmp_path, site=Site(url, None)) as bench:
         ann = await bench.claim()
         assert (await bench.get("/v1/ways")).json()["passkeys"] is False
-        refused(await Browser(bench, ann).post("/v1/ways-in/passkeys/begin", {}), 404, "ways.no_passkeys")
-        refused(await Browser(bench).post("/v1/page/passkeys/begin", {"label": ""}), 404, "ways.no_passkeys")
+        scheme = url.partition(":")[0]
+        ann, nobody = Browser(bench, ann, scheme), Browser(bench, None, scheme)
+        refused(await ann.post("/v1/ways-in/passkeys/begin", {}), 404, "ways.no_passkeys")
+        refused(await nobody.post("/v1/page/passkeys/begin", {"label": ""}), 404, "ways.no_passkeys")

@@ -34,15 +34,16 @@ def settings(provider, **more):
 class Browser:
     """One that keeps cookies, and goes to a provider and back."""
 
-    def __init__(self, bench, person=None):
+    def __init__(self, bench, person=None, scheme="http"):
         self.bench, self.cookies = bench, {}
+        self.page = {**ORIGIN, "origin": f"{scheme}://mesh.test"}
         if person is not None:
-            self.cookies["mesh"] = person.token
+            self.cookies["__Host-mesh" if scheme == "https" else "mesh"] = person.token
 
     async def post(self, path, body, **headers):
         self.bench.http.cookies.clear()
         cookie = {"cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items() if value)}
-        answer = await self.bench.post(path, body, **{**ORIGIN, **cookie, **headers})
+        answer = await self.bench.post(path, body, **{**self.page, **cookie, **headers})
         for one in answer.headers.get_list("set-cookie"):
             name, _, value = one.partition(";")[0].partition("=")
             assert "HttpOnly" in one and "SameSite=Lax" in one and "Path=/" in one

@@ -61,6 +61,11 @@ class Site(NamedTuple):
         """What link proofs are bound to: the pinned hash, or the origin."""
         return self.tls_sha256 or self.url
 
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach it over https: by its own certificate, or by a proxy's."""
+        return self.url.startswith("https:")
+
 
 class RelayPlace(NamedTuple):
     """Where the relay beside the coordinator keeps its state and listens, and by which host devices reach it.

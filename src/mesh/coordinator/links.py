@@ -38,6 +38,8 @@ WORKING_MAX = 32
 """Messages of one device that are worked on at once; further ones wait in its socket."""
 SHORT_BYTES_MAX = 64 * 1024
 """Longest message that is no Report: a Hello with 64 offers is about 12 KiB; some of it goes on to other devices."""
+TRUST = "mesh.trust"
+"""The ASGI extension that lets the other end of a WebSocket say more than a stranger may."""
 POLICY_VIOLATION, GOING_AWAY = 1008, 1001
 
 log = structlog.get_logger()
@@ -141,6 +143,8 @@ class Links:
                 if not isinstance(prove, Prove):
                     raise link.LinkError(reason="order")
                 known, answer = await self._check(prove, me, nonce)
+                if TRUST in scope.get("extensions", {}):
+                    scope["extensions"][TRUST]["call"]()
                 fresh = Link(known.device, known.network, seen_from=source or None)
                 await _write(send, link.encode(await self._welcome(known, signed.sign(answer, seed))))
                 return fresh, known

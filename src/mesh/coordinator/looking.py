@@ -51,8 +51,9 @@ class Looking:
         """Serve one page to its end."""
         await receive()  # websocket.connect
         headers = [(name.lower(), value) for name, value in scope["headers"]]
-        token = token_in(headers)
-        if not from_same_page(headers) or token is None or not await self._may(network, token):
+        secure = self._parts.site.secure
+        token = token_in(headers, secure=secure)
+        if not from_same_page(headers, secure=secure) or token is None or not await self._may(network, token):
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return
         if self._watch.lookers >= LOOKERS_MAX:

@@ -1,5 +1,7 @@
 """One uvicorn inside our own event loop: it listens where it is told and leaves signals to the program.
 
+Whoever opens a WebSocket may say little until the application trusts them: longer messages end it while they come in.
+
 Touches: sockets.
 """
 
@@ -11,9 +13,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 from mesh.coordinator.config import BadConfig
-from mesh.protocol.link import MESSAGE_BYTES_MAX
+from mesh.coordinator.links import TRUST
+from mesh.protocol.link import HANDSHAKE_BYTES_MAX, MESSAGE_BYTES_MAX
 
 GRACE_S = 1
 """How long open requests may take at the end; without it an open stream would keep the process for ever."""
@@ -36,6 +41,26 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Nothing to capture."""
         yield
+
+
+class Wary(WebSocketsSansIOProtocol):
+    """A WebSocket that takes short messages only, until the application calls the extension ``TRUST``.
+
+    The limit holds while a message comes in, so that strangers never have more of it kept.
+    """
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.conn.max_message_size = HANDSHAKE_BYTES_MAX
+
+    def handle_connect(self, event: Request) -> None:
+        """A connection was asked for: the application is told how to let it say more."""
+        super().handle_connect(event)
+        if not self.close_sent:
+            self.scope["extensions"][TRUST] = {"call": self._trust}
+
+    def _trust(self) -> None:
+        self.conn.max_message_size = MESSAGE_BYTES_MAX
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -65,8 +90,7 @@ def server(app: Callable[..., Any], tls: ssl.SSLContext | None) -> Server:
         uvicorn.Config(
             app,
             http="httptools",
-            ws="websockets-sansio",
-            ws_max_size=MESSAGE_BYTES_MAX,
+            ws=Wary,
             ws_ping_interval=None,
             ws_per_message_deflate=False,
             lifespan="off",

@@ -190,11 +190,12 @@ def bearer(request: Request) -> str:
     header = request.headers.get("authorization", "")
     if header.startswith(_SCHEME):
         return header[len(_SCHEME) :].strip()
-    token = cookie.token_in(request.headers.raw)
+    secure = desk_of(request).parts.site.secure
+    token = cookie.token_in(request.headers.raw, secure=secure)
     if token is None:
         raise NotSignedIn
     if request.method not in READING:
-        cookie.check_act(request.headers.raw)
+        cookie.check_act(request.headers.raw, secure=secure)
     return token
 
 

@@ -10,7 +10,7 @@ from mesh.coordinator.acts import claim as acts
 from mesh.coordinator.acts.claim import SignIn
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import operator, public
-from mesh.coordinator.http.cookie import MAIL_NAMES, cookie_in
+from mesh.coordinator.http.cookie import MAIL, cookie_in
 from mesh.coordinator.http.desk import desk_of, token_hash
 from mesh.coordinator.store.connection import Store
 from mesh.ids import MemberId
@@ -54,7 +54,7 @@ async def claim(body: ClaimBody, request: Request) -> Response:
     """Use a link: the first person claims the installation, an invited one comes into a network."""
     desk = desk_of(request)
     token, kept = desk.new_token()
-    browser = cookie_in(request.headers.raw, MAIL_NAMES)
+    browser = cookie_in(request.headers.raw, MAIL, secure=desk.parts.site.secure)
     browser_hash = None if browser is None else token_hash(browser)
     asked = SignIn(secret_hash(body.secret), kept, body.name, body.label, browser_hash)
 

@@ -12,7 +12,7 @@ import msgspec
 from fastapi import Request, Response
 from nacl.exceptions import CryptoError
 
-from mesh.coordinator.http.cookie import cookie_in
+from mesh.coordinator.http.cookie import cookie_in, kept_by_browser
 from mesh.coordinator.http.desk import Desk, desk_of
 from mesh.coordinator.providers import Step
 from mesh.errors import MeshError
@@ -20,7 +20,7 @@ from mesh.ids import MemberId
 
 LIFE_S = 600
 """Long enough to sign in at a provider, with a second factor that is in another room."""
-NAMES = ("__Host-mesh-flow", "mesh-flow")
+NAME = "mesh-flow"
 Back = Literal["/", "/device"]
 """Where a sign-in may lead: these addresses of our own and no other, so that nobody's link leads anywhere else."""
 
@@ -70,7 +70,7 @@ def until_ms(desk: Desk) -> int:
 def under_way(request: Request, ways: Iterable[str], member: MemberId | None) -> Flow:
     """The sign-in that this browser has begun, by one of these ways, for this person. Raises FlowLost."""
     desk = desk_of(request)
-    sealed = cookie_in(request.headers.raw, NAMES)
+    sealed = cookie_in(request.headers.raw, NAME, secure=desk.parts.site.secure)
     if sealed is None:
         raise FlowLost
     try:
@@ -83,6 +83,4 @@ def under_way(request: Request, ways: Iterable[str], member: MemberId | None) ->
 
 
 def _cookie(value: str, life_s: int, desk: Desk) -> str:
-    secure = desk.parts.site.url.startswith("https:")
-    name, more = (NAMES[0], "; Secure") if secure else (NAMES[1], "")
-    return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={life_s}{more}"
+    return kept_by_browser(NAME, value, life_s, secure=desk.parts.site.secure)

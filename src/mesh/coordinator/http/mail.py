@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from mesh.coordinator.acts.mail import AskedByMail
 from mesh.coordinator.http.access import caller_of, public, signed_in
-from mesh.coordinator.http.cookie import MAIL_NAMES
+from mesh.coordinator.http.cookie import MAIL, kept_by_browser
 from mesh.coordinator.http.desk import Desk, answer, desk_of
 from mesh.coordinator.http.limiting import Limit
 from mesh.coordinator.http.pairing import seen_from
@@ -73,7 +73,5 @@ def _asked(desk: Desk, request: Request, typed: str, member: MemberId | None) ->
     if letters.to.take(address, now_ms):
         desk.mailer.ask(AskedByMail(address, kept, member))
     response = answer(Done())
-    secure = desk.parts.site.url.startswith("https:")
-    name, more = (MAIL_NAMES[0], "; Secure") if secure else (MAIL_NAMES[1], "")
-    response.headers["set-cookie"] = f"{name}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={COOKIE_S}{more}"
+    response.headers["set-cookie"] = kept_by_browser(MAIL, token, COOKIE_S, secure=desk.parts.site.secure)
     return response

@@ -79,7 +79,7 @@ async def file(request: Request) -> Response:
 @router.post("/v1/page/sign-in", dependencies=[public("the secret of the link is the permission")])
 async def sign_in(body: ClaimBody, request: Request) -> Response:
     """Use a link as `POST /v1/claim` does, and keep the session in a cookie that scripts cannot read."""
-    check_act(request.headers.raw)
+    check_act(request.headers.raw, secure=_secure(request))
     signed = await claim.claim(body, request)
     claimed = msgspec.json.decode(signed.body, type=Claimed)
     response = answer(msgspec.structs.replace(claimed, token=""))
@@ -156,7 +156,7 @@ def _looked_up(store: Store, hashed: str) -> tuple[JoinToken | None, SignInLink 
 
 
 def _secure(request: Request) -> bool:
-    return desk_of(request).parts.site.url.startswith("https:")
+    return desk_of(request).parts.site.secure
 
 
 def _file(request: Request, path: str | None) -> Response:

@@ -230,5 +230,5 @@ def seen_from(request: Request, site: Site) -> str | None:
     What a proxy writes into headers is not believed: not every proxy replaces what the client wrote there.
     """
     host = request.client.host if request.client else None
-    behind_proxy = site.tls_sha256 is None and site.url.startswith("https:")
+    behind_proxy = site.tls_sha256 is None and site.secure
     return None if host is None or (behind_proxy and is_loopback(host)) else host

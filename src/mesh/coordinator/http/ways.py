@@ -168,8 +168,8 @@ async def remove(way: str, request: Request) -> Response:
 
 def from_page(request: Request) -> Desk:
     """The desk, for a step of signing in: from our own page, and not too often. Raises NotFromPage, TooOften."""
-    check_act(request.headers.raw)
     desk = desk_of(request)
+    check_act(request.headers.raw, secure=desk.parts.site.secure)
     tries_of(request).limit.take_from(seen_from(request, desk.parts.site), desk.parts.now_ms())
     return desk
 
@@ -186,7 +186,7 @@ def entered(response: Response, desk: Desk, token: str, signed: SignedIn | None)
     if signed is not None:
         if signed.membership is not None:
             desk.news.person_joined(signed.membership)
-        response.headers.append("set-cookie", set_cookie(token, secure=desk.parts.site.url.startswith("https:")))
+        response.headers.append("set-cookie", set_cookie(token, secure=desk.parts.site.secure))
     return flows.end(response, desk)
 
 
