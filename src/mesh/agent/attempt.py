@@ -33,12 +33,6 @@ class WrongInput(MeshError):
     kind = "invalid"
 
 
-class Cancelled(MeshError):
-    """The job was cancelled."""
-
-    code = "job.cancelled"
-
-
 class Doorkeeper(Protocol):
     """This device's own say in what it takes."""
 

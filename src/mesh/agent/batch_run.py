@@ -18,7 +18,6 @@ import structlog
 
 from mesh.agent import batch_rows as rows
 from mesh.agent.asked import ATTEMPTS_A_LIFE, Again, Ask, Result
-from mesh.agent.attempt import Cancelled
 from mesh.agent.batch_files import BatchFiles, Line, Outcome, Results, encode_outcome
 from mesh.agent.batch_rows import BatchRow, LineRow, Terms
 from mesh.agent.numbers import Numbers
@@ -26,6 +25,7 @@ from mesh.agent.store import Database, Store, StoreBroken
 from mesh.credits.tariff import rate
 from mesh.errors import MeshError
 from mesh.jobs import batches as rules
+from mesh.jobs.attempts import Cancelled
 from mesh.jobs.batches import BatchState, Mark
 from mesh.jobs.placement import NowhereToRun
 from mesh.sdk.batch_input import BadLine

@@ -9,8 +9,9 @@ Touches: nothing.
 from typing import NamedTuple
 
 from mesh.agent.membership import Membership
+from mesh.agent.shown import Shown
 from mesh.errors import MeshError
-from mesh.ids import DeviceId, DeviceKey
+from mesh.ids import DeviceId
 from mesh.protocol import frames, receipt, signed
 from mesh.protocol.papers import Certificate
 from mesh.protocol.permit import CLOCK_LEEWAY_S, Permit
@@ -40,33 +41,6 @@ class ClockUnsure(MeshError):
 
     code = "worker.clock_unsure"
     kind = "unavailable"
-
-
-class Shown:
-    """A permit's token as it was shown here, and what was read from it once its signature was checked.
-
-    A series shows the same token with every job; checking it takes as long as checking the Submit.
-    """
-
-    def __init__(self, token: str) -> None:
-        self.token = token
-        self._verified: tuple[DeviceKey, Permit] | None = None
-
-    def permit(self, membership: Membership, now_ms: int) -> Permit:
-        """The permit, signed by a coordinator key that counts now. Raises BadToken."""
-        keys = membership.coordinator_key_at(now_ms)
-        if self._verified is not None and self._verified[0] in keys:
-            return self._verified[1]
-        for key in keys:
-            try:
-                permit = signed.verify(self.token, Permit, key, membership.network)
-            except BadToken as error:
-                if error.facts.get("reason") != "signature":
-                    raise
-            else:
-                self._verified = key, permit
-                return permit
-        raise BadToken("The coordinator of this network did not sign this permit.", reason="signature")
 
 
 class Checked(NamedTuple):

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Literal
 
 from mesh.agent.asked import AllBusy, Job, Outrun, Plan, Target, Tried, Won
-from mesh.agent.attempt import Cancelled
 from mesh.agent.exchange import Exchanges, Missed
 from mesh.agent.flight import Entry, Flight, Outcome
 from mesh.agent.hearing import AttentiveClock, Hearing
@@ -25,7 +24,7 @@ from mesh.concurrency import Spawn, expected
 from mesh.errors import MeshError
 from mesh.ids import DeviceId
 from mesh.jobs import deadlines, dispatch
-from mesh.jobs.attempts import End, wait_before_next
+from mesh.jobs.attempts import Cancelled, End, wait_before_next
 from mesh.jobs.dispatch import Candidate
 from mesh.protocol.values import Choice, JobSpec
 from mesh.transport.interface import TransportError

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from mesh.agent.answers import Signer
-from mesh.agent.asked import CANCELLED, Job, Tried, Won, WrongResult
+from mesh.agent.asked import CANCELLED, Job, Plan, Tried, Won, WrongResult
 from mesh.agent.membership import Membership, PeerRefused
 from mesh.agent.receiving import Streams
 from mesh.agent.sessions import PeerConnection, Sessions
@@ -186,7 +186,8 @@ class Exchanges:
         """Wait for the last word, take the result and check it. Raises Missed, TransportError, FrameError."""
         last = await waiting.last
         if not isinstance(last, frames.Done):
-            stream.declined(tried.plan)
+            if tried.plan.permit is not None:
+                stream.tell_again(tried.plan.permit.permit)
             raise _missed(last)
         content = last.result
         if content is None:
@@ -232,7 +233,7 @@ class Exchanges:
                 signed=self._signer.submit(job, tried, digest, self._membership.clock.now_ms()),
                 spec=job.spec,
                 secret=job.secret,
-                permit=stream.token_for(tried.plan),
+                permit=_token(tried.plan, stream),
                 wait_limit_s=tried.wait_limit_s,
                 payload=job.raw if inline else None,
                 payload_size=0 if inline else len(job.raw),
@@ -321,6 +322,13 @@ def _missed(last: frames.Fault | frames.Busy | frames.Decline) -> Missed:
             error.facts["retry_after_s"] = last.retry_after_s
         return Missed("declined", error)
     return Missed("failed", error)
+
+
+def _token(plan: Plan, stream: SessionStream) -> str | None:
+    """The permit's token for a Submit under a plan."""
+    if plan.series is None or plan.permit is None or plan.token is None:
+        return plan.token
+    return stream.token_once(plan.permit.permit, plan.token)
 
 
 def _lost(error: MeshError) -> TransportError:

@@ -15,7 +15,6 @@ import structlog
 
 from mesh.agent.answers import Signer, outgoing, record
 from mesh.agent.asked import Ask, Job, JobTimedOut, OnProgress, Result, Won
-from mesh.agent.attempt import Cancelled
 from mesh.agent.dispatch import Dispatch
 from mesh.agent.exchange import Exchanges
 from mesh.agent.lookout import Lookout
@@ -29,6 +28,7 @@ from mesh.agent.store import StoreBroken
 from mesh.concurrency import Spawn
 from mesh.errors import MeshError
 from mesh.ids import JobId, RequestId
+from mesh.jobs.attempts import Cancelled
 from mesh.jobs.placement import NowhereToRun
 from mesh.protocol import frames, link
 

@@ -11,8 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from mesh.agent.asked import Plan
-from mesh.agent.checks import Shown
+from mesh.agent.shown import Shown
 from mesh.errors import MeshError
 from mesh.ids import PermitId
 from mesh.protocol import frames
@@ -101,21 +100,18 @@ class SessionStream:
         if isinstance(frame, frames.Submit):
             self._watch()
 
-    def token_for(self, plan: Plan) -> str | None:
-        """The permit's token for a Submit under a plan; of a series only with its first job on this stream."""
-        if plan.series is None or plan.permit is None:
-            return plan.token
-        if plan.permit.permit in self._told:
+    def token_once(self, permit: PermitId, token: str) -> str | None:
+        """The token of a series' permit for a Submit: only with its first job on this stream."""
+        if permit in self._told:
             return None
         if len(self._told) == SERIES_MAX:
             self._told.clear()
-        self._told.add(plan.permit.permit)
-        return plan.token
+        self._told.add(permit)
+        return token
 
-    def declined(self, plan: Plan) -> None:
-        """A Submit under a plan was turned away, perhaps before its token was kept: show it again."""
-        if plan.permit is not None:
-            self._told.discard(plan.permit.permit)
+    def tell_again(self, permit: PermitId) -> None:
+        """A Submit under a permit was turned away, perhaps before its token was kept: show it again."""
+        self._told.discard(permit)
 
     def keep(self, permit: PermitId, shown: Shown) -> None:
         """Remember a series that was shown and checked here: those shown last, as the other end counts them too."""

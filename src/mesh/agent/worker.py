@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import structlog
 
-from mesh.agent.attempt import Attempt, AttemptKey, Cancelled, Doorkeeper, Repeated, WrongInput
-from mesh.agent.checks import LEEWAY_MS, Shown, check_submit
+from mesh.agent.attempt import Attempt, AttemptKey, Doorkeeper, Repeated, WrongInput
+from mesh.agent.checks import LEEWAY_MS, check_submit
 from mesh.agent.claims import Claims
 from mesh.agent.delivering import Delivery, StreamStalled
 from mesh.agent.fair_queue import Queued
@@ -24,12 +24,14 @@ from mesh.agent.pool import Works
 from mesh.agent.queueing import Bid, Work
 from mesh.agent.sessions import PeerConnection
 from mesh.agent.shares import Shares
+from mesh.agent.shown import Shown
 from mesh.agent.store import Store, StoreBroken
 from mesh.agent.stream import SessionStream
 from mesh.agent.telling import say_loading
 from mesh.concurrency import Spawn
 from mesh.errors import MeshError
 from mesh.ids import JobId, PermitId
+from mesh.jobs.attempts import Cancelled
 from mesh.protocol import frames, receipt, signed
 from mesh.protocol.frames import AnyFrame
 from mesh.protocol.session import Key

@@ -10,6 +10,8 @@ Touches: nothing.
 from collections.abc import Sequence
 from typing import Literal
 
+from mesh.errors import MeshError
+
 End = Literal["busy", "declined", "unreached", "unstarted", "lost", "failed", "outrun"]
 """How an attempt ended without a result.
 
@@ -27,6 +29,12 @@ NUMBERS_MAX = 60
 """Attempts of a job in all: the coordinator knows numbers up to 64, and copies need some."""
 WAITS_S = (0.25, 0.75, 2.0)
 """Waits before the second, third and later tries, halved at most by chance."""
+
+
+class Cancelled(MeshError):
+    """The job was cancelled."""
+
+    code = "job.cancelled"
 
 
 def wait_before_next(ends: Sequence[End], *, others_open: bool, draw: float) -> float | None:
