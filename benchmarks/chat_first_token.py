@@ -25,7 +25,7 @@ import structlog
 from job_latency import Programs, running
 
 from mesh.agent.asked import Ask
-from mesh.agent.main import Options
+from mesh.agent.options import Options
 from mesh.agent.streaming import streamed
 from mesh.ids import DeviceId
 from mesh.protocol.values import Routing

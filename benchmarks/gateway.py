@@ -371,7 +371,8 @@ async def agent(path: Path, engine: Any = None) -> None:
 
     import structlog
 
-    from mesh.agent.main import Options, Ready, run
+    from mesh.agent.main import Ready, run
+    from mesh.agent.options import Options
     from mesh.sdk.home import Home
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))

@@ -29,7 +29,8 @@ import structlog
 
 from mesh.agent.asked import Ask
 from mesh.agent.join import join
-from mesh.agent.main import Agent, Options
+from mesh.agent.main import Agent
+from mesh.agent.options import Options
 from mesh.ids import DeviceId
 from mesh.protocol import links
 from mesh.protocol.values import Routing

@@ -16,7 +16,8 @@ import msgspec
 from mesh.agent.asked import Ask
 from mesh.agent.identity import Identity
 from mesh.agent.join import join
-from mesh.agent.main import Agent, Options, Ready
+from mesh.agent.main import Agent, Ready
+from mesh.agent.options import Options
 from mesh.coordinator.config import Config
 from mesh.coordinator.main import serve
 from mesh.errors import MeshError

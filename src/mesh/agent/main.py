@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -46,10 +46,11 @@ from mesh.agent.newcomers import Newcomers
 from mesh.agent.numbers import Numbers
 from mesh.agent.offering import Offering
 from mesh.agent.opening import open_iroh
+from mesh.agent.options import Options
 from mesh.agent.outbox import Outbox
 from mesh.agent.page.server import Page
 from mesh.agent.planning import Planner
-from mesh.agent.pool import Pool, Say
+from mesh.agent.pool import Pool
 from mesh.agent.probe import Probe
 from mesh.agent.reach import Reach
 from mesh.agent.requester import Requester
@@ -66,7 +67,7 @@ from mesh.agent.worker import Worker
 from mesh.concurrency import spawner
 from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError, reason_of
-from mesh.ids import DeviceId, DeviceKey
+from mesh.ids import DeviceId
 from mesh.protocol import link
 from mesh.sdk.heads import Heads
 from mesh.sdk.home import Home, HomeRecord, NotJoined
@@ -103,25 +104,6 @@ WELCOME_S = 2.0
 
 LEAVE_S = 3.0
 """For so long a device that is stopped goes on reporting: a commit takes milliseconds, and nobody likes to wait."""
-
-OpenEngines = Callable[[Home, int], AbstractAsyncContextManager[Pool]]
-OpenTransport = Callable[[Identity, Callable[[DeviceKey], bool], "Options"], Awaitable[Transport]]
-
-
-class Options(NamedTuple):
-    """How this agent runs. ``work`` off: it only asks. ``direct`` off: it is reached through the relay alone."""
-
-    work: bool = True
-    gateway: bool = True
-    direct: bool = True
-    open_transport: OpenTransport | None = None
-    """For tests: another transport than iroh."""
-    open_engines: OpenEngines | None = None
-    """For tests: engines that can be held still."""
-    say: Say | None = None
-    """Told how far a model is from being ready (stage, done, total bytes)."""
-    notice: Callable[[str], None] = lambda words: None
-    """Told, in words for people, why this device takes no part yet."""
 
 
 async def run(

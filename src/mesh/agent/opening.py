@@ -4,17 +4,14 @@ Touches: what the transport touches.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from mesh.agent.identity import Identity
+from mesh.agent.options import Options
 from mesh.ids import DeviceKey
 from mesh.transport.interface import Transport
 
-if TYPE_CHECKING:
-    from mesh.agent.main import Options
 
-
-async def open_iroh(me: Identity, admits: Callable[[DeviceKey], bool], options: "Options") -> Transport:
+async def open_iroh(me: Identity, admits: Callable[[DeviceKey], bool], options: Options) -> Transport:
     """The real transport: iroh, with this device's own calls kept in process."""
     from mesh.transport.iroh import IrohTransport
     from mesh.transport.iroh import Options as IrohOptions
