@@ -11,9 +11,10 @@ from collections import Counter
 from types import SimpleNamespace
 
 from mesh.agent.answers import Signer
-from mesh.agent.asked import CANCELLED, Ask, Plan, Target, Won
+from mesh.agent.asked import Ask
 from mesh.agent.dispatch import Dispatch
 from mesh.agent.exchange import LAST_WORD_S, DeviceBusy, Missed
+from mesh.agent.job import CANCELLED, Plan, Target, Won
 from mesh.agent.lookout import Lookout
 from mesh.agent.numbers import Numbered
 from mesh.agent.requester import Requester

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from mesh.agent.asked import Job, Tried, Won
 from mesh.agent.identity import Keychain
+from mesh.agent.job import Job, Tried, Won
 from mesh.agent.store import Outgoing
 from mesh.ids import DeviceId, NetworkId, PermitId
 from mesh.protocol import receipt, signed

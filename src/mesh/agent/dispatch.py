@@ -13,10 +13,11 @@ import random
 from collections.abc import Callable
 from typing import Literal
 
-from mesh.agent.asked import AllBusy, Job, Outrun, Plan, Target, Tried, Won
+from mesh.agent.asked import AllBusy, Outrun
 from mesh.agent.exchange import Exchanges, Missed
 from mesh.agent.flight import Entry, Flight, Outcome
 from mesh.agent.hearing import AttentiveClock, Hearing
+from mesh.agent.job import Job, Plan, Target, Tried, Won
 from mesh.agent.knowledge import Knowledge
 from mesh.agent.line import Line
 from mesh.agent.membership import Membership

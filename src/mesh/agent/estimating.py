@@ -7,8 +7,9 @@ import secrets
 
 import msgspec
 
-from mesh.agent.asked import Ask, Job
+from mesh.agent.asked import Ask
 from mesh.agent.coordination import Coordination
+from mesh.agent.job import Job
 from mesh.agent.membership import Membership
 from mesh.agent.numbers import Numbered
 from mesh.agent.planning import Planner

@@ -15,7 +15,8 @@ import msgspec
 import structlog
 
 from mesh.agent.answers import Signer
-from mesh.agent.asked import CANCELLED, Job, Plan, Tried, Won, WrongResult
+from mesh.agent.asked import WrongResult
+from mesh.agent.job import CANCELLED, Job, Plan, Tried, Won
 from mesh.agent.membership import Membership, PeerRefused
 from mesh.agent.receiving import Streams
 from mesh.agent.sessions import PeerConnection, Sessions

@@ -6,7 +6,7 @@ Touches: nothing.
 import asyncio
 from collections.abc import Callable
 
-from mesh.agent.asked import Job, Plan, Target, Tried, Won
+from mesh.agent.job import Job, Plan, Target, Tried, Won
 from mesh.agent.knowledge import DeviceSeen, ModelSeen
 from mesh.errors import MeshError
 from mesh.ids import DeviceId

@@ -7,7 +7,7 @@ Touches: nothing.
 
 from typing import TYPE_CHECKING
 
-from mesh.agent.asked import Job, Plan, Target
+from mesh.agent.job import Job, Plan, Target
 from mesh.ids import DeviceId
 from mesh.jobs.benching import Bench
 from mesh.jobs.dispatch import Candidate

@@ -8,10 +8,10 @@ Touches: the event loop, the agent's sessions and exchanges (through its argumen
 
 import asyncio
 
-from mesh.agent.asked import Target
 from mesh.agent.dispatch import Dispatch, Reason
 from mesh.agent.exchange import Exchanges
 from mesh.agent.flight import Entry, Flight
+from mesh.agent.job import Target
 from mesh.agent.knowledge import DeviceSeen
 from mesh.agent.line import Line
 from mesh.agent.sessions import Sessions

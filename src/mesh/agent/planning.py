@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from mesh.agent.asked import Job, Plan, Target
+from mesh.agent.job import Job, Plan, Target
 from mesh.agent.membership import Membership
 from mesh.agent.series import SeriesBook
 from mesh.agent.sessions import Sessions

@@ -12,7 +12,8 @@ from functools import partial
 from typing import NamedTuple
 
 from mesh.agent.answers import Signer
-from mesh.agent.asked import Begun, Job, Tried, WrongResult
+from mesh.agent.asked import Begun, WrongResult
+from mesh.agent.job import Job, Tried
 from mesh.agent.stream import SessionStream
 from mesh.protocol import frames
 from mesh.protocol.session import Key

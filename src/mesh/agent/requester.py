@@ -14,9 +14,10 @@ import msgspec
 import structlog
 
 from mesh.agent.answers import Signer, outgoing, record
-from mesh.agent.asked import Ask, Job, JobTimedOut, OnProgress, Result, Won
+from mesh.agent.asked import Ask, JobTimedOut, OnProgress, Result
 from mesh.agent.dispatch import Dispatch
 from mesh.agent.exchange import Exchanges
+from mesh.agent.job import Job, Won
 from mesh.agent.lookout import Lookout
 from mesh.agent.membership import Membership
 from mesh.agent.numbers import Numbered, Numbers

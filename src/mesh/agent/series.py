@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from mesh.agent.answers import Signer
-from mesh.agent.asked import Job, Plan, Tried
+from mesh.agent.job import Job, Plan, Tried
 from mesh.agent.outbox import Outbox
 from mesh.agent.store import StoreBroken
 from mesh.concurrency import Spawn

@@ -285,8 +285,7 @@ class Worker:
         attempt.stream.send(frames.Started(frame.job, frame.attempt, self.load()))
         if spec.model not in self._engines.warm():
             self.spawn(say_loading(attempt, self._engines.warm))
-        alone = spec.sensitivity == "sensitive" or workload_named(spec.workload).apart
-        group = attempt.asker.device if alone else ""
+        group = attempt.asker.device if spec.sensitivity == "sensitive" or workload.apart else ""
         turn = Turn(group, first=attempt.asker.owner == self._membership.member)
         delivery = self._delivery(attempt, workload, payload)
         result = await self._engines.run(
