@@ -8,6 +8,7 @@ import pytest
 from coordinators import NO_MODEL, Bench, Person, a_coordinator
 from engines import ENGINES
 from ledger_world import World
+from mesh.cli.members import left_behind
 from mesh.coordinator.acts import deletion as acts
 from mesh.coordinator.store import decisions, deletions, records
 from mesh.coordinator.store.deletions import Deletion
@@ -231,3 +232,12 @@ def test_the_ledger_stays_whole_and_the_others_keep_what_is_theirs(
     assert after.postings >= before.postings and after.total == 0
     assert world.report(world.used(paid, world.bob)).refused, "an old receipt is worth nothing"
     world.database.close()
+
+
+def test_what_becomes_of_money_is_said_before_somebody_is_let_go() -> None:
+    assert left_behind({}) == "They have no credits to lose."
+    assert left_behind({"balance": 2_500_000}) == "Their 2.50 credits are burnt."
+    assert left_behind({"balance": -4_000_000, "pending": 1_000_000}) == (
+        "Their debt of 4.00 credits stays in the ledger until an admin closes it. "
+        "1.00 pending credits are burnt when they come."
+    )

@@ -1,8 +1,10 @@
 """`mesh members`: the people of a network.
 
-Touches: files of the home, sockets (through the client).
+Touches: files of the home, sockets (through the client), stdin.
 """
 
+import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -10,6 +12,7 @@ import typer
 from mesh.cli import here
 from mesh.cli.output import Json, Out, foreign, table
 from mesh.errors import MeshError
+from mesh.units import credits_text
 
 if TYPE_CHECKING:
     from mesh.ids import MemberId, NetworkId
@@ -81,16 +84,41 @@ def role(
 
 
 @app.command()
-def remove(member: Named, network: here.Network = None, json: Json = False) -> None:
-    """Let a person go: all their devices are cut off at once. One's own name leaves the network."""
+def remove(
+    member: Named,
+    yes: Annotated[bool, typer.Option("--yes", help="At a terminal: without being asked.")] = False,
+    network: here.Network = None,
+    json: Json = False,
+) -> None:
+    """Let a person go: all their devices are cut off at once. One's own name leaves the network.
+
+    Says before what becomes of their balance, and at a terminal asks.
+    """
     from mesh.sdk import calls
 
-    place = here.home()
+    place, out = here.home(), Out(json)
     with here.coordinator(place) as client:
         meant = here.network_of(place, client, network)
         found = member_named(client, meant, member)
+        accounts = client.do(calls.balances(meant)).accounts
+        left = {one.kind: one.amount for one in accounts if one.member == found}
+        out.note(f"{foreign(member)} goes, with all their devices. {left_behind(left)}")
+        if sys.stdin.isatty() and not yes and not json and not typer.confirm("Go on?"):
+            raise typer.Abort
         client.do(calls.remove_member(meant, found))
-    Out(json).result({"member": found, "removed": True}, "Removed, with all their devices.")
+    value = {"member": found, "removed": True, "balance": left.get("balance", 0)}
+    out.result(value, "Removed, with all their devices.")
+
+
+def left_behind(amounts: "Mapping[str, int]") -> str:
+    """What becomes of a person's money who goes, in words; amounts in micro-credits by kind of account."""
+    balance, pending = amounts.get("balance", 0), amounts.get("pending", 0)
+    words = "They have no credits to lose."
+    if balance > 0:
+        words = f"Their {credits_text(balance)} credits are burnt."
+    elif balance < 0:
+        words = f"Their debt of {credits_text(-balance)} credits stays in the ledger until an admin closes it."
+    return words + (f" {credits_text(pending)} pending credits are burnt when they come." if pending > 0 else "")
 
 
 def member_named(client: "Coordinator", network: "NetworkId", text: str) -> "MemberId":

@@ -83,6 +83,12 @@ def settings(
     credit_line: Annotated[
         str | None, typer.Option("--credit-line", help="friends: balances are only shown. strict: nobody goes below 0.")
     ] = None,
+    keep_jobs: Annotated[
+        int | None, typer.Option("--keep-jobs", help="Days that job records are kept: 15 to 3650.")
+    ] = None,
+    keep_decisions: Annotated[
+        int | None, typer.Option("--keep-decisions", help="Days that the log of decisions is kept; 0: for good.")
+    ] = None,
     permits_per_member: Annotated[
         int | None, typer.Option("--permits-per-member", min=0, help="Jobs that one person may have open; 0: no limit.")
     ] = None,
@@ -98,7 +104,12 @@ def settings(
     """What a network is set to; with options, change it (for its admins)."""
     from mesh.sdk import calls
 
-    said = {"credit_line": credit_line, "permits_per_member": permits_per_member}
+    said = {
+        "credit_line": credit_line,
+        "permits_per_member": permits_per_member,
+        "keep_jobs_days": keep_jobs,
+        "keep_decisions_days": keep_decisions,
+    }
     changes: dict[str, object] = {name: value for name, value in said.items() if value is not None}
     if approve_devices is not None:
         if approve_devices not in ("on", "off"):
@@ -160,6 +171,11 @@ def _show_settings(found: "Settings") -> None:
     most = found.permits_per_member
     each = "Each person may have as many permits open as they like" if most is None else _most(most)
     print(f"{each}: a permit is open from its grant until its job, or its series, is settled.")
+    if found.keep_jobs_days is not None:
+        long = f"for {found.keep_decisions_days} days" if found.keep_decisions_days else "for good"
+        print(
+            f"Job records are kept for {found.keep_jobs_days} days, the log of decisions {long}, the ledger for good."
+        )
     print("What placement weighs (the weights sum to 1; the device with the highest sum is chosen)")
     rows = [(name, WEIGHED.get(name, ""), f"{weight:.3f}") for name, weight in found.weights.items()]
     table(("weight", "favours", "#"), rows)

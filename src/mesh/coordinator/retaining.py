@@ -1,4 +1,5 @@
-"""What is not kept for good: accounts that were to be deleted go when their month is over.
+"""What is not kept for good: accounts that were to be deleted go when their month is over, and once an hour old job
+records, decisions where a network has it so, ended sign-ins and the names on ended links are forgotten.
 
 Touches: database, clock (through ``parts``).
 """
@@ -9,14 +10,20 @@ from mesh.coordinator.acts import deletion as acts
 from mesh.coordinator.acts.settle import HORIZON_MS
 from mesh.coordinator.news import News
 from mesh.coordinator.parts import Parts
-from mesh.coordinator.store import deletions, networks, records
+from mesh.coordinator.store import decisions, deletions, networks, people, records, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.deletions import Deletion
 from mesh.errors import MeshError
 from mesh.ids import MemberId, NetworkId
+from mesh.networks.retention import retention_of
+from mesh.units import DAY, HOUR
 
 FORGET_MOST = 200
 """Jobs in one transaction: some 20 ms of the writer, so that live jobs are not held up."""
+
+FORGET_EVERY_MS = int(HOUR * 1000)
+ENDED_MS = int(30 * DAY * 1000)
+"""A sign-in or a link that ended a month ago tells its owner nothing any more."""
 
 log = structlog.get_logger()
 
@@ -28,6 +35,7 @@ class Retaining:
         self._parts = parts
         self._news = news
         self._told: set[MemberId] = set()
+        self._next_ms = 0
 
     async def once(self) -> None:
         """One round."""
@@ -39,6 +47,20 @@ class Retaining:
                 if due.member not in self._told:
                     log.warning("account.stays", member=due.member, code=error.wire_code)
                 self._told.add(due.member)
+        if parts.now_ms() >= self._next_ms:
+            await self._forget_old(parts.now_ms())
+            self._next_ms = parts.now_ms() + FORGET_EVERY_MS
+
+    async def _forget_old(self, now_ms: int) -> None:
+        database = self._parts.database
+        for network in list(self._parts.snapshot.networks.values()):
+            kept = retention_of(network.settings)
+            while await database.write(_forget, network.id, kept.jobs_before_ms(now_ms), None) == FORGET_MOST:
+                pass
+            before_ms = kept.decisions_before_ms(now_ms)
+            while before_ms is not None and await database.write(_forget_decisions, network.id, before_ms) > 0:
+                pass
+        await database.write(_forget_ended, now_ms - ENDED_MS)
 
     async def _delete(self, due: Deletion) -> None:
         """Close the account, forget what its person asked for, then who it was; each step survives a restart."""
@@ -65,3 +87,12 @@ def _due(store: Store, now_ms: int) -> list[Deletion]:
 
 def _forget(store: Store, network: NetworkId, before_ms: int, member: MemberId | None) -> int:
     return records.forget(store, network, before_ms=before_ms, most=FORGET_MOST, member=member)
+
+
+def _forget_decisions(store: Store, network: NetworkId, before_ms: int) -> int:
+    return decisions.forget(store, network, before_ms=before_ms, most=FORGET_MOST)
+
+
+def _forget_ended(store: Store, before_ms: int) -> None:
+    people.forget_sessions(store, before_ms=before_ms)
+    tokens.forget_names(store, before_ms=before_ms)

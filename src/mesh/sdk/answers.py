@@ -163,13 +163,16 @@ class Networks(Answer, frozen=True):
 class Settings(Answer, frozen=True):
     """What a network is set to. ``weights`` of the score, by name; ``permits_per_member``: None without a limit.
 
-    ``approve_devices``: devices wait for an admin, unless an admin invited them.
+    ``approve_devices``: devices wait for an admin, unless an admin invited them. ``keep_``: for how many days job
+    records and decisions are kept; 0 decisions: for good. None: the coordinator is older, and does not say.
     """
 
     credit_line: str
     weights: dict[str, float]
     permits_per_member: int | None = None
     approve_devices: bool = False
+    keep_jobs_days: int | None = None
+    keep_decisions_days: int | None = None
 
 
 class Device(Answer, frozen=True):

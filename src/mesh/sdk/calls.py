@@ -11,7 +11,7 @@ import msgspec
 
 from mesh.ids import DeviceId, DeviceKey, JobId, MemberId, NetworkId, TokenId
 from mesh.protocol.values import Role
-from mesh.sdk import answers, policies, ways_in
+from mesh.sdk import answers, page, policies, ways_in
 
 T = TypeVar("T")
 Purpose = Literal["member", "device", "relay"]
@@ -85,6 +85,11 @@ def rotate_network_key(network: NetworkId) -> Call[answers.Rotated]:
 def rotate_coordinator_key() -> Call[answers.Rotated]:
     """Replace the coordinator's own key (for its operator)."""
     return Call("POST", "/v1/rotate-key", answers.Rotated, {})
+
+
+def balances(network: NetworkId) -> Call[page.Accounts]:
+    """Every account of a network."""
+    return Call("GET", _network(network, "balances"), page.Accounts)
 
 
 def networks() -> Call[answers.Networks]:

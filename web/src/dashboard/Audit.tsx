@@ -82,6 +82,12 @@ export function said(one: Decision, names: Names): string {
       return `made ${names.person(one.subject)} ${facts.to === 'admin' ? 'an admin' : `a ${String(facts.to)}`}.`;
     case 'member.remove':
       return one.by === one.subject ? 'left.' : `let ${names.person(one.subject)} go.`;
+    case 'account.delete':
+      return `asked for their account to be deleted${typeof facts.due_ms === 'number' ? ` on ${moment(facts.due_ms)}` : ''}.`;
+    case 'account.keep':
+      return 'keeps their account.';
+    case 'network.retention':
+      return `keeps job records ${Number(facts.jobs_days)} days, and decisions ${facts.decisions_days ? `${Number(facts.decisions_days)} days` : 'for good'}.`;
     case 'network.credit_line':
       return `set the credit line to ${String(facts.to)}.`;
     case 'network.approve_devices':

@@ -5,7 +5,7 @@ import { createContext, lazy, type ReactNode, Suspense, useContext, useEffect, u
 import { Button, Failure, LINK, Pick } from '../parts/controls';
 import { Mark } from '../parts/marks';
 import { Undoing } from '../parts/Undo';
-import { clock } from '../parts/words';
+import { clock, moment } from '../parts/words';
 import { ApiError, type Me, post } from './api';
 import { type Live, useLive, useMe, useNetwork } from './data';
 import { type Back, WaysToEnter } from './Ways';
@@ -94,6 +94,7 @@ function Inside({ me }: { me: Me | undefined }) {
         </div>
       </header>
       {live.state === 'stopped' && <Away since={live.since} />}
+      {me?.deletion_due_ms != null && <Going due={me.deletion_due_ms} network={network} />}
       <main id="main" className="mx-auto max-w-[1440px] px-4 pt-7 pb-28 wide:px-7 wide:pt-9">
         <Outlet />
       </main>
@@ -198,6 +199,22 @@ function Away({ since }: { since: number }) {
         <button type="button" className={LINK} onClick={() => void queries.invalidateQueries()}>
           Ask now
         </button>
+      </p>
+    </div>
+  );
+}
+
+/** One's account is about to go: seen on every page, as somebody else may have asked. */
+function Going({ due, network }: { due: number; network: string }) {
+  return (
+    <div role="status" className="border-b border-warn bg-warn-wash">
+      <p className="mx-auto flex max-w-[1440px] flex-wrap gap-x-4 px-4 py-2.5 text-14 wide:px-7">
+        <span className="flex-1">
+          <b>Your account goes on {moment(due)}.</b> Did you not ask for that? Keep it, and end the sign-ins that you do not know.
+        </span>
+        <Link to="/n/$network/settings" params={{ network }} hash="your-data" className={LINK}>
+          Look at it
+        </Link>
       </p>
     </div>
   );

@@ -13,6 +13,7 @@ import { useMe, useMembers, useNetwork, usePicture } from './data';
 import { stateOf } from './deviceState';
 import { Sentence, Waiting } from './Frame';
 import { membersSentence } from './sentences';
+import { settled } from './YourData';
 
 const ROLES: { value: Role; label: string; may: string }[] = [
   { value: 'admin', label: 'admin', may: 'invites and removes people, sets the rules, sees all records and the whole ledger' },
@@ -153,8 +154,8 @@ function Person({ person, me, admin, last, devices, balance, scale }: PersonProp
             await queries.invalidateQueries();
           }}
         >
-          {devices.length === 0 ? 'They have no devices here.' : `${devices.map((one) => one.name).join(', ')} stop working within 5 seconds and are refused everywhere within 5 minutes.`}{' '}
-          Ledger lines and balance stay. They come back only with a fresh invite.
+          {devices.length === 0 ? (mine ? 'You have no devices here.' : 'They have no devices here.') : `${devices.map((one) => one.name).join(', ')} stop working within 5 seconds and are refused everywhere within 5 minutes.`}{' '}
+          {settled(balance ?? 0)} Ledger lines stay. {mine ? 'You come' : 'They come'} back only with a fresh invite.
         </Ask>
       )}
     </li>

@@ -3,15 +3,16 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { Ask } from '../parts/Ask';
-import { Button, LINK, Segment } from '../parts/controls';
+import { Button, Field, INPUT, LINK, Segment } from '../parts/controls';
 import { Theme } from '../parts/Theme';
-import { moment } from '../parts/words';
+import { many, moment } from '../parts/words';
 import { drop, get, post, type Settings } from './api';
 import { useMe, useNetwork } from './data';
 import { Sentence, Waiting } from './Frame';
 import { Part, useChange } from './SettingsPart';
 import { WaysIn } from './WaysIn';
 import { Weights } from './Weights';
+import { YourData } from './YourData';
 
 type Session = { session: string; label: string | null; created_ms: number; expires_ms: number; current: boolean; by_code: boolean };
 
@@ -54,9 +55,18 @@ export function SettingsPage() {
         </Part>
         <Credit line={settings.data.credit_line} admin={admin} />
         <Weights key={JSON.stringify(settings.data.weights)} weights={settings.data.weights} admin={admin} />
+        {settings.data.keep_jobs_days != null && (
+          <Keeping
+            key={`${settings.data.keep_jobs_days}/${settings.data.keep_decisions_days}`}
+            jobs={settings.data.keep_jobs_days}
+            decisions={settings.data.keep_decisions_days ?? 0}
+            admin={admin}
+          />
+        )}
         {admin && <Keys />}
         <WaysIn />
         <Places />
+        <YourData />
         <Part title="How it looks here">
           <Theme />
         </Part>
@@ -81,6 +91,44 @@ function Credit({ line, admin }: { line: string; admin: boolean }) {
           { value: 'strict', label: 'Strict', off: !admin },
         ]}
       />
+      {failure}
+    </Part>
+  );
+}
+
+/** How long the network keeps what it does not need for good. */
+function Keeping({ jobs, decisions, admin }: { jobs: number; decisions: number; admin: boolean }) {
+  const { change, failure, busy } = useChange();
+  const [jobDays, setJobDays] = useState(String(jobs));
+  const [logDays, setLogDays] = useState(decisions ? String(decisions) : '');
+  const same = Number(jobDays) === jobs && Number(logDays) === decisions;
+  return (
+    <Part title="What is kept how long" about="Job records say what was asked, where it ran and why. The ledger is always kept.">
+      {admin ? (
+        <form
+          className="grid max-w-[460px] grid-cols-2 items-start gap-3"
+          onSubmit={(event) => {
+            event.preventDefault();
+            void change({ keep_jobs_days: Number(jobDays), keep_decisions_days: Number(logDays) });
+          }}
+        >
+          <Field label="Job records, days" hint="15 to 3650; what is not settled stays longer">
+            <input type="number" min="15" max="3650" required value={jobDays} onChange={(event) => setJobDays(event.target.value)} className={INPUT} />
+          </Field>
+          <Field label="Log of decisions, days" hint="90 to 3650; empty: for good">
+            <input type="number" min="90" max="3650" value={logDays} onChange={(event) => setLogDays(event.target.value)} className={INPUT} />
+          </Field>
+          {!same && (
+            <Button look="primary" type="submit" busy={busy && 'Saving…'} className="justify-self-start">
+              Save
+            </Button>
+          )}
+        </form>
+      ) : (
+        <p className="text-13">
+          Job records {many(jobs, 'day')}, the log of decisions {decisions ? many(decisions, 'day') : 'for good'}.
+        </p>
+      )}
       {failure}
     </Part>
   );

@@ -42,6 +42,7 @@ export type Me = {
   name: string;
   operator: boolean;
   url: string;
+  deletion_due_ms: number | null;
   networks: { network: string; name: string; role: Role }[];
 };
 export type Change = { state: string; since_ms: number };
@@ -164,4 +165,4 @@ export type Token = {
   expires_ms: number;
   name: string;
 };
-export type Settings = { credit_line: string; weights: Record<string, number>; permits_per_member: number | null };
+export type Settings = { credit_line: string; weights: Record<string, number>; permits_per_member: number | null; keep_jobs_days?: number; keep_decisions_days?: number };

@@ -14,6 +14,7 @@ from mesh.coordinator.store.networks import Membership, Network
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey, MemberId, NetworkId
 from mesh.jobs.weights import changed, terms_of
+from mesh.networks import retention
 from mesh.networks.membership import NotMember
 from mesh.networks.names import NameTaken, machine_name
 from mesh.networks.tokens import APPROVE_DEVICES
@@ -90,6 +91,20 @@ def set_terms(
         facts["permits_per_member"] = permits_per_member
     networks.set_settings(store, network, settings)
     decisions.add(store, network, by, ("network.terms", network), facts, moment.now_ms)
+    return known._replace(settings=settings)
+
+
+def set_retention(
+    store: Store, network: NetworkId, days: tuple[int | None, int | None], *, by: MemberId, moment: Moment
+) -> Network:
+    """How many days job records and decisions are kept; None leaves one as it is. Raises BadRetention, NotMember."""
+    known = networks.get(store, network)
+    if known is None:
+        raise NotMember
+    kept = retention.changed(retention.retention_of(known.settings), *days)
+    settings = {**known.settings, retention.SETTING: kept._asdict()}
+    networks.set_settings(store, network, settings)
+    decisions.add(store, network, by, ("network.retention", network), kept._asdict(), moment.now_ms)
     return known._replace(settings=settings)
 
 

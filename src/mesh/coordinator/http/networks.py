@@ -22,6 +22,7 @@ from mesh.coordinator.store.successions import History
 from mesh.ids import NetworkId
 from mesh.jobs.weights import terms_of
 from mesh.networks.names import machine_name
+from mesh.networks.retention import retention_of
 from mesh.networks.rotation import GRACE_MS
 from mesh.networks.tokens import APPROVE_DEVICES
 from mesh.sdk import answers, weighing
@@ -44,6 +45,8 @@ class SettingsBody(BaseModel):
     weights: dict[str, float] | None = None
     permits_per_member: int | None = None
     approve_devices: bool | None = None
+    keep_jobs_days: int | None = None
+    keep_decisions_days: int | None = None
 
 
 class WeightsBody(BaseModel):
@@ -124,7 +127,17 @@ async def settings(network: str, request: Request) -> Response:
     found = desk_of(request).parts.snapshot.networks[NetworkId(network)]
     terms = terms_of(found.settings)
     approve = bool(found.settings.get(APPROVE_DEVICES))
-    return answer(answers.Settings(found.credit_line, terms.weights._asdict(), terms.permits_per_member, approve))
+    kept = retention_of(found.settings)
+    return answer(
+        answers.Settings(
+            found.credit_line,
+            terms.weights._asdict(),
+            terms.permits_per_member,
+            approve,
+            kept.jobs_days,
+            kept.decisions_days,
+        )
+    )
 
 
 @router.post("/v1/networks/{network}/settings/try", dependencies=[needs("network.change")])
@@ -151,6 +164,9 @@ async def change(network: str, body: SettingsBody, request: Request) -> Response
         if body.approve_devices is not None:
             on = body.approve_devices
             changed = acts.set_approval(store, NetworkId(network), on, by=caller.member, moment=moment)
+        if body.keep_jobs_days is not None or body.keep_decisions_days is not None:
+            days = (body.keep_jobs_days, body.keep_decisions_days)
+            changed = acts.set_retention(store, NetworkId(network), days, by=caller.member, moment=moment)
         return answers.Done(), changed
 
     response, changed = await desk.act(request, act)

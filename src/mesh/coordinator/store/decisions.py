@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, delete, select
 
 from mesh.coordinator.store.connection import Prepared, Store, adding
-from mesh.coordinator.store.schema.ledger import decisions
+from mesh.coordinator.store.schema.ledger import decision_starts, decisions
 from mesh.credits.chain import GENESIS, linked
 from mesh.ids import MemberId, NetworkId
 
@@ -35,6 +35,18 @@ _FORWARD = Prepared(
     .order_by(decisions.c.number)
     .limit(bindparam("most"))
 )
+_OLDEST = Prepared(
+    select(decisions)
+    .where(decisions.c.network == bindparam("network"))
+    .order_by(decisions.c.number)
+    .limit(bindparam("most"))
+)
+_START = Prepared(select(decision_starts).where(decision_starts.c.network == bindparam("network")))
+_FORGET = Prepared(
+    delete(decisions).where(decisions.c.network == bindparam("of")).where(decisions.c.number <= bindparam("last"))
+)
+_DROP_START = Prepared(delete(decision_starts).where(decision_starts.c.network == bindparam("of")))
+_ADD_START = adding(decision_starts, "network", "number", "hash")
 _SUBJECTS = Prepared(
     select(decisions.c.subject)
     .where(decisions.c.network == bindparam("network"))
@@ -81,14 +93,34 @@ def subjects(store: Store, network: NetworkId, kind: str, since_ms: int) -> froz
 
 
 def first_broken(store: Store, network: NetworkId) -> int | None:
-    """The number of the first decision that is missing, or is not what its hash says; None: the log is whole."""
-    before = GENESIS
-    for number, row in enumerate(_forward(store, network), 1):
+    """The number of the first decision that is missing, or is not what its hash says; None: the log is whole, as far
+    as it is kept.
+    """
+    start = store.row(_START, {"network": network})
+    first, before = (1, GENESIS) if start is None else (start.number + 1, start.hash)
+    for number, row in enumerate(_forward(store, network), first):
         content = (network, row.number, row.at_ms, row.by, row.kind, row.subject, row.facts)
         before = linked(before, content)
         if row.number != number or row.hash != before:
             return number
     return None
+
+
+def forget(store: Store, network: NetworkId, *, before_ms: int, most: int) -> int:
+    """Forget the oldest decisions, from before a moment; at most ``most``, and never the newest. Returns how many.
+
+    What follows them is checked by the hash of the last that went.
+    """
+    rows = store.rows(_OLDEST, {"network": network, "most": most + 1})
+    old = rows[:-1]
+    recent = next((at for at, row in enumerate(old) if row.at_ms >= before_ms), len(old))
+    if recent == 0:
+        return 0
+    last = old[recent - 1]
+    store.run(_FORGET, {"of": network, "last": last.number})
+    store.run(_DROP_START, {"of": network})
+    store.run(_ADD_START, {"network": network, "number": last.number, "hash": last.hash})
+    return recent
 
 
 def _forward(store: Store, network: NetworkId) -> Iterator[Any]:

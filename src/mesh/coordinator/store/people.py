@@ -5,7 +5,7 @@ Touches: database (through the store it is given).
 
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.schema.people import installation, members, sessions
@@ -60,6 +60,9 @@ _end_session = (
         sessions.c.id == bindparam("which"), sessions.c.member == bindparam("whose"), sessions.c.revoked_ms.is_(None)
     )
     .values(revoked_ms=bindparam("now"))
+)
+_forget_sessions = delete(sessions).where(
+    or_(sessions.c.expires_ms < bindparam("before"), sessions.c.revoked_ms < bindparam("before"))
 )
 _end_device_sessions = (
     update(sessions)
@@ -176,3 +179,8 @@ def end_session(store: Store, member: MemberId, session_id: str, *, now_ms: int)
 def end_device_sessions(store: Store, device: DeviceId, *, now_ms: int) -> None:
     """Revoke what a device signed in for."""
     store.run(_end_device_sessions, {"which": device, "now": now_ms})
+
+
+def forget_sessions(store: Store, *, before_ms: int) -> int:
+    """Forget sign-ins that ended before a moment."""
+    return store.run(_forget_sessions, {"before": before_ms})

@@ -90,7 +90,7 @@ FATES: Mapping[str, Fate] = {
     "api_keys": _GOES,
     "attempts": _RECORD,
     "candidates": _RECORD,
-    "certificates": Fate(why="a removed device's certificate is refused by it until it ends; it goes afterwards"),
+    "certificates": Fate(why="what was signed is counted, and refused until it ends; it names ids and a key alone"),
     "checks": _RECORD,
     "decision_starts": Fate(why="of a network, not of a person"),
     "decisions": Fate(why="the log of decisions is a chain that members check; it names an id alone"),

@@ -5,7 +5,7 @@ Touches: database (through the store it is given).
 
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import Row, and_, bindparam, delete, insert, or_, select, update
 
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.schema.networks import join_tokens
@@ -56,6 +56,18 @@ _revoke_made_by = (
 )
 _known = select(join_tokens.c.id).where(
     join_tokens.c.id == bindparam("which"), join_tokens.c.network == bindparam("of")
+)
+_forget_names = (
+    update(join_tokens)
+    .where(
+        join_tokens.c.name.is_not(None),
+        or_(
+            join_tokens.c.expires_ms < bindparam("before"),
+            join_tokens.c.revoked_ms < bindparam("before"),
+            and_(join_tokens.c.uses_left == 0, join_tokens.c.used_ms < bindparam("before")),
+        ),
+    )
+    .values(name=None)
 )
 _forget_claims = delete(join_tokens).where(join_tokens.c.purpose == "claim")
 
@@ -121,6 +133,11 @@ def revoke_made_by(store: Store, network: NetworkId, maker: MemberId, *, now_ms:
 def forget_claims(store: Store) -> None:
     """Drop claim links of earlier starts: nobody may find one in an old journal and use it."""
     store.run(_forget_claims)
+
+
+def forget_names(store: Store, *, before_ms: int) -> int:
+    """Forget for whom links were that ended before a moment."""
+    return store.run(_forget_names, {"before": before_ms})
 
 
 def _token(row: Row[Any]) -> JoinToken:
