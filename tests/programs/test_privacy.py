@@ -236,8 +236,8 @@ def test_the_ledger_stays_whole_and_the_others_keep_what_is_theirs(
 
 def test_what_becomes_of_money_is_said_before_somebody_is_let_go() -> None:
     assert left_behind({}) == "They have no credits to lose."
-    assert left_behind({"balance": 2_500_000}) == "Their 2.50 credits are burnt."
+    assert left_behind({"balance": 2_500_000}) == "Their 2.5 credits are burnt."
     assert left_behind({"balance": -4_000_000, "pending": 1_000_000}) == (
-        "Their debt of 4.00 credits stays in the ledger until an admin closes it. "
-        "1.00 pending credits are burnt when they come."
+        "Their debt of 4 credits stays in the ledger until an admin closes it. "
+        "1 pending credits are burnt when they come."
     )
