@@ -109,7 +109,11 @@ function Keeping({ jobs, decisions, admin }: { jobs: number; decisions: number; 
           className="grid max-w-[460px] grid-cols-2 items-start gap-3"
           onSubmit={(event) => {
             event.preventDefault();
-            void change({ keep_jobs_days: Number(jobDays), keep_decisions_days: Number(logDays) });
+            void change(
+              { keep_jobs_days: Number(jobDays), keep_decisions_days: Number(logDays) },
+              `Job records are kept for ${many(Number(jobDays), 'day')} now.`,
+              { keep_jobs_days: jobs, keep_decisions_days: decisions },
+            );
           }}
         >
           <Field label="Job records, days" hint="15 to 3650; what is not settled stays longer">
