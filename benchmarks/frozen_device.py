@@ -60,6 +60,7 @@ def bench(service_s: float) -> None:
                         "alone_s": round(alone[what], 2),
                         "one_frozen_s": [round(seconds, 2) for seconds in took],
                         "slower": round(slower, 3),
+                        "target": {"slower": SLOWER_MAX},
                         "reached": slower <= SLOWER_MAX,
                         "load_average": os.getloadavg()[0],
                     }

@@ -65,6 +65,7 @@ def bench(service_s: float, seconds: float) -> None:
                 "told_when_to_ask_again": over["hints"],
                 "devices_useful": round(useful, 2),
                 "growth_mb": [round(one, 1) for one in growth],
+                "target": {"later": LATER_MAX, "growth_mb": GROWTH_MB_MAX, "each_refusal_says_when": True},
                 "reached": later <= LATER_MAX and told and max(growth) <= GROWTH_MB_MAX,
                 "load_average": os.getloadavg()[0],
             }

@@ -70,6 +70,7 @@ def bench(service_s: float) -> None:
                 "cores_used": round(sum(used.values()) / sum(bag["seconds"] for bag in bags), 2),
                 "gini": round(gini([float(count) for count in shared]), 3),
                 "failed": sum(sum(bag["failed"].values()) for bag in bags),
+                "target": {"faster": FASTER, "gini_below": GINI_MAX},
                 "reached": faster >= FASTER and gini([float(count) for count in shared]) < GINI_MAX,
                 "load_average": os.getloadavg()[0],
             }

@@ -145,3 +145,25 @@ def test_a_sensitive_job_leaves_a_hung_device_and_is_never_at_two():
     world = played(sensitive)  # the world itself refuses a second one
     assert world.ends == {"done": world.numbered}
     assert not {"backup", "canary"} & set(world.reasons)
+
+
+async def benched_and_frozen(service_s):
+    world = a_world(service_s, service_s)
+    for _ in range(3):
+        await bag(world)
+    slow, out = world.devices
+    slow.working.clear()
+    await bag(world)
+    slow.working.set()
+    out.freeze()
+    took = await bag(world, 8)
+    assert world.ends == {"done": world.numbered}
+    out.thaw()
+    await world.requester.stop()
+    return took
+
+
+@pytest.mark.parametrize("service_s", [0.02, 0.3])
+def test_a_device_that_was_slow_is_better_than_one_that_is_silent(service_s):
+    """Before anything has shown that it works again: the silent one's jobs go there, not before long to nobody."""
+    assert played(benched_and_frozen, service_s) <= 8 * service_s + 0.5

@@ -206,11 +206,13 @@ class Dispatch:
         seen = [self.knowledge.device(target.device) for target in targets]
         return any(one.silent is None and any(_owes(flight, now) for flight in one.flights) for one in seen)
 
-    @staticmethod
-    def _last_resort(views: list[Candidate]) -> Candidate | None:
-        """All are benched: a bench keeps work for better devices, and where there are none it keeps nothing."""
+    def _last_resort(self, views: list[Candidate]) -> Candidate | None:
+        """All are benched: a bench keeps work for better devices, and where there are none it keeps nothing. Who was
+        slow is better than who is silent.
+        """
         ready = [view for view in views if view._replace(open=True).ready]
-        return min(ready, key=lambda view: view.in_flight) if ready else None
+        silent = self.knowledge.device
+        return min(ready, key=lambda view: (silent(view.device).silent is not None, view.in_flight), default=None)
 
     def _choice(self, job: Job, chosen: Candidate, reason: Reason, views: list[Candidate]) -> Choice:
         number, after = job.attempts_before + len(job.tried) + 1, dispatch.next_best(views, chosen)

@@ -133,7 +133,7 @@ class Lookout:
             device.silent = bench("silent", now)
             device.forget()
         for flight in list(device.flights):
-            if flight.canary or not self._elsewhere(flight, now):
+            if flight.canary or not (self._elsewhere(flight, now) or self._was_slow(flight)):
                 continue
             if flight.started:
                 self._copy(line, flight)
@@ -166,6 +166,12 @@ class Lookout:
             if target.device not in flown and plan.covers(job, target)
         ]
         return [(target, view) for target, view in found if view.open]
+
+    def _was_slow(self, flight: Flight) -> bool:
+        """Whether a device that is benched for having been slow could take it: it is there, and a silent one is not."""
+        entry, knowledge = flight.entry, self._dispatch.knowledge
+        others = [target for target in entry.left if target.device not in entry.flown]
+        return any(knowledge.device(one.device).silent is None and entry.plan.covers(entry.job, one) for one in others)
 
     # --- copies -------------------------------------------------------------------------------------------------------
 
