@@ -1,5 +1,6 @@
 """What a file says of itself is read with every offset checked; what travels as a page is nothing but grey pixels."""
 
+import base64
 import random
 import struct
 import zlib
@@ -7,7 +8,7 @@ import zlib
 import pytest
 
 from mesh.workloads.contract import BadInput, Payload
-from mesh.workloads.ocr import NoPage, NotInBatches, Ocr, TooManyPagesInJob
+from mesh.workloads.ocr import NoPage, Ocr, TooManyPagesInJob
 from mesh.workloads.pages import BadPage, Pages, page_size
 from mesh.workloads.pictures import FileTooLarge, PictureTooLarge, UnknownKind, Unreadable, kind_of, size_of
 
@@ -133,8 +134,24 @@ def test_a_job_has_some_pages_and_not_too_many():
     ]:
         with pytest.raises(error):
             ocr.check(payload)
-    with pytest.raises(NotInBatches):
-        ocr.from_line({"image": "x"})
+
+
+def test_a_line_of_a_batch_is_a_page_and_nothing_else():
+    ocr, page = Ocr(), png(10, 10)
+    text = base64.b64encode(page).decode()
+    assert ocr.from_line({"page": text}) == Payload({}, (page,))
+    for fields in (
+        {"image": text},
+        {"page": text, "x": 1},
+        {"page": 7},
+        {"page": text[:-3]},
+        {"page": "ÿ"},
+        {"page": ""},
+        {},
+    ):
+        with pytest.raises(BadInput):
+            ocr.from_line(fields)
+    assert ocr.to_line(Payload({"model": "m", "pages": [{"text": "hello"}]})) == {"text": "hello"}
 
 
 def test_a_job_is_divided_page_by_page_and_united_in_order():

@@ -21,7 +21,7 @@ import msgspec
 from mesh.errors import MeshError
 from mesh.ids import BatchId
 from mesh.jobs.batches import LINES_MAX
-from mesh.sdk.batch_input import INCOMING, LINE_BYTES_MAX
+from mesh.sdk.batch_input import INCOMING, KEPT_BYTES_MAX
 from mesh.units import GIB, MIB
 from mesh.workloads.contract import Payload
 
@@ -29,8 +29,8 @@ QUOTA_BYTES = 4 * GIB
 """Inputs and results of all batches of a home: a million vectors of 384 numbers take 1.7 GB with their texts."""
 FREE_BYTES_MIN = 256 * MIB
 """A batch leaves so much of the disk to others: the agent's own records must be written whatever a batch does."""
-SLICE_LINES = 64
-"""Lines read from the input at once."""
+SLICE_LINES, SLICE_BYTES = 64, 8 * MIB
+"""Lines read from the input at once; a slice ends with the line that makes it so long."""
 ABANDONED_S = 3600.0
 """Input that was brought and never submitted, by a command that was killed, is erased after an hour."""
 
@@ -161,15 +161,17 @@ class BatchFiles:
     def lines(self, batch: BatchId, done: bytearray) -> Iterator[list[Line]]:
         """The lines that are not ``done`` (by number), a slice at a time; looks at ``done`` as it reads."""
         held: list[Line] = []
+        size = 0
         with (self._folder / batch / "input").open("rb") as file:
             for number, text in enumerate(_lines(file)):
                 if number >= len(done):
                     return
                 if not done[number]:
                     held.append(_line(number, text))
-                if len(held) == SLICE_LINES:
+                    size += len(text)
+                if len(held) == SLICE_LINES or size >= SLICE_BYTES:
                     yield held
-                    held = []
+                    held, size = [], 0
         yield held
 
     def results(self, batch: BatchId, end: int) -> "Results":
@@ -235,7 +237,7 @@ def _is_incoming(name: str) -> bool:
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    while line := file.readline(LINE_BYTES_MAX + 1):
+    while line := file.readline(KEPT_BYTES_MAX + 1):
         yield line
 
 

@@ -50,7 +50,9 @@ class NotWritten(MeshError):
 
 @app.command()
 def submit(
-    source: Annotated[str, typer.Argument(metavar="FILE|-", help="JSON Lines, texts (.txt, .md), a folder, or stdin.")],
+    source: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="JSON Lines, texts (.txt), documents, a folder, stdin.")
+    ],
     workload: Annotated[str, typer.Option("--workload", help="What is done with each line.")] = "embeddings",
     model: Annotated[str | None, typer.Option("--model", help="By which model; else the workload's own.")] = None,
     form: Annotated[
@@ -72,7 +74,7 @@ def submit(
     json: Json = False,
 ) -> None:
     """Hand in many lines at once: each becomes a job, in the background, over restarts, until all are done."""
-    from mesh.sdk import batch_input, batches, control
+    from mesh.sdk import batches, control
     from mesh.workloads.known import workload_named
 
     out, place = Out(json), here.home()
@@ -83,8 +85,7 @@ def submit(
     with agent_for(place, out) if wait else nullcontext():
         terms = options.fields(place)
         terms.pop("wait")
-        with opened(source, form) as lines:
-            brought = batch_input.bring(place.batches, lines)
+        brought = pages_brought(place, source, form, out) if workload == "ocr" else lines_brought(place, source, form)
         request = batches.SubmitBatch(brought, workload, name, model, **terms)
         batch = asked(place, request)
         if batch.again:
@@ -216,6 +217,38 @@ def leave_by(batch: "Batch") -> None:
         raise typer.Exit(1)
 
 
+def lines_brought(place: "Home", source: str, form: str | None) -> str:
+    """Write the lines of a source into the home; returns the new file's name."""
+    from mesh.sdk import batch_input
+
+    with opened(source, form) as lines:
+        return batch_input.bring(place.batches, lines)
+
+
+def pages_brought(place: "Home", source: str, form: str | None, out: Out) -> str:
+    """Draw documents, or those that a list names, and write their pages into the home; returns the new file's name."""
+    from mesh.cli import batch_pages
+
+    if form is None and source != STDIN and batch_pages.is_document(source):
+        with readable(source):
+            documents = batch_pages.documents_at(source)
+    else:
+        with opened(source, form) as lines:
+            documents = list(batch_pages.documents_of(lines))
+    return batch_pages.bring_pages(place.batches, documents, out)
+
+
+@contextmanager
+def readable(source: str) -> "Iterator[None]":
+    """What cannot be read inside is said by its name. Raises NoSuchFile."""
+    try:
+        yield
+    except OSError as error:
+        raise NoSuchFile(
+            f"{source} cannot be read: {error.strerror}. Check its name and your right to read it."
+        ) from error
+
+
 @contextmanager
 def opened(source: str, form: str | None) -> "Iterator[Iterator[Checked]]":
     """The checked lines of a file, a folder or stdin. Raises NoSuchFile."""
@@ -226,7 +259,7 @@ def opened(source: str, form: str | None) -> "Iterator[Iterator[Checked]]":
     def read(raws: "Iterator[Raw]", *, text: bool) -> "Iterator[Checked]":
         return batch_input.from_text(raws) if text else batch_input.from_json(raws)
 
-    try:
+    with readable(source):
         if source == STDIN:
             yield read(batch_input.lines_of(sys.stdin.buffer), text=form == "text")
         elif path.is_dir():
@@ -235,10 +268,6 @@ def opened(source: str, form: str | None) -> "Iterator[Iterator[Checked]]":
             with path.open("rb") as file:
                 text = batch_input.is_text(path) if form is None else form == "text"
                 yield read(batch_input.lines_of(file), text=text)
-    except OSError as error:
-        raise NoSuchFile(
-            f"{source} cannot be read: {error.strerror}. Check its name and your right to read it."
-        ) from error
 
 
 def _pages(place: "Home", request: Any, workload: str) -> Iterator[list[dict[str, Any]]]:

@@ -12,7 +12,7 @@ import os
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -26,6 +26,8 @@ INCOMING = "new-"
 """How names of files begin that were brought and not yet submitted."""
 LINE_BYTES_MAX = MIB
 """16 KiB of text are 96 KiB with every character escaped; ten times that leaves room for other workloads."""
+KEPT_BYTES_MAX = 8 * MIB
+"""A line as it is written into the home: the largest page of a document is 5 MiB, in base64 a third more."""
 INPUT_BYTES_MAX = GIB
 """A million lines of 1 kB."""
 ID_LENGTH_MAX = 200
@@ -155,49 +157,72 @@ def from_json(raws: Iterable[Raw]) -> Iterator[Checked]:
         yield {**fields, "id": given}
 
 
-def bring(folder: Path, lines: Iterable[Checked]) -> str:
-    """Write checked lines into the home's folder of batches; returns the new file's name. Raises as above."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, prefix=INCOMING)  # mkstemp makes it 0600
-    except OSError as error:
-        raise NoRoom from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _write(file, lines)
-    except BaseException as error:
-        with suppress(OSError):
-            Path(name).unlink()
-        if isinstance(error, OSError):
+class Bringing:
+    """A new file in the home's folder of batches, written line by line. Close it: what is not finished is erased."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises NoRoom."""
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=folder, prefix=INCOMING)  # mkstemp makes it 0600
+        except OSError as error:
             raise NoRoom from error
-        raise
-    return Path(name).name
+        self._path, self._file = Path(name), os.fdopen(handle, "wb")
+        self._seen, self._size = array("Q"), 0
+        self._readable, self._first = False, ""
+        self._finished = False
 
-
-def _write(file: BinaryIO, lines: Iterable[Checked]) -> None:
-    seen, size = array("Q"), 0
-    readable, first = False, ""
-    for fields in lines:
-        if len(seen) == LINES_MAX:
+    def add(self, fields: Checked) -> None:
+        """Write one line. Raises TooManyLines, LineTooLong, InputTooLarge, NoRoom."""
+        if len(self._seen) == LINES_MAX:
             raise TooManyLines(limit=LINES_MAX)
         content = _encode(fields) + b"\n"
-        size += len(content)
+        self._size += len(content)
         if isinstance(fields, Unreadable):
-            given, first = fields.id, first or fields.what
+            given, self._first = fields.id, self._first or fields.what
         else:
-            given, readable = fields["id"], True
-        if len(content) > LINE_BYTES_MAX:
+            given, self._readable = fields["id"], True
+        if len(content) > KEPT_BYTES_MAX:
             raise LineTooLong(line=given)
-        if size > INPUT_BYTES_MAX:
+        if self._size > INPUT_BYTES_MAX:
             raise InputTooLarge(limit=INPUT_BYTES_MAX)
-        seen.append(_mark(given))
-        file.write(content)
-    if not seen:
-        raise EmptyBatch
-    if not readable:
-        raise BadLine(f"No line of the input can be read. {first}")
-    if len(set(seen)) != len(seen):
-        raise SameId
+        self._seen.append(_mark(given))
+        try:
+            self._file.write(content)
+        except OSError as error:
+            raise NoRoom from error
+
+    def finish(self) -> str:
+        """The file's name, once it is whole. Raises EmptyBatch, BadLine, SameId, NoRoom."""
+        if not self._seen:
+            raise EmptyBatch
+        if not self._readable:
+            raise BadLine(f"No line of the input can be read. {self._first}")
+        if len(set(self._seen)) != len(self._seen):
+            raise SameId
+        try:
+            self._file.close()
+        except OSError as error:
+            raise NoRoom from error
+        self._finished = True
+        return self._path.name
+
+    def close(self) -> None:
+        """Erase it, unless it is finished."""
+        if self._finished:
+            return
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._path.unlink()
+
+
+def bring(folder: Path, lines: Iterable[Checked]) -> str:
+    """Write checked lines into the home's folder of batches; returns the new file's name. Raises as above."""
+    with closing(Bringing(folder)) as bringing:
+        for line in lines:
+            bringing.add(line)
+        return bringing.finish()
 
 
 def _mark(given: str | int) -> int:

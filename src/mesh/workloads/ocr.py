@@ -7,6 +7,7 @@ was read, that is after it was turned by ``turned`` degrees clockwise. Counted i
 Touches: nothing (the engine, in ``ocr_engine``, is imported by ``load``).
 """
 
+import base64
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -54,10 +55,10 @@ class TooManyPagesInJob(BadInput):
     kind = "too_large"
 
 
-class NotInBatches(BadInput):
-    """OCR is not done in batches. Give all files to one `mesh run ocr`: their pages are spread over devices."""
+class BadLine(BadInput):
+    """A line of OCR is a page as `mesh batch submit` draws it. Give that command the documents themselves."""
 
-    code = "input.not_in_batches"
+    code = "input.page_line"
 
 
 Box = tuple[int, int, int, int]
@@ -136,12 +137,21 @@ class Ocr(Unstreamed):
         """None: ``PAGE_S`` holds until the first real page was read."""
 
     def from_line(self, fields: dict[str, Any]) -> Payload:
-        """Not in batches. Raises NotInBatches."""
-        raise NotInBatches
+        """``{"page": "..."}``: one page, in base64. Raises BadLine, BadPage."""
+        page = fields.get("page")
+        if set(fields) != {"page"} or not isinstance(page, str):
+            raise BadLine
+        try:
+            payload = Payload({}, (base64.b64decode(page, validate=True),))
+        except ValueError:
+            raise BadLine from None
+        self.check(payload)
+        return payload
 
     def to_line(self, result: Payload) -> dict[str, Any]:
-        """Not in batches."""
-        raise NotInBatches
+        """The page that was read: its text, confidence, turn, size and lines."""
+        page: dict[str, Any] = result.manifest["pages"][0]
+        return page
 
     def divide(self, payload: Payload, parts: int) -> list[Payload]:
         """One job per page, whatever ``parts`` says: a page is the least that may be done again elsewhere."""
