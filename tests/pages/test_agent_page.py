@@ -9,6 +9,8 @@ from agents import a_town, until
 from mesh.errors import MeshError
 from mesh.workloads.catalogue import CHAT_DEFAULT as CHAT_MODEL
 from pages.looking import DESKTOP, PHONE, a_browser, a_page, opened
+from papers import a_page as a_paper
+from papers import encoded
 
 pytestmark = pytest.mark.anyio
 
@@ -75,6 +77,32 @@ async def test_stop_cancels_the_job_and_leaving_the_page_does_too(tmp_path):
                     await page.get_by_role("button", name="Stop").click()
                     await page.get_by_text("Stopped.").wait_for()
             await until(lambda times=times: lumen.engines.cancelled == times)
+
+
+async def test_what_reading_a_paper_costs_and_where_it_goes_is_said_before_it_is_sent(tmp_path):
+    async with a_town(tmp_path) as (_, ann, ben), a_browser() as browser, a_page(browser) as looked:
+        lumen, worker = await ann.device("lumen", work=False), await ben.device("ben-box", start=False)
+        worker.engines.prepare = _has_all
+        await worker.start()
+        page = looked.page
+        await page.goto(await opened(lumen))
+        await page.get_by_text("Read", exact=True).click()
+        chooser = page.locator("input[type=file]")
+        paper = encoded(a_paper(["Good morning"], (600, 200)), "PNG")
+        await chooser.set_input_files({"name": "note.png", "mimeType": "image/png", "buffer": paper})
+        await page.get_by_text(re.compile(r"At most \d+(\.\d+)? credits, most likely on ben-box\.")).wait_for()
+        await (
+            page.get_by_text("On your own machines it is free.")
+            .or_(page.get_by_text("most likely on ben-box"))
+            .wait_for()
+        )
+        await chooser.set_input_files({"name": "big.png", "mimeType": "image/png", "buffer": b"x" * 20_000_001})
+        await page.get_by_text("This file is over 20 MB.").wait_for()
+        assert worker.engines.started.empty(), "nothing was sent"
+
+
+async def _has_all(workload, model, say=None):
+    """Engines that have every model."""
 
 
 async def test_nobody_gets_in_without_the_secret_or_from_elsewhere(tmp_path):

@@ -7,13 +7,14 @@ import { AgentError, ask, type Peer, type Refused } from './client';
 const STILL_MS = 400;
 
 type Estimated = { device?: string; cost?: number; error?: Refused };
-type ForecastProps = { job: object | null; peers: Peer[]; me: string; otherwise: string };
+/** `mark` tells jobs apart that are too long to be compared as a whole: those that carry a file. */
+type ForecastProps = { job: object | null; mark?: string; peers: Peer[]; me: string; otherwise: string };
 
-export function Forecast({ job, peers, me, otherwise }: ForecastProps) {
-  const settled = useStill(job && JSON.stringify(job));
+export function Forecast({ job, mark, peers, me, otherwise }: ForecastProps) {
+  const settled = useStill(job && (mark ?? JSON.stringify(job)));
   const found = useQuery({
     queryKey: ['estimate', settled],
-    queryFn: ({ signal }) => ask<Estimated>({ c: 'estimate', job: JSON.parse(settled!) }, undefined, signal),
+    queryFn: ({ signal }) => ask<Estimated>({ c: 'estimate', job }, undefined, signal),
     enabled: settled !== null,
     retry: false,
     staleTime: 10_000,

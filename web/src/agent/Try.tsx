@@ -115,6 +115,9 @@ type ComposerProps = {
   onStop: () => void;
 };
 
+/** A file that was chosen; `number` tells it from one chosen before. */
+type Paper = { file: File; content: string; number: number };
+
 let made = 0;
 
 function Composer({ workloads, peers, status, busy, history, onRun, onStop }: ComposerProps) {
@@ -122,7 +125,7 @@ function Composer({ workloads, peers, status, busy, history, onRun, onStop }: Co
   const [wanted, setMode] = useState<Mode>('chat');
   const mode = known.some((one) => one.id === wanted) ? wanted : (known[0]?.id ?? 'embeddings');
   const [text, setText] = useState('');
-  const [file, setFile] = useState<File | null>(null);
+  const [paper, setPaper] = useState<Paper | null>(null);
   const [route, setRoute] = useState('auto');
   const [picked, setPicked] = useState('');
   const [sensitivity, setSensitivity] = useState<'public' | 'private' | 'sensitive'>('private');
@@ -134,27 +137,28 @@ function Composer({ workloads, peers, status, busy, history, onRun, onStop }: Co
   const base = { c: 'run', workload: mode, sensitivity, routing: routing(route), ...(model && { model }) };
   const texts = text.split('\n').map((line) => line.trim()).filter(Boolean);
   const job = jobOf();
+  const mark = mode === 'ocr' ? `${paper?.number} ${route} ${sensitivity}` : undefined;
 
-  /** The job that is written here so far; null where it is none yet, or one that is not known before it is sent. */
+  /** The job that is written here so far; null where it is none yet. */
   function jobOf(): object | null {
     if (mode === 'embeddings') return texts.length < 2 ? null : { ...base, manifest: { texts } };
-    if (mode === 'ocr' || !text.trim()) return null;
+    if (mode === 'ocr') {
+      return paper && { c: 'readfiles', files: [{ name: paper.file.name, content: paper.content }], sensitivity, routing: routing(route) };
+    }
+    if (!text.trim()) return null;
     const messages = [...said(history), { role: 'user', content: text.trim() }];
     return { ...base, manifest: { messages, trim: true }, stream: true };
   }
 
-  async function submit(event: FormEvent) {
+  function submit(event: FormEvent) {
     event.preventDefault();
     setProblem('');
     const entry: Entry = { id: (made += 1), mode, title: '', texts: [], started: Date.now(), text: '' };
     if (mode === 'ocr') {
-      if (!file) return setProblem('Choose a picture or a PDF first.');
-      if (file.size > FILE_BYTES_MAX) return setProblem('This file is over 20 MB. Split it, or use mesh run ocr.');
-      const picture = file.type.startsWith('image/') ? URL.createObjectURL(file) : undefined;
-      const blob = await base64(file);
-      const files = [{ name: file.name, content: blob }];
-      onRun({ ...entry, title: file.name, picture, pages: [] }, { c: 'readfiles', files, sensitivity, routing: routing(route) });
-      return setFile(null);
+      if (!paper || !job) return setProblem('Choose a picture or a PDF first.');
+      const picture = paper.file.type.startsWith('image/') ? URL.createObjectURL(paper.file) : undefined;
+      onRun({ ...entry, title: paper.file.name, picture, pages: [] }, job);
+      return setPaper(null);
     }
     if (!job) return setProblem(mode === 'embeddings' ? 'Two texts or more can be compared: one per line.' : 'Write something first.');
     if (mode === 'embeddings') onRun({ ...entry, title: `${texts.length} texts`, texts }, job);
@@ -163,10 +167,13 @@ function Composer({ workloads, peers, status, busy, history, onRun, onStop }: Co
     return undefined;
   }
 
-  function take(taken: File | undefined) {
+  async function take(taken: File | undefined) {
     if (!taken || !workloads.includes('ocr')) return;
     setMode('ocr');
-    setFile(taken);
+    setProblem('');
+    setPaper(null);
+    if (taken.size > FILE_BYTES_MAX) setProblem('This file is over 20 MB. Split it, or use mesh run ocr.');
+    else setPaper({ file: taken, content: await base64(taken), number: (made += 1) });
   }
 
   return (
@@ -182,8 +189,8 @@ function Composer({ workloads, peers, status, busy, history, onRun, onStop }: Co
     >
       <div className="rounded-10 border border-edge bg-raised p-3.5 focus-within:border-ink">
         {mode === 'ocr' ? (
-          <label className={`block py-2 text-14 ${file ? 'text-ink' : 'text-ink-3'}`}>
-            {file ? file.name : 'Drop a page here, or '}
+          <label className={`block py-2 text-14 ${paper ? 'text-ink' : 'text-ink-3'}`}>
+            {paper ? paper.file.name : 'Drop a page here, or '}
             <input type="file" accept="image/png,image/jpeg,image/webp,application/pdf" className="ml-2 text-13" onChange={(event) => take(event.target.files?.[0])} />
           </label>
         ) : (
@@ -223,7 +230,7 @@ function Composer({ workloads, peers, status, busy, history, onRun, onStop }: Co
         </div>
       </div>
       <p aria-live="polite" className={`mt-2 text-12 ${problem ? 'text-fail' : 'text-ink-3'}`}>
-        {problem || <Forecast job={busy ? null : job} peers={peers} me={status?.device ?? ''} otherwise={FREE[mode]} />}
+        {problem || <Forecast job={busy ? null : job} mark={mark} peers={peers} me={status?.device ?? ''} otherwise={FREE[mode]} />}
       </p>
     </form>
   );
