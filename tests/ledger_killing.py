@@ -81,16 +81,11 @@ async def report(world: World, permit: Permit) -> None:
 
 
 async def work(world: World, journal: Journal, ready: int) -> None:
-    first = True
-
     async def one() -> None:
-        nonlocal first
         wanted: Wanted = world.wanted(world.bob)
         await world.database.write(grant, wanted, world.moment)
         journal.note("granted", wanted.permit)
-        if first:  # from now on holds are open: on a busy machine the time before this would be all that it lives
-            first = False
-            os.write(ready, b"!")
+        os.write(ready, b"g")
         await report(world, wanted.permit)
         journal.note("settled", wanted.permit)
         await report(world, wanted.permit)  # the acknowledgment was lost: once more
@@ -131,8 +126,11 @@ def child(told: Told, turn: int, ready: int) -> None:
     world.database.close()
 
 
-def life(told: Told, turn: int, lives_s: float) -> dict[str, int]:
-    """Fork a child, let it work for ``lives_s`` (negative turn: until it ends by itself), kill it; what it found."""
+def life(told: Told, turn: int, grants: int, then_s: float) -> dict[str, int]:
+    """Fork a child, let it grant so many permits and go on for a moment, and kill it; returns what it found.
+
+    A child with a negative turn ends by itself. Work is counted, not time: a busy machine kills as a quiet one does.
+    """
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -146,8 +144,8 @@ def life(told: Told, turn: int, lives_s: float) -> dict[str, int]:
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         first = pipe.readline()
-        if turn >= 0 and pipe.read(1) == b"!":
-            time.sleep(lives_s)
+        if turn >= 0 and len(pipe.read(grants)) == grants:
+            time.sleep(then_s)
             os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
@@ -161,8 +159,8 @@ def main(told: Told, rounds: int) -> dict[str, Any]:
     dice = random.Random(told.seed)
     between = 0
     for turn in range(rounds):
-        between += life(told, turn, dice.uniform(0.0, 0.12))["open"] > 0
-    final = life(told, -1, 0)
+        between += life(told, turn, dice.randint(1, 2 * AT_ONCE), dice.uniform(0, 0.01))["open"] > 0
+    final = life(told, -1, 0, 0)
     return {
         "kills": rounds,
         "between_hold_and_settle": between + (final["open"] > 0),

@@ -94,7 +94,8 @@ class LlamaChat:
     ) -> None:
         request = _settings(payload)
         if after is not None:
-            request.update(temperature=0, logprobs=TOP if messages is None else True, top_logprobs=TOP)
+            # It never ends by itself: how likely an end is stands among the likeliest tokens all the same.
+            request.update(temperature=0, ignore_eos=True, logprobs=TOP if messages is None else True, top_logprobs=TOP)
             request.pop("stop", None)
         said = payload.manifest.get("so_far", "") + (after or "")
         try:
@@ -184,8 +185,7 @@ class _Following(_Answer):
                 if not self._parted and not self._trace.take(Token(bytes(said["bytes"]), tops)):
                     self._parted = True
             if choice.get("finish_reason") and not self._parted:
-                self._parted = True
-                self._trace.stopped()
+                raise EngineRefused  # room for one token more than was claimed is always asked for
         return self._parted
 
 

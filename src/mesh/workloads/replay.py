@@ -63,27 +63,15 @@ class Trace:
                 self._gaps.append(_gap_of_end(token))
             self.over = True
             return False
-        if token.said and rest.startswith(token.said):
-            self._gaps.append(0.0)
-            self._at += len(token.said)
-            self.over = self._at == len(self._claimed) and not self._ended
-            return not self.over
         gap, length = _nearest(token.tops, rest)
         self._gaps.append(gap)
         self._at += length
         while self._at < len(self._claimed) and self._claimed[self._at] & 0xC0 == 0x80:
             self._at += 1  # never within a character
-        self._different += 1
+        agreed = rest.startswith(token.said) and length == len(token.said)
+        self._different += not agreed
         self.over = self._different > DIFFERENT_MAX or (self._at == len(self._claimed) and not self._ended)
-        return False
-
-    def stopped(self) -> None:
-        """The engine would have ended here. Where the claim does too, that is one more token in which they agree."""
-        if self._at < len(self._claimed):
-            self.take(Token(b"", ()))
-        else:
-            self._gaps.append(0.0)
-            self.over = True
+        return agreed and not self.over
 
     def found(self) -> Replayed:
         """What there is to say about the claim."""
@@ -104,10 +92,13 @@ def _gap_of_end(token: Token) -> float:
 
 
 def _nearest(tops: Sequence[tuple[bytes, float]], rest: bytes) -> tuple[float, int]:
-    """The gap of the likeliest token with which the rest begins, and its length; else FAR and the next word's."""
-    fitting = [(likely, len(said)) for said, likely in tops if said and rest.startswith(said)]
+    """The gap of the longest token with which the rest begins, and its length; else FAR and the next word's.
+
+    The longest: a text that goes on with "also" was not written as "a" and "lso", however likely "a" is there.
+    """
+    fitting = [(len(said), likely) for said, likely in tops if said and rest.startswith(said)]
     if fitting:
-        likely, length = max(fitting)
+        length, likely = max(fitting)
         return min(FAR, tops[0][1] - likely), length
     blank = rest.find(b" ", 1)
     return FAR, len(rest) if blank < 0 else blank
