@@ -185,7 +185,7 @@ def test_a_server_that_was_restarted_while_nothing_was_written_costs_no_act(serv
             return add(store, member)
 
         every_writer.side_by_side = True  # type: ignore[attr-defined]
-        acts = [waiting(every_writer, f"before {at}", alone=False) for at in range(WRITERS)]
+        acts = [waiting(every_writer, f"before {at}") for at in range(WRITERS)]
         for act in acts:
             database._put(act)
         assert {act.answer.result(60) for act in acts} == {f"before {at}" for at in range(WRITERS)}
@@ -221,12 +221,12 @@ def test_what_was_queued_is_written_before_closing(served: Place) -> None:
         assert len(again.read_and_wait(known)) == 40
 
 
-def waiting(act: Any, *args: Any, alone: bool = True) -> Any:
+def waiting(act: Any, *args: Any) -> Any:
     from concurrent.futures import Future
 
     from mesh.coordinator.store.database import Waiting
 
-    return Waiting(lambda store: act(store, *args), Future(), None, alone=alone)
+    return Waiting(act, (args, {}), Future(), None)
 
 
 @pytest.mark.parametrize(

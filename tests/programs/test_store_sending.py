@@ -3,7 +3,9 @@
 Touches: files, processes, sockets, threads (databases).
 """
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from sqlalchemy import bindparam, select, update
 
 from engines import ENGINES
-from mesh.coordinator.store.connection import Prepared, Store, adding, side_by_side
+from mesh.coordinator.store.connection import BY_ITSELF, Prepared, Store, adding, several_of, side_by_side
 from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.errors import WriteRefused
 from mesh.coordinator.store.schema.people import members
@@ -98,3 +100,100 @@ def test_what_one_act_looked_up_is_not_kept_for_the_next(database: Database) -> 
         return fresh
 
     assert database.write_and_wait(act) and database.write_and_wait(act)
+
+
+# --- several callers in one transaction -------------------------------------------------------------------------------
+
+
+class Refused(Exception):
+    """An answer to one caller."""
+
+
+class Lane:
+    """An act that may be done several at once: counts how often it was, and with how many."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.broken = False
+
+        @side_by_side
+        def one(store: Store, name: str, hold: threading.Event | None = None) -> str:
+            if hold is not None:
+                assert hold.wait(60)
+            add(store, name, name)
+            if name == "bad":
+                raise Refused
+            return f"{name} alone"
+
+        @several_of(one)
+        def several(store: Store, asked: Sequence[tuple[str]]) -> list[Any]:
+            self.sizes.append(len(asked))
+            said: list[Any] = []
+            for (name,) in asked:
+                if name == "bad":
+                    said.append(Refused())
+                elif name == "odd":
+                    said.append(BY_ITSELF)
+                else:
+                    add(store, name, name)
+                    said.append(name)
+            if self.broken:
+                raise Missing
+            return said
+
+        self.one = one
+
+    def behind(self, database: Database, *callers: str) -> dict[str, Any]:
+        """What callers get who come while one before them is under way."""
+        hold, said = threading.Event(), dict[str, Any]()
+
+        def call(name: str, *more: Any) -> None:
+            try:
+                said[name] = database.write_and_wait(self.one, name, *more)
+            except Exception as error:  # noqa: BLE001 - looked at by whoever asked
+                said[name] = error
+
+        threads = [threading.Thread(target=call, args=("first", hold))]
+        threads += [threading.Thread(target=call, args=(name,)) for name in callers]
+        threads[0].start()
+        lanes = database._lanes._lanes  # type: ignore[attr-defined]
+        until(lambda: len(lanes) == 1)
+        for thread in threads[1:]:
+            thread.start()
+        until(lambda: sum(map(len, lanes.values())) >= len(callers))
+        hold.set()
+        for thread in threads:
+            thread.join(60)
+        return said
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    with Database.open(request.getfixturevalue("on_postgres")(tmp_path).where) as database:
+        yield database
+
+
+def test_who_comes_while_others_are_served_shares_the_next_transaction(server: Database) -> None:
+    lane = Lane()
+    said = lane.behind(server, "a", "b", "bad", "odd")
+    assert lane.sizes == [4]
+    assert isinstance(said.pop("bad"), Refused)
+    assert said == {"first": "first alone", "a": "a", "b": "b", "odd": "odd alone"}
+    assert names(server) == ["a", "b", "first", "odd"], "who is refused has changed nothing, and nobody else's work"
+
+
+def test_where_all_fail_together_each_is_done_by_itself(server: Database) -> None:
+    lane = Lane()
+    lane.broken = True
+    said = lane.behind(server, "a", "bad", "b")
+    assert isinstance(said.pop("bad"), Refused)
+    assert said == {"first": "first alone", "a": "a alone", "b": "b alone"}
+    assert names(server) == ["a", "b", "first"]
+    assert server.write_and_wait(lane.one, "later") == "later alone", "the lane is free again"

@@ -69,6 +69,12 @@ def check(store: Store, permit: Permit, moment: Moment) -> None:
         rules.check_day(found.of_device, spent, permit.maximum)
 
 
+def limited(row: Any) -> bool:
+    """Whether there is a limit that ``check`` would have to look at; ``row``: what ``asking_device`` finds."""
+    of_member = rules.day_limit("guest" if row.role == "guest" else "member", row.day_limit)
+    return of_member is not None or row.device_limit is not None
+
+
 def check_denials(store: Store, permit: Permit, member: MemberId) -> None:
     """Whether denied work keeps this permit from its candidates, or from being a series. Raises Apart, SinglesOnly."""
     network, device = NetworkId(permit.network), permit.requester

@@ -6,12 +6,15 @@ after the commit.
 Touches: database (through the store it is given).
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from mesh.coordinator.acts import limits
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import ledger, permits
-from mesh.coordinator.store.connection import Store, side_by_side
+from mesh.coordinator.store import limits as stored_limits
+from mesh.coordinator.store.connection import BY_ITSELF, Store, several_of, side_by_side
+from mesh.coordinator.store.errors import Raced
 from mesh.credits import transfers
 from mesh.credits.accounts import Account
 from mesh.credits.transfers import HoldRefused
@@ -95,7 +98,7 @@ def grant(store: Store, wanted: Wanted, moment: Moment) -> Granted:
     permit = wanted.permit
     network = NetworkId(permit.network)
     assert (permit.job is not None) == (permit.share == "one"), "a permit is for one job, or for a series"
-    before = permits.by_request(store, network, permit.requester, permit.request)
+    before = store.row(*permits.asking_request(permit))
     if before is not None:
         asked = (permit.job, permit.workload, permit.model, permit.sensitivity)
         if (before.job, before.workload, before.model, before.sensitivity) != asked:
@@ -103,13 +106,8 @@ def grant(store: Store, wanted: Wanted, moment: Moment) -> Granted:
         if moment.now_ms > before.start_by_ms or permits.some_share_ended(store, before.id):
             raise PermitClosed
         return Granted(permits.as_paper(store, before), fresh=False)
-    rules = permits.rules_for(store, network, permit.payer, permit.requester)
-    if rules is None or rules.state != "active":
-        raise PayerGone
-    if rules.epoch != permit.epoch:
-        raise EpochMoved(placed=permit.epoch, now=rules.epoch)
-    if rules.stopped:
-        raise RequesterStopped
+    rules = store.row(*permits.asking_rules(network, permit.payer, permit.requester))
+    rules = _check(rules, permit)
     if rules.denied:
         limits.check_denials(store, permit, wanted.member)
     lowest = transfers.floor(rules.credit_line, rules.credit_floor)
@@ -120,6 +118,84 @@ def grant(store: Store, wanted: Wanted, moment: Moment) -> Granted:
     limits.check(store, permit, moment)
     _write(store, wanted, rules.fee_ppm, moment)
     return Granted(permit, fresh=True)
+
+
+@several_of(grant)
+def grant_several(store: Store, asked: Sequence[tuple[Wanted, Moment]]) -> list[Any]:
+    """``grant`` for several callers in a few turns, where each is plain: a new job, no limit, nothing denied before."""
+    answers: list[Any] = [BY_ITSELF] * len(asked)
+    plain: list[_Plain] = []
+    for at, (facts, (wanted, _)) in enumerate(zip(_facts_of(store, [one for one, _ in asked]), asked, strict=True)):
+        if facts is None:
+            continue
+        rules, account = facts
+        try:
+            _check(rules, wanted.permit)
+        except MeshError as error:
+            answers[at] = error
+            continue
+        if not rules.denied:
+            plain.append(_Plain(at, wanted, rules, account))
+    held = []
+    plain.sort(key=lambda one: str(one.account.id))  # in this order, so that two transactions do not meet crosswise
+    for one in plain:
+        lowest = transfers.floor(one.rules.credit_line, one.rules.credit_floor)
+        maximum = one.wanted.permit.maximum
+        held.append((one, lowest, ledger.hold_later(store, one.account.id, maximum, lowest)))
+    granted = []
+    for one, lowest, hold in held:
+        if hold.touched:
+            granted.append(one)
+            answers[one.at] = Granted(one.wanted.permit, fresh=True)
+        else:
+            free = transfers.free(one.account.amount, one.account.held, lowest)
+            answers[one.at] = HoldRefused(needed=one.wanted.permit.maximum, free=free)
+    if granted:
+        _write_all(store, granted, max((moment for _, moment in asked), key=lambda moment: moment.now_ms))
+    return answers
+
+
+class _Plain(NamedTuple):
+    at: int
+    wanted: Wanted
+    rules: Any
+    account: Any
+
+
+def _facts_of(store: Store, asked: Sequence[Wanted]) -> list[tuple[Any, Any] | None]:
+    """The rules and the account of each, in one turn; None for one that is not plain."""
+    queries: dict[Any, permits.Asking] = {}
+    for at, (permit, *_) in enumerate(asked):
+        network = NetworkId(permit.network)
+        account = Account("balance", permit.payer)
+        queries |= {
+            ("known", at): permits.asking_known(permit),
+            ("rules", network, permit.payer, permit.requester): permits.asking_rules(
+                network, permit.payer, permit.requester
+            ),
+            ("limits", network, permit.requester): stored_limits.asking_device(network, permit.requester),
+            ("account", network, permit.payer): ledger.asking_account(network, account),
+        }
+    found = dict(zip(queries, store.together(*queries.values()), strict=True))
+    facts: list[tuple[Any, Any] | None] = []
+    for at, (permit, *_) in enumerate(asked):
+        rules = found["rules", permit.network, permit.payer, permit.requester]
+        account = found["account", permit.network, permit.payer]
+        known = found["known", at][0][0] or permit.job is None or not account
+        limited = any(limits.limited(row) for row in found["limits", permit.network, permit.requester])
+        facts.append(None if known or limited else (rules[0] if rules else None, account[0]))
+    return facts
+
+
+def _check(rules: Any | None, permit: Permit) -> Any:
+    """Whether the network and the payer are as they were when the permit was placed; returns the rules."""
+    if rules is None or rules.state != "active":
+        raise PayerGone
+    if rules.epoch != permit.epoch:
+        raise EpochMoved(placed=permit.epoch, now=rules.epoch)
+    if rules.stopped:
+        raise RequesterStopped
+    return rules
 
 
 def _write(store: Store, wanted: Wanted, fee_ppm: int, moment: Moment) -> None:
@@ -135,9 +211,22 @@ def _write(store: Store, wanted: Wanted, fee_ppm: int, moment: Moment) -> None:
         )
         if owner != wanted.member:
             raise JobTaken
+    permits.add(store, [_written(wanted, fee_ppm)], new_id=moment.new_id)
+
+
+def _write_all(store: Store, granted: Sequence[_Plain], moment: Moment) -> None:
+    """Write permits for new jobs. Raises Raced where one of these jobs is known after all."""
+    jobs = [(one.wanted.permit, one.wanted.spec, one.wanted.member, one.wanted.explanation) for one in granted]
+    added = permits.add_jobs(store, jobs, moment.now_ms)
+    permits.add(store, [_written(one.wanted, one.rules.fee_ppm) for one in granted], new_id=moment.new_id)
+    if any(one.touched != len(granted) for one in added):
+        raise Raced
+
+
+def _written(wanted: Wanted, fee_ppm: int) -> permits.Written:
+    permit = wanted.permit
     explanation = None if permit.job is not None else wanted.explanation
-    due_ms = permit.finish_by_ms + REPORT_WINDOW_MS
-    permits.add(store, permit, explanation, fee_ppm=fee_ppm, due_ms=due_ms, new_id=moment.new_id)
+    return permits.Written(permit, explanation, fee_ppm, permit.finish_by_ms + REPORT_WINDOW_MS)
 
 
 def free_credit(store: Store, network: NetworkId, member: MemberId) -> int | None:

@@ -5,15 +5,16 @@ A fact that comes before its Submit waits for it, and a repeat changes nothing.
 Touches: database (through the store it is given).
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.series import close_if_through
-from mesh.coordinator.acts.settle import HORIZON_MS, Effect, SendClose, settle
+from mesh.coordinator.acts.settle import HORIZON_MS, Beside, Effect, SendClose, settle
 from mesh.coordinator.evidence import Keys, Testimony
 from mesh.coordinator.store import evidence, jobs, permits, successions
-from mesh.coordinator.store.connection import Later, Store, side_by_side
+from mesh.coordinator.store.connection import Later, Store, several_of, side_by_side
 from mesh.coordinator.store.evidence import Against, JobKey, Opening
 from mesh.coordinator.store.evidence import Fact as Kept
 from mesh.coordinator.store.ledger import Books
@@ -51,20 +52,52 @@ def record_facts(
     store: Store, network: NetworkId, testimonies: Sequence[Testimony], moment: Moment, ready_ms: int
 ) -> Recorded:
     """Keep verified facts and settle what they allow. ``ready_ms``: since when this coordinator is up."""
-    taking = _Taking(store, network, moment)
-    # In the order of their jobs, so that two batches about the same ones do not wait for each other.
-    for testimony in testimonies if store.alone else sorted(testimonies, key=_job_of):
+    return _record(store, network, [testimonies], moment, ready_ms)[0]
+
+
+@several_of(record_facts, group=lambda network, testimonies, moment, ready_ms: (network, ready_ms))
+def record_several(
+    store: Store, asked: Sequence[tuple[NetworkId, Sequence[Testimony], Moment, int]]
+) -> Sequence[Recorded]:
+    """``record_facts`` for several callers: each balance changes once for all of them."""
+    network, _, _, ready_ms = asked[0]
+    moment = max((one[2] for one in asked), key=lambda moment: moment.now_ms)
+    return _record(store, network, [one[1] for one in asked], moment, ready_ms)
+
+
+def _record(
+    store: Store, network: NetworkId, batches: Sequence[Sequence[Testimony]], moment: Moment, ready_ms: int
+) -> list[Recorded]:
+    named = [testimony.fact.permit for batch in batches for testimony in batch if testimony.fact.permit is not None]
+    known = {permit: _permit_of(found) for permit, found in permits.whole_of(store, dict.fromkeys(named)).items()}
+    takings = [_Taking(store, network, moment, known) for _ in batches]
+    taken = [(each, taking) for batch, taking in zip(batches, takings, strict=True) for each in batch]
+    # In the order of their jobs, so that two transactions about the same ones do not wait for each other.
+    for testimony, taking in taken if store.alone else sorted(taken, key=lambda each: _job_of(each[0])):
         taking.take(testimony)
-    taking.open_attempts()
-    effects: list[Effect] = []
+    evidence.add_facts(store, [fact for taking in takings for fact in taking.facts()], moment.now_ms)
     books = Books(store, network, moment.now_ms, moment.new_id)  # a payer's row is locked once, and as late as can be
-    for key in taking.touched if store.alone else sorted(taking.touched):
-        effects += settle(store, key, moment, ready_ms, books=books)
+    effects: list[list[Effect]] = [[] for _ in batches]
+    whose = {key: at for at, taking in reversed(list(enumerate(takings))) for key in taking.touched}
+    keys = list(whose) if store.alone else sorted(whose)
+    rows = _apart(store, keys) if all(one is None or one.row.kind == "job" for one in known.values()) else {}
+    for key in keys:
+        effects[whose[key]] += settle(store, key, moment, ready_ms, beside=Beside(books, rows))
     books.flush()
-    for share in taking.series if store.alone else sorted(taking.series):
+    shares = {share: at for at, taking in reversed(list(enumerate(takings))) for share in taking.series}
+    for share in shares if store.alone else sorted(shares):
         evidence.lock_share(store, share)
-        effects += close_if_through(store, share, moment, ready_ms)
-    return Recorded(tuple(taking.refused), (*taking.closes, *effects))
+        effects[shares[share]] += close_if_through(store, share, moment, ready_ms)
+    return [
+        Recorded(tuple(taking.refused), (*taking.closes, *mine)) for taking, mine in zip(takings, effects, strict=True)
+    ]
+
+
+def _apart(store: Store, keys: Sequence[JobKey]) -> dict[JobKey, evidence.Rows]:
+    """What there is of jobs, without those that draw from the same share: each must see what one before it took."""
+    found = evidence.all_of(store, keys)
+    drawn = Counter(share.id for shares, _, _ in found.values() for share in shares)
+    return {key: rows for key, rows in found.items() if all(drawn[share.id] == 1 for share in rows[0])}
 
 
 def _job_of(testimony: Testimony) -> str:
@@ -83,25 +116,36 @@ class _Permit(NamedTuple):
         return self.shares.get("" if self.row.kind == "job" else worker)
 
 
-class _Taking:
-    """Goes through a batch, keeping facts, and remembers which jobs and shares they are about."""
+def _permit_of(found: tuple[Any | None, Sequence[Any], Sequence[Any]]) -> _Permit | None:
+    row, candidates, shares = found
+    if row is None:
+        return None
+    return _Permit(row, {c.worker: c for c in candidates}, {share.worker or "": share for share in shares})
 
-    def __init__(self, store: Store, network: NetworkId, moment: Moment) -> None:
+
+class _Taking:
+    """Goes through a caller's batch, and remembers what is to be kept and which jobs and shares it is about."""
+
+    def __init__(
+        self, store: Store, network: NetworkId, moment: Moment, permits: Mapping[PermitId, _Permit | None]
+    ) -> None:
         self._store, self._network, self._moment = store, network, moment
-        self._permits: dict[str, _Permit] = {}
+        self._permits = permits
         self.touched: dict[JobKey, None] = {}
         self.series: dict[str, None] = {}
         self.refused: list[tuple[int, str]] = []
         self.closes: list[Effect] = []
         self._opened: list[tuple[int, JobKey, Submit, Kept, Later]] = []
+        self._facts: list[tuple[JobKey, Kept]] = []
 
-    def open_attempts(self) -> None:
-        """Submits that came: each opens its attempt, unless another one did before."""
+    def facts(self) -> list[tuple[JobKey, Kept]]:
+        """What is to be kept. A Submit that came opens its attempt, unless another one did before."""
         for place, key, submit, kept, opened in self._opened:
             if not opened.touched and self._is_double(key, submit):
                 self.refused.append((place, "evidence.double_submit"))
             else:
-                evidence.add_fact(self._store, key, kept, self._moment.now_ms)
+                self._facts.append((key, kept))
+        return self._facts
 
     def take(self, testimony: Testimony) -> None:
         known = self._permit(testimony.fact.permit)
@@ -125,15 +169,9 @@ class _Taking:
             self.series[share.id] = None
 
     def _permit(self, permit: PermitId | None) -> _Permit | None:
-        if permit is None:
+        known = None if permit is None else self._permits.get(permit)
+        if known is None or known.row.network != self._network:
             return None
-        if permit not in self._permits:
-            row, candidates, shares = permits.whole(self._store, permit)
-            if row is None or row.network != self._network:
-                return None
-            by_worker = {share.worker or "": share for share in shares}
-            self._permits[permit] = _Permit(row, {c.worker: c for c in candidates}, by_worker)
-        known = self._permits[permit]
         pruned = known.row.state == "pruned" or self._moment.now_ms > known.row.finish_by_ms + HORIZON_MS
         return None if pruned else known
 
@@ -156,7 +194,7 @@ class _Taking:
             self._opened.append((testimony.place, key, fact, kept, opened))
             self.touched[key] = None
             return None
-        evidence.add_fact(self._store, key, kept, self._moment.now_ms)
+        self._facts.append((key, kept))
         self.touched[key] = None
         return None
 

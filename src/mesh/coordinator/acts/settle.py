@@ -45,6 +45,13 @@ class JobChanged(NamedTuple):
     job: str
 
 
+class Beside(NamedTuple):
+    """What jobs of one transaction have in common: books, and what there is of those that share nothing else."""
+
+    books: Books
+    rows: Mapping[JobKey, evidence.Rows]
+
+
 Effect = SendClose | JobChanged | AskCheck
 
 
@@ -55,13 +62,15 @@ def settle(
     ready_ms: int,
     *,
     closing: frozenset[str] = frozenset(),
-    books: Books | None = None,
+    beside: Beside | None = None,
 ) -> list[Effect]:
     """Decide about a job on all that is known, with these shares closing, and carry it out.
 
-    ``books``: balances change when their holder flushes them.
+    ``beside``: it is one of several in this transaction, and balances change when the holder of their books says so.
     """
-    shares, attempts, everything = _all_of(store, key)
+    books = beside.books if beside else None
+    rows = beside.rows.get(key) if beside else None
+    shares, attempts, everything = _by_id(rows or evidence.all_of(store, [key])[key])
     if not shares:
         return []
     facts = _by_attempt(everything, attempts)
@@ -73,7 +82,7 @@ def settle(
     payer = MemberId(next(iter(shares.values())).payer)
     line, lowest = ledger.terms_of(store, NetworkId(key.network), payer)
     earners = {row.earner for row in attempts.values()}
-    balance, held = ledger.open_books(store, NetworkId(key.network), payer, earners)
+    balance, held = ledger.open_books(store, NetworkId(key.network), payer, earners, again=books is None)
     by, released = (0, 0) if books is None else books.moved(payer)
     decisions = settle_job(
         [_attempt_facts(row, facts[number], shares, moment.now_ms, ready_ms) for number, row in attempts.items()],
@@ -92,7 +101,7 @@ def settle(
 
 def known_of(store: Store, key: JobKey) -> Known | None:
     """A job as settlement knows it; None for one that no permit is for."""
-    shares, attempts, everything = _all_of(store, key)
+    shares, attempts, everything = _by_id(evidence.all_of(store, [key])[key])
     if not shares:
         return None
     facts = _by_attempt(everything, attempts)
@@ -101,11 +110,8 @@ def known_of(store: Store, key: JobKey) -> Known | None:
     return Known(key, shares, attempts, facts, payer, line, lowest)
 
 
-def _all_of(store: Store, key: JobKey) -> tuple[dict[str, Any], dict[int, Any], Sequence[Any]]:
-    """A job's shares, attempts and evidence; the job and its shares are locked where others write beside us."""
-    evidence.lock_job(store, key)
-    evidence.lock_shares_of(store, key)
-    shares, attempts, everything = evidence.all_of(store, key)
+def _by_id(rows: evidence.Rows) -> tuple[dict[str, Any], dict[int, Any], Sequence[Any]]:
+    shares, attempts, everything = rows
     return {row.id: row for row in shares}, {row.attempt: row for row in attempts}, everything
 
 

@@ -34,6 +34,27 @@ def side_by_side(act: Act) -> Act:
     return act
 
 
+def several_of(one: Callable[..., Any], group: Callable[..., Any] | None = None) -> Callable[[Act], Act]:
+    """Declare an act that does at once, in one transaction, what ``one`` does for each of several callers.
+
+    It takes the arguments of each, as tuples, and returns what each gets, in order: a result, an error whose caller
+    changed nothing, or BY_ITSELF for one that is to be done alone after all. Where it raises, all are done alone. Only
+    those come together for whose arguments ``group`` is the same. SQLite, which commits many acts at once anyway, does
+    not ask for it.
+    """
+
+    def declared(act: Act) -> Act:
+        one.several = act  # type: ignore[attr-defined]
+        one.group = group or (lambda *_: None)  # type: ignore[attr-defined]
+        return act
+
+    return declared
+
+
+BY_ITSELF = object()
+"""What an act for several callers returns for one that is to be done alone."""
+
+
 class Prepared:
     """A statement whose text is rendered once per engine. ``columns``: which columns an insert fills.
 
@@ -51,6 +72,23 @@ class Prepared:
         self._columns = None if columns is None else list(columns)
         self._others = others or {}
         self._rendered: dict[str, _Rendered] = {}
+        self._of_many: str | None = None
+
+    def of_many(self, rows: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, list[Any]]] | None:
+        """One statement of PostgreSQL that inserts all these rows, and its values; None for what is no insert.
+
+        Its text is the same for any number of rows, so that the server plans it once.
+        """
+        if self._columns is None:
+            return None
+        if self._of_many is None:
+            table, dialect = self._statement.table, _DIALECTS["postgresql"]  # type: ignore[attr-defined]
+            quoted = dialect.identifier_preparer.quote
+            names = ", ".join(map(quoted, self._columns))
+            lists = ", ".join(f"%({one})s::{table.c[one].type.compile(dialect=dialect)}[]" for one in self._columns)
+            again = " ON CONFLICT DO NOTHING" if self._others else ""
+            self._of_many = f"INSERT INTO {quoted(table.name)} ({names}) SELECT * FROM unnest({lists}){again}"  # noqa: S608
+        return self._of_many, {one: [row[one] for row in rows] for one in self._columns}
 
     def rendered(self, engine: str) -> _Rendered:
         """The SQL, the values that are part of it, and what makes a named row of a result's tuple."""
@@ -139,7 +177,7 @@ class Store:
         """
         self._sent(statement, parameters)
 
-    def later(self, statement: Prepared, parameters: Mapping[str, Any]) -> Later:
+    def later(self, statement: Prepared, parameters: Parameters) -> Later:
         """Execute a change; how many rows it touched may be asked later, for many in one turn."""
         return Later(self, self._sent(statement, parameters))
 
@@ -161,6 +199,9 @@ class Store:
         if not isinstance(parameters, Sequence):
             return self._raw.execute(sql, {**constants, **(parameters or {})})
         if self._pipeline is not None and parameters:
+            many = statement.of_many(parameters) if len(parameters) > 1 else None
+            if many is not None:
+                return self._raw.execute(*many)
             for each in parameters[:-1]:
                 self._raw.execute(sql, {**constants, **each})
             return self._raw.execute(sql, {**constants, **parameters[-1]})

@@ -32,26 +32,35 @@ READERS = 4  # reader threads, each with a connection of its own
 class Waiting:
     """An act that waits for its turn, and where its answer goes. ``alone``: nothing else may be written meanwhile.
 
+    ``lane``: which others it may be done with at once, by ``several`` with the arguments of each; None: with none.
     ``begun``: the act itself was called.
     """
 
-    __slots__ = ("act", "alone", "answer", "begun", "error", "loop", "result")
+    __slots__ = ("act", "alone", "answer", "arguments", "begun", "error", "lane", "loop", "result", "several")
 
     def __init__(
         self,
-        act: Callable[[Store], Any],
+        act: Callable[..., Any],
+        arguments: tuple[tuple[Any, ...], dict[str, Any]],
         answer: "asyncio.Future[Any] | Future[Any]",
         loop: asyncio.AbstractEventLoop | None,
-        *,
-        alone: bool,
     ) -> None:
-        self.act = act
+        args, kwargs = arguments
+        self.act: Callable[[Store], Any] = lambda store: act(store, *args, **kwargs)
+        self.arguments = args
         self.answer = answer
         self.loop = loop
-        self.alone = alone
+        self.alone = not getattr(act, "side_by_side", False)
         self.begun = False
+        self.several: Callable[[Store, list[tuple[Any, ...]]], Any] | None = getattr(act, "several", None)
+        self.lane = None if self.several is None or kwargs else (self.several, act.group(*args))  # type: ignore[attr-defined]
         self.result: Any = None
         self.error: BaseException | None = None
+
+    def run(self, store: Store) -> Any:
+        """Do the act."""
+        self.begun = True
+        return self.act(store)
 
     def deliver(self) -> None:
         """Give the caller what came of it."""
@@ -97,15 +106,13 @@ class Database(ABC):
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = expected()
-        alone = not getattr(act, "side_by_side", False)
-        self._put(Waiting(lambda store: act(store, *args, **kwargs), answer, loop, alone=alone))
+        self._put(Waiting(act, (args, kwargs), answer, loop))
         return await answer
 
     def write_and_wait(self, act: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``write`` for programs without an event loop (the demo, benchmarks, tests of rules on a real store)."""
         answer: Future[T] = Future()
-        alone = not getattr(act, "side_by_side", False)
-        self._put(Waiting(lambda store: act(store, *args, **kwargs), answer, None, alone=alone))
+        self._put(Waiting(act, (args, kwargs), answer, None))
         return answer.result()
 
     async def read(self, query: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -205,6 +205,10 @@ class JobKey(NamedTuple):
     job: str
 
 
+Rows = tuple[Sequence[Any], Sequence[Any], Sequence[Any]]
+"""What there is of a job: its shares, its attempts, its evidence."""
+
+
 class Fact(NamedTuple):
     """A verified fact as it is kept. ``kind``: submit, count, claim, used, failed, superseded."""
 
@@ -267,22 +271,23 @@ def add_attempt(store: Store, key: JobKey, opening: Opening, now_ms: int) -> Lat
     return store.later(_ADD_ATTEMPT, row)
 
 
-def add_fact(store: Store, key: JobKey, fact: Fact, now_ms: int) -> None:
+def add_facts(store: Store, facts: Sequence[tuple[JobKey, Fact]], now_ms: int) -> None:
     """Keep the first fact of a kind, or the highest count."""
-    store.put(_ADD_FACT, {**key._asdict(), **fact._asdict(), "received_ms": now_ms})
-    if fact.kind != "count":
-        return
-    row = {
-        "in_network": key.network,
-        "of_requester": key.requester,
-        "of_job": key.job,
-        "of_attempt": fact.attempt,
-        "of_worker": fact.worker,
-        "units": fact.units,
-        "signed": fact.signed,
-        "received_ms": now_ms,
-    }
-    store.put(_RAISE_COUNT, row)
+    if facts:
+        store.put(_ADD_FACT, [{**key._asdict(), **fact._asdict(), "received_ms": now_ms} for key, fact in facts])
+    for key, fact in facts:
+        if fact.kind == "count":
+            row = {
+                "in_network": key.network,
+                "of_requester": key.requester,
+                "of_job": key.job,
+                "of_attempt": fact.attempt,
+                "of_worker": fact.worker,
+                "units": fact.units,
+                "signed": fact.signed,
+                "received_ms": now_ms,
+            }
+            store.put(_RAISE_COUNT, row)
 
 
 def lock_job(store: Store, key: JobKey) -> None:
@@ -300,11 +305,17 @@ def lock_shares_of(store: Store, key: JobKey) -> None:
     store.lock(_LOCK_SHARES, key._asdict())
 
 
-def all_of(store: Store, key: JobKey) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
-    """A job's shares, attempts and evidence, as the three functions below have them, in one turn."""
-    facts = key._asdict()
-    found = store.together((_SHARES, facts), (_ATTEMPTS, facts), (_FACTS, facts))
-    return found[0], found[1], found[2]
+def all_of(store: Store, keys: Sequence[JobKey]) -> dict[JobKey, Rows]:
+    """Shares, attempts and evidence of jobs, as the three functions below have them, in one turn.
+
+    The jobs and their shares are locked where others write beside us, one job after the other.
+    """
+    for key in keys:
+        lock_job(store, key)
+        lock_shares_of(store, key)
+    asked = [(statement, key._asdict()) for key in keys for statement in (_SHARES, _ATTEMPTS, _FACTS)]
+    found = iter(store.together(*asked))
+    return {key: (next(found), next(found), next(found)) for key in keys}
 
 
 def attempts_of(store: Store, key: JobKey) -> Sequence[Any]:
@@ -356,7 +367,8 @@ def save_share(store: Store, before: Any, after: ShareRow) -> None:
     }
     store.expect(_SAVE_SHARE, row, ShareChanged)
     if before.state == "open" and after.state == "ended":
-        store.lock(_LOCK_PERMIT, {"permit": before.permit})  # whoever ends its other share looks after us
+        if before.kind != "job":
+            store.lock(_LOCK_PERMIT, {"permit": before.permit})  # whoever ends its other share looks after us
         store.put(_CLOSE_PERMIT, {"permit": before.permit, "now": after.ended_ms})
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, false, func, select, update
 
-from mesh.coordinator.store.connection import Prepared, Store, adding, adding_once
+from mesh.coordinator.store.connection import Later, Prepared, Store, adding, adding_once
 from mesh.coordinator.store.errors import Raced
 from mesh.coordinator.store.schema.ledger import accounts, entries, postings
 from mesh.coordinator.store.schema.networks import memberships, networks
@@ -121,6 +121,8 @@ class Books:
         self._now_ms, self._new_id = now_ms, new_id
         self._moves: dict[str, tuple[int, int]] = {}
         self._bounds: dict[str, int] = {}
+        self._postings: list[dict[str, Any]] = []
+        self._entries: list[dict[str, Any]] = []
 
     def id_of(self, account: Account) -> str:
         """The id of an account, opened with 0 if it was never used."""
@@ -130,28 +132,23 @@ class Books:
         return str(kept[name])
 
     def post(self, posting: Posting, about: About) -> None:
-        """Write a posting with its entries; what it does to balances is done by ``flush``.
+        """Take a posting with its entries; it is written by ``flush``, with what it does to balances.
 
         Other accounts are only rolled up now and then, so that no row is shared by all jobs of a network.
         """
         number = self._new_id()
-        self._store.put(
-            _POST,
-            {
-                **about._asdict(),
-                "id": number,
-                "network": self._network,
-                "kind": posting.kind,
-                "posted_ms": self._now_ms,
-            },
-        )
-        lines = []
+        self._postings.append({
+            **about._asdict(),
+            "id": number,
+            "network": self._network,
+            "kind": posting.kind,
+            "posted_ms": self._now_ms,
+        })  # fmt: skip
         for entry in posting.entries:
             account, exact = self.id_of(entry.account), entry.account.kind == "balance"
-            lines.append({"posting": number, "account": account, "amount": entry.amount, "rolled": exact})
+            self._entries.append({"posting": number, "account": account, "amount": entry.amount, "rolled": exact})
             if exact:
                 self._shift(account, by=entry.amount, released=0)
-        self._store.put(_ENTER, lines)
 
     def release(self, member: MemberId, amount: int) -> None:
         """Take an amount off what a member has set aside."""
@@ -167,9 +164,16 @@ class Books:
         return self._moves.get(self.id_of(Account("balance", member)), (0, 0)) if self._moves else (0, 0)
 
     def flush(self, bounded: MemberId | None = None, lowest: int | None = None) -> None:
-        """Change the balances. ``bounded`` may not end below ``lowest`` (None: no limit). Raises FloorCrossed."""
+        """Write all postings and change the balances. ``bounded`` may not end below ``lowest`` (None: no limit).
+
+        Raises FloorCrossed.
+        """
         if bounded is not None:
             self.bound(bounded, lowest)
+        if self._postings:
+            self._store.put(_POST, self._postings)
+            self._store.put(_ENTER, self._entries)
+            self._postings, self._entries = [], []
         for account in sorted(self._moves):
             by, released = self._moves[account]
             bound = self._bounds.get(account, NO_LIMIT)
@@ -194,19 +198,35 @@ def account_of(store: Store, network: NetworkId, account: Account, new_id: Calla
     return row
 
 
-def open_books(store: Store, network: NetworkId, payer: MemberId, earners: Iterable[str]) -> tuple[int, int]:
-    """The payer's balance and what is held of it; the accounts of a payment are known afterwards, in one turn."""
+def asking_account(network: NetworkId, account: Account) -> tuple[Prepared, dict[str, Any]]:
+    """The query of an account's row (id, amount, held)."""
+    return _FIND, {"in_network": network, "of_kind": account.kind, "of_member": account.member}
+
+
+def open_books(
+    store: Store, network: NetworkId, payer: MemberId, earners: Iterable[str], *, again: bool = True
+) -> tuple[int, int]:
+    """The payer's balance and what is held of it; the accounts of a payment are known afterwards, in one turn.
+
+    ``again``: look at the balance also if it was looked at in this transaction, which may have changed it since.
+    """
     accounts = [Account("balance", payer), Account("verification"), *(Account("balance", MemberId(e)) for e in earners)]
+    kept = store.kept
+    if again:
+        kept.pop(("money", network, payer), None)
     wanted = [
-        one for one in dict.fromkeys(accounts) if one.member == payer or ("account", network, one) not in store.kept
+        one
+        for one in dict.fromkeys(accounts)
+        if ("account", network, one) not in kept or (one.member == payer and ("money", network, payer) not in kept)
     ]
-    keys = [{"in_network": network, "of_kind": one.kind, "of_member": one.member} for one in wanted]
-    found = dict(zip(wanted, store.together(*((_FIND, key) for key in keys)), strict=True))
-    for account, rows in found.items():
+    found = store.together(*(asking_account(network, one) for one in wanted)) if wanted else []
+    for account, rows in zip(wanted, found, strict=True):
         if rows:
-            store.kept[("account", network, account)] = rows[0].id
-    mine = found[Account("balance", payer)]
-    return (mine[0].amount, mine[0].held) if mine else (0, 0)
+            kept[("account", network, account)] = rows[0].id
+        if account.member == payer:
+            kept[("money", network, payer)] = (rows[0].amount, rows[0].held) if rows else (0, 0)
+    balance, held = kept[("money", network, payer)]
+    return balance, held
 
 
 def balance_and_held(store: Store, network: NetworkId, member: MemberId) -> tuple[int, int]:
@@ -240,6 +260,12 @@ def line_of(store: Store, network: NetworkId) -> transfers.CreditLine | None:
 def was_posted(store: Store, network: NetworkId, business: str) -> bool:
     """Whether something was posted before."""
     return store.row(_POSTED, {"in_network": network, "business": business}) is not None
+
+
+def hold_later(store: Store, account: str, amount: int, lowest: int | None) -> Later:
+    """``hold``, for several in one turn: 0 ``touched`` if it would cross the floor."""
+    bound = NO_LIMIT if lowest is None else lowest
+    return store.later(_HOLD, {"account": account, "held": amount, "lowest": bound})
 
 
 def hold(store: Store, account: str, amount: int, lowest: int | None) -> bool:

@@ -96,9 +96,14 @@ class Limits(NamedTuple):
     of_device: int | None
 
 
+def asking_device(network: NetworkId, device: DeviceId) -> tuple[Prepared, dict[str, Any]]:
+    """The query of what limits a device's jobs: a row (member, role, day_limit, device_limit), or none."""
+    return _LIMITS, {"network": network, "device": device}
+
+
 def of_device(store: Store, network: NetworkId, device: DeviceId) -> Limits | None:
     """The limits that a device's jobs are under; None for a device that is not of the network."""
-    row = store.row(_LIMITS, {"network": network, "device": device})
+    row = store.row(*asking_device(network, device))
     return None if row is None else Limits(*row)
 
 

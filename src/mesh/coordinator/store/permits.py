@@ -3,12 +3,12 @@
 Touches: database (through the store it is given).
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, exists, func, literal_column, or_, select, update
 
-from mesh.coordinator.store.connection import Prepared, Store, adding, adding_once
+from mesh.coordinator.store.connection import Later, Prepared, Store, adding, adding_once
 from mesh.coordinator.store.schema.jobs import explanations, jobs, marks
 from mesh.coordinator.store.schema.networks import memberships, networks
 from mesh.coordinator.store.schema.permits import candidates, permits, shares
@@ -17,6 +17,8 @@ from mesh.protocol.permit import Permit, Price
 from mesh.protocol.values import Candidate, JobSpec
 
 NewId = Callable[[], str]
+Asking = tuple[Prepared, Mapping[str, Any]]
+"""A query and what it is asked with: for ``Store.row``, or ``Store.together`` with others."""
 
 _OPEN: Any = literal_column("'open'")
 """As part of the text: SQLite uses an index over open shares only for a query that says so in its text."""
@@ -59,6 +61,20 @@ _BY_REQUEST = Prepared(
     .where(permits.c.network == bindparam("network"))
     .where(permits.c.requester == bindparam("requester"))
     .where(permits.c.request == bindparam("request"))
+)
+_KNOWN = Prepared(
+    select(
+        or_(
+            exists()
+            .where(permits.c.network == bindparam("network"))
+            .where(permits.c.requester == bindparam("requester"))
+            .where(permits.c.request == bindparam("request")),
+            exists()
+            .where(jobs.c.network == bindparam("network"))
+            .where(jobs.c.requester == bindparam("requester"))
+            .where(jobs.c.job == bindparam("job")),
+        )
+    )
 )
 _BY_ID = Prepared(select(permits).where(permits.c.id == bindparam("permit")))
 _CANDIDATES = Prepared(select(candidates).where(candidates.c.permit == bindparam("permit")).order_by(candidates.c.rank))
@@ -127,63 +143,77 @@ _PRUNE = Prepared(
 )
 
 
-def add(store: Store, permit: Permit, explanation: str | None, *, fee_ppm: int, due_ms: int, new_id: NewId) -> None:
-    """Write a permit with its shares and its candidates; ``explanation`` of a series, as JSON text."""
-    store.put(
-        _ADD,
-        {
-            "id": permit.permit,
-            "network": permit.network,
-            "requester": permit.requester,
-            "request": permit.request,
-            "kind": "job" if permit.share == "one" else "series",
-            "job": permit.job,
-            "payer": permit.payer,
-            "requester_key": permit.requester_key,
-            "role": permit.role,
-            "workload": permit.workload,
-            "model": permit.model,
-            "sensitivity": permit.sensitivity,
-            "tariff_version": permit.price.version,
-            "price_micro": permit.price.micro,
-            "price_per": permit.price.per,
-            "fee_ppm": fee_ppm,
-            "hold": permit.maximum,
-            "epoch": permit.epoch,
-            "state": "open",
-            "explanation": explanation,
-            "issued_ms": permit.issued_ms,
-            "start_by_ms": permit.start_by_ms,
-            "finish_by_ms": permit.finish_by_ms,
-        },
-    )
-    one: list[tuple[str | None, int]] = [(None, permit.maximum)]
-    each: list[tuple[str | None, int]] = [(candidate.device, candidate.cap) for candidate in permit.candidates]
-    store.put(
-        _ADD_SHARE,
-        [
-            {
-                "id": new_id(),
-                "permit": permit.permit,
-                "network": permit.network,
-                "payer": permit.payer,
-                "worker": worker,
-                "amount": amount,
-                "left": amount,
-                "paid": 0,
-                "state": "open",
-                "due_ms": due_ms,
-            }
-            for worker, amount in (one if permit.share == "one" else each)
-        ],
-    )
+class Written(NamedTuple):
+    """A permit as it is written: ``explanation`` of a series, as JSON text; when its report window ends."""
+
+    permit: Permit
+    explanation: str | None
+    fee_ppm: int
+    due_ms: int
+
+
+def add(store: Store, written: Sequence[Written], *, new_id: NewId) -> None:
+    """Write permits with their shares and their candidates."""
+    store.put(_ADD, [_row_of(one) for one in written])
+    store.put(_ADD_SHARE, [row for one in written for row in _shares_of(one, new_id)])
     store.put(
         _ADD_CANDIDATE,
         [
-            {"permit": permit.permit, "worker": c.device, "rank": rank, "key": c.key, "owner": c.owner, "cap": c.cap}
-            for rank, c in enumerate(permit.candidates)
+            {"permit": paper.permit, "worker": c.device, "rank": rank, "key": c.key, "owner": c.owner, "cap": c.cap}
+            for paper in (one.permit for one in written)
+            for rank, c in enumerate(paper.candidates)
         ],
     )
+
+
+def _row_of(written: Written) -> dict[str, Any]:
+    permit = written.permit
+    return {
+        "id": permit.permit,
+        "network": permit.network,
+        "requester": permit.requester,
+        "request": permit.request,
+        "kind": "job" if permit.share == "one" else "series",
+        "job": permit.job,
+        "payer": permit.payer,
+        "requester_key": permit.requester_key,
+        "role": permit.role,
+        "workload": permit.workload,
+        "model": permit.model,
+        "sensitivity": permit.sensitivity,
+        "tariff_version": permit.price.version,
+        "price_micro": permit.price.micro,
+        "price_per": permit.price.per,
+        "fee_ppm": written.fee_ppm,
+        "hold": permit.maximum,
+        "epoch": permit.epoch,
+        "state": "open",
+        "explanation": written.explanation,
+        "issued_ms": permit.issued_ms,
+        "start_by_ms": permit.start_by_ms,
+        "finish_by_ms": permit.finish_by_ms,
+    }
+
+
+def _shares_of(written: Written, new_id: NewId) -> list[dict[str, Any]]:
+    permit = written.permit
+    one: list[tuple[str | None, int]] = [(None, permit.maximum)]
+    each: list[tuple[str | None, int]] = [(candidate.device, candidate.cap) for candidate in permit.candidates]
+    return [
+        {
+            "id": new_id(),
+            "permit": permit.permit,
+            "network": permit.network,
+            "payer": permit.payer,
+            "worker": worker,
+            "amount": amount,
+            "left": amount,
+            "paid": 0,
+            "state": "open",
+            "due_ms": written.due_ms,
+        }
+        for worker, amount in (one if permit.share == "one" else each)
+    ]
 
 
 def open_of(store: Store, network: NetworkId, payer: MemberId, other_than: RequestId) -> int:
@@ -195,22 +225,40 @@ def add_job(
     store: Store, permit: Permit, spec: JobSpec, *, member: MemberId, explanation: str, now_ms: int
 ) -> MemberId:
     """Write the job's row and its explanation (a later permit's replaces it); returns whose job it is."""
-    key = {"network": permit.network, "requester": permit.requester, "job": permit.job}
-    fresh = store.run(
-        _ADD_JOB,
-        {
-            **key,
-            "member": member,
-            "workload": spec.workload,
-            "model": spec.model,
-            "sensitivity": spec.sensitivity,
-            "units": spec.units,
-            "max_cost": spec.max_cost,
-            "created_ms": now_ms,
-        },
-    )
+    fresh = store.run(_ADD_JOB, _job_of(permit, spec, member, now_ms))
     explain(store, permit.network, permit.requester, permit.job or "", explanation, now_ms)
-    return member if fresh else MemberId(store.value(_JOB_MEMBER, key))
+    return member if fresh else MemberId(store.value(*asking_job(permit)))
+
+
+def add_jobs(store: Store, jobs_: Sequence[tuple[Permit, JobSpec, MemberId, str]], now_ms: int) -> tuple[Later, Later]:
+    """Write jobs' rows, and their explanations; each has ``touched`` as many as there are, if all are new."""
+    rows = [_job_of(permit, spec, member, now_ms) for permit, spec, member, _ in jobs_]
+    bodies = [
+        {
+            "network": permit.network,
+            "requester": permit.requester,
+            "job": permit.job,
+            "body": body,
+            "created_ms": now_ms,
+        }
+        for permit, _, _, body in jobs_
+    ]
+    return store.later(_ADD_JOB, rows), store.later(_EXPLAIN, bodies)
+
+
+def _job_of(permit: Permit, spec: JobSpec, member: MemberId, now_ms: int) -> dict[str, Any]:
+    return {
+        "network": permit.network,
+        "requester": permit.requester,
+        "job": permit.job,
+        "member": member,
+        "workload": spec.workload,
+        "model": spec.model,
+        "sensitivity": spec.sensitivity,
+        "units": spec.units,
+        "max_cost": spec.max_cost,
+        "created_ms": now_ms,
+    }
 
 
 def explain(store: Store, network: str, requester: str, job: str, body: str, now_ms: int) -> None:
@@ -220,14 +268,25 @@ def explain(store: Store, network: str, requester: str, job: str, body: str, now
         store.put(_EXPLAIN_AGAIN, {"in_network": network, "of_requester": requester, "of_job": job, "body": body})
 
 
-def rules_for(store: Store, network: NetworkId, payer: MemberId, requester: DeviceId) -> Any | None:
+def asking_rules(network: NetworkId, payer: MemberId, requester: DeviceId) -> Asking:
     """What decides about a hold: epoch, fee_ppm, credit_line, credit_floor, the payer's state, stopped, denied."""
-    return store.row(_RULES, {"in_network": network, "payer": payer, "requester": requester})
+    return _RULES, {"in_network": network, "payer": payer, "requester": requester}
 
 
-def by_request(store: Store, network: NetworkId, requester: DeviceId, request: RequestId) -> Any | None:
+def asking_request(permit: Permit) -> Asking:
     """The permit's row that answered this request before."""
-    return store.row(_BY_REQUEST, {"network": network, "requester": requester, "request": request})
+    return _BY_REQUEST, {"network": permit.network, "requester": permit.requester, "request": permit.request}
+
+
+def asking_known(permit: Permit) -> Asking:
+    """Whether the request was answered before, or the job is known: one row, of one truth value."""
+    facts = {"network": permit.network, "requester": permit.requester, "request": permit.request, "job": permit.job}
+    return _KNOWN, facts
+
+
+def asking_job(permit: Permit) -> Asking:
+    """Whose job it is that a permit is for, where it is known."""
+    return _JOB_MEMBER, {"network": permit.network, "requester": permit.requester, "job": permit.job}
 
 
 def by_id(store: Store, permit: PermitId) -> Any | None:
@@ -235,11 +294,17 @@ def by_id(store: Store, permit: PermitId) -> Any | None:
     return store.row(_BY_ID, {"permit": permit})
 
 
-def whole(store: Store, permit: PermitId) -> tuple[Any | None, Sequence[Any], Sequence[Any]]:
-    """A permit's row (None: there is none), its candidates and its shares, in one turn."""
-    facts = {"permit": permit}
-    rows, named, parts = store.together((_BY_ID, facts), (_CANDIDATES, facts), (_SHARES, facts))
-    return (rows[0] if rows else None), named, parts
+def whole_of(
+    store: Store, named: Iterable[PermitId]
+) -> dict[PermitId, tuple[Any | None, Sequence[Any], Sequence[Any]]]:
+    """Permits' rows (None: there is none), their candidates and their shares, all in one turn."""
+    asked = [(permit, {"permit": permit}) for permit in named]
+    found = iter(store.together(*((one, facts) for _, facts in asked for one in (_BY_ID, _CANDIDATES, _SHARES))))
+    whole = {}
+    for permit, _ in asked:
+        rows, candidates, shares = next(found), next(found), next(found)
+        whole[permit] = ((rows[0] if rows else None), candidates, shares)
+    return whole
 
 
 def candidates_of(store: Store, permit: PermitId) -> Sequence[Any]:

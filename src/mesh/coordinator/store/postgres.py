@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.connection import BY_ITSELF, Store
 from mesh.coordinator.store.database import Database, Waiting, answer
 from mesh.coordinator.store.errors import (
     BatchLost,
@@ -31,6 +31,7 @@ from mesh.coordinator.store.errors import (
     StoreUrl,
     WriteRefused,
 )
+from mesh.coordinator.store.lanes import Lanes
 from mesh.coordinator.store.migrate import to_head
 from mesh.errors import MeshError
 
@@ -81,6 +82,7 @@ class PostgresDatabase(Database):
         super().__init__()
         self._engine = engine_for(url)
         self._reader_engine = engine_for(url, read_only=True)
+        self._lanes = Lanes()
         self._writers = [
             threading.Thread(target=self._write_forever, name=f"mesh-store-writer-{at}", daemon=True)
             for at in range(WRITERS)
@@ -154,16 +156,50 @@ class PostgresDatabase(Database):
     def _write_forever(self) -> None:
         connection: Connection | None = None
         while (waiting := self._waiting.get()) is not None:
-            if waiting.answer.cancelled():
-                continue
-            lost: MeshError | None = BatchLost(reason="writer")
-            try:
-                connection = self._write(connection, waiting)
-                lost = None
-            finally:
-                answer([waiting], lost)  # however this thread ends, nobody is left waiting for it
+            if waiting.lane is None:
+                connection = self._done(connection, [waiting])
+            elif self._lanes.enter(waiting):
+                while group := self._lanes.next(waiting.lane):
+                    connection = self._done(connection, group)
         if connection is not None:
             connection.close()
+
+    def _done(self, connection: Connection | None, group: list[Waiting]) -> Connection | None:
+        """Do acts and answer their callers, whatever happens; returns the connection for the next."""
+        group = [waiting for waiting in group if not waiting.answer.cancelled()]
+        lost: MeshError | None = BatchLost(reason="writer")
+        try:
+            left = group
+            if len(group) > 1:
+                connection, left = self._write_several(connection, group)
+            for waiting in left:
+                connection = self._write(connection, waiting)
+            lost = None
+        finally:
+            answer(group, lost)  # however this thread ends, nobody is left waiting for it
+        return connection
+
+    def _write_several(
+        self, connection: Connection | None, group: list[Waiting]
+    ) -> tuple[Connection | None, list[Waiting]]:
+        """Do acts in one transaction; returns those that are still to be done, each by itself: all where it failed."""
+        several = group[0].several
+        assert several is not None
+        try:
+            connection = connection or self._engine.connect()
+            arguments = [waiting.arguments for waiting in group]
+            results = _in_transaction(connection, lambda store: several(store, arguments), alone=False)
+        except BaseException:  # noqa: BLE001 - each is told by itself what there is to tell
+            return (None if _rolled_back(connection) else connection), group
+        left = []
+        for waiting, result in zip(group, results, strict=True):
+            if result is BY_ITSELF:
+                left.append(waiting)
+            elif isinstance(result, BaseException):
+                waiting.error = result
+            else:
+                waiting.result = result
+        return connection, left
 
     def _write(self, connection: Connection | None, waiting: Waiting) -> Connection | None:
         """Run an act until it is committed or refused; returns the connection for the next, None where it broke."""
@@ -172,7 +208,7 @@ class PostgresDatabase(Database):
             try:
                 connection = connection or self._engine.connect()
                 waiting.error, waiting.begun = None, False
-                waiting.result = _in_transaction(connection, waiting)
+                waiting.result = _in_transaction(connection, waiting.run, alone=waiting.alone)
                 return connection
             except BaseException as error:  # noqa: BLE001 - the caller gets it, whatever it is
                 broken = _rolled_back(connection)
@@ -186,15 +222,14 @@ class PostgresDatabase(Database):
         return connection
 
 
-def _in_transaction(connection: Connection, waiting: Waiting) -> Any:
+def _in_transaction(connection: Connection, act: Callable[[Store], Any], *, alone: bool) -> Any:
     with connection.begin():
         raw: Any = connection.connection.driver_connection
-        kind = "pg_advisory_xact_lock" if waiting.alone else "pg_advisory_xact_lock_shared"
+        kind = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
         raw.execute(f"select {kind}({_LOCK})")
-        store = Store(connection, alone=waiting.alone, pipelined=True)
-        waiting.begun = True
+        store = Store(connection, alone=alone, pipelined=True)
         try:
-            result = waiting.act(store)
+            result = act(store)
             store.answered()
             return result
         finally:
