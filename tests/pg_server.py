@@ -59,6 +59,17 @@ class Server:
         self._make(name, *([] if empty else ["-T", self._template]))
         return self._address(name)
 
+    def on_disk(self, folder: Path) -> str:
+        """The address of a fresh database whose tables are in a folder, which may be another file system."""
+        self.url()  # so that the template is there
+        if self._user is not None:
+            shutil.chown(folder, self._user)
+        name = f"t{secrets.token_hex(6)}"
+        make = f"create tablespace {name} location '{folder}'"
+        self._run("psql", "-h", str(self.folder), "-U", "mesh", "-d", "postgres", "-c", make)
+        self._make(name, "-T", self._template, "-D", name)
+        return self._address(name)
+
     def _make(self, name: str, *options: str) -> None:
         self._run("createdb", "-h", str(self.folder), "-U", "mesh", *options, name)
 

@@ -30,7 +30,7 @@ async def a_life(tmp_path):
         await store.close()
 
 
-async def test_a_chosen_attempt_stays_chosen_over_a_crash(tmp_path):
+async def test_5_a_chosen_attempt_stays_chosen_over_a_crash(tmp_path):
     used = [Outgoing("fact", b"used 1")]
     async with a_life(tmp_path) as store:
         assert await store.add_answers(JOB, 1, used, NOW_MS)
@@ -39,7 +39,7 @@ async def test_a_chosen_attempt_stays_chosen_over_a_crash(tmp_path):
         assert [one.content for one in await store.outbox(10)] == [b"used 1"]
 
 
-async def test_no_job_number_is_given_twice_however_often_the_program_dies(tmp_path):
+async def test_6_no_job_number_is_given_twice_however_often_the_program_dies(tmp_path):
     jobs, requests = set(), set()
     for life in range(5):
         async with a_life(tmp_path) as store:
@@ -79,7 +79,7 @@ async def test_a_device_that_is_stopped_has_said_all_before_it_ends(tmp_path):
         assert set(jobs.values()) <= {"done", "cancelled", "running"}
 
 
-async def test_an_attempt_that_was_answered_takes_no_result_any_more(tmp_path):
+async def test_16_an_attempt_that_was_answered_takes_no_result_any_more(tmp_path):
     async with a_town(tmp_path) as (town, ann, ben):
         desk, box = await ann.device("desk", work=False), await ben.device("box")
         box.engines.gate.clear()
@@ -97,3 +97,41 @@ async def test_an_attempt_that_was_answered_takes_no_result_any_more(tmp_path):
         await desk.run("two", routing=Routing("device", device=box.id))
         await until(lambda: sorted(answers()) == ["failed", "used"])  # the first job has one answer, for good
         assert await ben.balance() > 0
+
+
+async def test_15_who_forgot_over_a_crash_what_became_of_an_attempt_never_denies_it(tmp_path):
+    """Counterexample 15: it received Done, crashed before that was written down, and knows only that it asked."""
+    async with a_town(tmp_path) as (town, ann, ben):
+        desk, box = await ann.device("desk", work=False), await ben.device("box")
+        box.engines.gate.clear()
+        running = asyncio.ensure_future(desk.run("one", routing=Routing("device", device=box.id)))
+        await until(lambda: not box.engines.started.empty())
+        await town.away()
+        kept = desk.home.agent_db.with_name("as-it-was.db")
+        with closing(sqlite3.connect(desk.home.agent_db)) as now, closing(sqlite3.connect(kept)) as then:
+            now.backup(then)
+        box.engines.gate.set()
+        job = (await running).job
+        await desk.stop()
+        for file in desk.home.agent_db.parent.glob("agent.db*"):
+            file.unlink()
+        kept.rename(desk.home.agent_db)
+        await town.serve()
+        await desk.start()
+        await desk.reported()
+        await box.reported()
+
+        def said() -> set[str]:
+            with closing(sqlite3.connect(f"file:{town.folder / 'data' / 'coordinator.db'}?mode=ro", uri=True)) as known:
+                return {kind for (kind,) in known.execute("select kind from evidence where job = ?", [job])}
+
+        await until(lambda: "claim" in said())
+        later = await desk.run("two", routing=Routing("device", device=box.id))
+        await desk.reported()  # all that it has to say of the first is said before what it says of the second
+        assert later.job != job, "the number is not given again either"
+        assert not said() & {"failed", "superseded"}
+        await until(lambda: _has_something(ben))
+
+
+async def _has_something(person):
+    return await person.balance() > 0

@@ -224,7 +224,7 @@ async def test_another_input_than_was_signed_for_is_not_worked_on(tmp_path):
         assert asker.worker.engines.started.empty()
 
 
-async def test_a_closed_permit_stays_closed_after_a_restart(tmp_path):
+async def test_11_a_closed_permit_stays_closed_after_a_restart(tmp_path):
     async with asking(tmp_path) as asker:
         permit = asker.permit()
         await asker.worker.agent.parts.worker.close_permit(permit.permit)

@@ -2,10 +2,12 @@
 
 The model behind the decision table found 23 of them. 18 are about the coordinator and are here by their numbers; 5, 6,
 11, 15 and 16 are duties of the devices (what is durable before what leaves) and are kept by the agents' own tests.
+``test_all_23_have_a_test`` says by which.
 
 Touches: files (a database), threads.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -157,6 +159,13 @@ def test_18_work_that_nobody_submitted_is_worth_nothing(world: World) -> None:
     assert [code for _, code in world.report(forged).refused] == ["token.invalid"]
     world.after_window(granted)
     assert has(world, "ann", "bob") == [0, 0]
+
+
+def test_all_23_have_a_test() -> None:
+    """By number, here and where the devices' duties are tested."""
+    files = ("test_ledger_counterexamples.py", "test_agent_duties.py", "test_agent_permits.py")
+    text = "".join((Path(__file__).parent / file).read_text() for file in files)
+    assert {int(number) for number in re.findall(r"def test_(\d+)_", text)} == set(range(1, 24))
 
 
 def _as_requester(world: World, signer: object) -> World:

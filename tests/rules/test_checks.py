@@ -196,11 +196,39 @@ def test_an_answer_that_ends_where_the_model_would_go_on_is_found():
     assert trace.found().gap_max == FAR
 
 
-def test_a_claim_that_goes_on_where_the_model_would_end_is_found():
-    trace = Trace("one two", ended=True)
+def test_a_claim_that_goes_on_where_the_model_would_end_is_as_far_off_as_that_is_likely():
+    trace = Trace("one two", ended=False)
     trace.take(likely((b"one", -0.1)))
-    trace.stopped()
-    assert trace.found().gap_max == FAR and trace.prefix == "one two"
+    trace.take(Token(b" two", ((b"", -0.1), (b" two", -4.1))))  # it is kept from ending, so it says the next best
+    assert trace.found().gap_max == pytest.approx(4.0) and trace.over
+
+
+def test_a_word_that_was_read_as_the_wrong_tokens_is_read_once_more():
+    trace = Trace("he also ran", ended=False)
+    trace.take(likely((b"he", -0.1)))
+    assert trace.take(likely((b" a", -0.5), (b" also", -0.8), (b" al", -5.0))), "the engine goes on from there"
+    assert not trace.take(likely((b" dog", -0.1))), "nothing goes on with so: another reading is asked for"
+    assert trace.prefix == "he also"
+    trace.take(likely((b" ran", -0.1)))
+    found = trace.found()
+    assert found.whole and found.tokens == 3 and found.gap_max == pytest.approx(0.3)
+
+
+def test_no_other_reading_is_looked_for_among_the_unlikely():
+    trace = Trace("he also ran", ended=False)
+    trace.take(likely((b"he", -0.1)))
+    trace.take(likely((b" a", -0.5), (b" also", -4.0)))
+    trace.take(likely((b" dog", -0.1)))
+    assert trace.found().gap_max == FAR and trace.prefix == "he also"
+
+
+def test_a_character_of_several_tokens_is_read_through():
+    trace = Trace("a 😊!", ended=False)
+    smile = " 😊".encode()
+    for said in (b"a", smile[:2], smile[2:4], smile[4:]):
+        assert trace.take(likely((said, -0.1)))
+    trace.take(likely((b"!", -0.1)))
+    assert trace.over and trace.found() == Replayed(5, 0.0, 0.0, True)
 
 
 def test_other_text_is_given_up_before_it_is_read_to_its_end():

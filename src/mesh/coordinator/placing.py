@@ -5,17 +5,20 @@ Where the requester's own device is best there is nothing to grant: it runs on t
 Touches: database (writes the permit), clock and randomness (through ``parts``).
 """
 
+from contextlib import suppress
+
 import msgspec
 import structlog
 
 from mesh.coordinator import choosing
 from mesh.coordinator.acts import permit as granting
-from mesh.coordinator.acts.limits import Apart
+from mesh.coordinator.acts.limits import Apart, note_limit
 from mesh.coordinator.acts.permit import EpochMoved, Granted, Wanted
 from mesh.coordinator.choosing import choose, price_of
 from mesh.coordinator.live import LiveLinks
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.snapshot import Seen
+from mesh.credits.limits import DayLimitReached
 from mesh.credits.tariff import Rate
 from mesh.credits.transfers import HoldRefused
 from mesh.devices.addresses import home, tellable
@@ -67,6 +70,8 @@ class Placing:
                 except EpochMoved:
                     continue
                 except HoldRefused as refused:
+                    if isinstance(refused, DayLimitReached):
+                        await self._note_limit(asker)
                     if available is not None:
                         raise
                     available = int(refused.facts["free"] or 0)
@@ -76,6 +81,11 @@ class Placing:
         except MeshError as error:
             log.info("permit.refused", device=asker.kept.id, code=error.wire_code)
             return Refused(request.request, error.wire(), retry_after_s=RETRY_AFTER_S)
+
+    async def _note_limit(self, asker: Seen) -> None:
+        kept = asker.kept
+        with suppress(MeshError):  # the device is answered in any case
+            await self._parts.database.write(note_limit, kept.network, kept.id, self._parts.moment())
 
     def _check(self, asker: Seen, request: PermitRequest) -> None:
         if asker.kept.standing != "active":

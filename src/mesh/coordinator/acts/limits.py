@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import decisions, ledger, limits, marks, networks
 from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.evidence import Against, JobKey, add_mark
 from mesh.credits import limits as rules
 from mesh.credits.accounts import Account
 from mesh.errors import MeshError
@@ -91,6 +92,12 @@ def check_denials(store: Store, permit: Permit, member: MemberId) -> None:
             [bool(row.denied) for row in last], len(towards), limits.owners_beside(store, network, member)
         ):
             raise rules.SinglesOnly
+
+
+def note_limit(store: Store, network: NetworkId, device: DeviceId, moment: Moment) -> None:
+    """A device asked for more than its day's limit: a mark, once a day, that is for an admin's eye alone."""
+    key, day = JobKey(network, device, ""), moment.now_ms // rules.DAY_MS
+    add_mark(store, key, Against(device, "limit", day), number=moment.new_id(), now_ms=moment.now_ms)
 
 
 def terms(store: Store, network: NetworkId, member: MemberId) -> Terms:
