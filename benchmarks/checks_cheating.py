@@ -1,4 +1,4 @@
-"""What cheating pays at the chosen rate of spot checks: a simulated network of ten owners (tests/cheating.py), by seeds.
+"""What cheating pays at the chosen rate of spot checks, in the simulated network of ten owners of tests/cheating.py.
 
 Run: `python benchmarks/checks_cheating.py [--seeds 1000]`
 
