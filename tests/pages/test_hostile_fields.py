@@ -1,0 +1,218 @@
+"""Hostile words typed in a browser into every field in which a person can type, and into the address of every page.
+
+Nothing of them runs, nothing they name becomes an element or is fetched, and no page grows wider than a phone.
+"""
+
+import csv
+import io
+from urllib.parse import quote
+
+import pytest
+
+from agents import EMBEDDINGS, a_town
+from mesh.agent.asked import Ask
+from mesh.sdk import calls, credit
+from mesh.workloads.embeddings import payload_of
+from pages.looking import DESKTOP, PHONE, a_browser, a_page
+from pages.test_dashboard import to
+from pages.test_rules_pages import opened
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+
+HOSTILE = {
+    "a script": "<script data-evil>window.evil=1</script>",
+    "an image": '"><img data-evil src=//evil.test/x onerror=window.evil=1>',
+    "a frame": "'><iframe data-evil srcdoc='<script>parent.evil=1</script>'></iframe>",
+    "an address": "javascript:window.evil=1",
+    "a template": "{{constructor.constructor('window.evil=1')()}}${window.evil=1}",
+    "SQL": "'; DROP TABLE members; --",
+    "markup of the terminal": "[link=http://evil.test]click[/link]\x1b[31m",
+    "a formula": '=HYPERLINK("http://evil.test")',
+    "a formula with +": "+1+cmd|' /C calc'!A0",
+    "right to left": "\u202e\u2066gpj.exe",
+    "right-to-left letters": "\u05e9\u05dc\u05d5\u05dd \u0627\u0644\u0633\u0644\u0627\u0645",
+    "emoji": "👩‍🚀🏳️‍🌈" * 9,
+    "combining": "Z" + "\u0335" * 60,
+    "long": "W" * 20_000,
+}
+"""What `evil.test` would serve does not matter: that it is asked for would."""
+FOUND = """() => ({
+  evil: window.evil,
+  elements: document.querySelectorAll('[data-evil], iframe, object, embed').length,
+  links: [...document.links].filter((one) => !/^https?:/.test(one.href) || one.href.includes('evil.test')).length,
+  wide: document.documentElement.scrollWidth - innerWidth,
+})"""
+NOTHING = {"elements": 0, "links": 0}
+
+
+class Watched:
+    """A page that must not come alive: what it asks for elsewhere and each dialog is noted."""
+
+    def __init__(self, looked):
+        self.looked, self.page, self.alarms = looked, looked.page, []
+        self.page.on("request", lambda request: self._asked(request.url))
+        self.page.on("dialog", self._dialog)
+
+    def _asked(self, url):
+        if "evil.test" in url.split("?")[0]:
+            self.alarms.append(url)
+
+    async def _dialog(self, dialog):
+        self.alarms.append(dialog.message)
+        await dialog.dismiss()
+
+    async def harmless(self, where):
+        found = await self.page.evaluate(FOUND)
+        assert found.pop("wide") <= 0, (where, "it scrolls sideways")
+        assert found == NOTHING, (where, found)
+        assert self.alarms == [], (where, self.alarms)
+        assert self.looked.complaints == [], (where, self.looked.complaints)
+
+    async def answered(self):
+        """Whatever was sent is answered, and shown."""
+        await self.page.wait_for_load_state("networkidle")
+
+
+async def typed(field, text):
+    """What a person could type: the field itself cuts what is too long."""
+    most = await field.get_attribute("maxlength")
+    await field.fill(text if most is None else text[: int(most)])
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_fields_of_a_network_keep_hostile_words_as_words(tmp_path, size):
+    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser, a_page(browser, size) as looked:
+        page, watched = looked.page, Watched(looked)
+        await ann.device("lumen")
+        await opened(looked, ann, town.network, "members")
+        await page.get_by_role("button", name="Invite", exact=True).wait_for()
+        for what, text in HOSTILE.items():
+            await typed(page.get_by_label("Name"), text)
+            await page.get_by_role("button", name="Invite", exact=True).click()
+            await page.get_by_role("button", name="Invite another").or_(page.get_by_role("alert")).first.wait_for()
+            await watched.harmless(("invite", what))
+            if await page.get_by_role("button", name="Invite another").count():
+                await page.get_by_role("button", name="Invite another").click()
+        await page.goto(page.url.replace("/members", "/policy"))
+        editor = page.get_by_label("The policy")
+        await editor.wait_for()
+        before = await editor.input_value()
+        for what, text in HOSTILE.items():
+            await editor.fill(f"{text}\n{before}")
+            await watched.answered()
+            await watched.harmless(("policy", what))
+        for at, (what, text) in enumerate(HOSTILE.items()):
+            await editor.fill(f"# {at}\n{before}")
+            await typed(page.get_by_label("Why"), text)
+            await page.get_by_role("button", name="Save this version").click()
+            await watched.answered()
+            await watched.harmless(("note", what))
+        await page.goto(page.url.replace("/policy", "/audit"))
+        await page.get_by_text("saved version").first.wait_for()
+        await watched.harmless("decisions")
+        for what, text in HOSTILE.items():
+            await page.keyboard.press("/")
+            box = page.get_by_role("combobox", name="Find a")
+            await typed(box, text)
+            await page.get_by_text("Nothing here is called that.").or_(page.get_by_role("option")).first.wait_for()
+            await watched.harmless(("find", what))
+            await page.keyboard.press("Escape")
+            await box.wait_for(state="detached")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_codes_and_addresses_keep_hostile_words_as_words(tmp_path, size):
+    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser, a_page(browser, size) as looked:
+        page, watched = looked.page, Watched(looked)
+        await ann.device("lumen")
+        await opened(looked, ann, town.network, "")
+        home = page.url.split("/n/")[0]
+        await page.get_by_role("button", name="Add a device").click()
+        code = page.get_by_role("dialog").get_by_label("Code")
+        for what, text in HOSTILE.items():
+            await typed(code, text)
+            await page.get_by_role("dialog").get_by_role("button", name="Look").click()
+            await watched.answered()
+            await watched.harmless(("pairing code", what))
+        await page.goto(f"{home}/device")
+        for what, text in HOSTILE.items():
+            await typed(page.get_by_label("Its code"), text)
+            await page.get_by_role("button", name="See who asks").click()
+            await watched.answered()
+            await watched.harmless(("code of a login", what))
+        for what, text in HOSTILE.items():
+            said = quote(text[:500], safe="")
+            for address in (
+                f"/n/{town.network}/ledger?member={said}&kind={said}&device={said}&since={said}&by={said}",
+                f"/n/{town.network}/devices/{said}",
+                f"/n/{town.network}/jobs/{said}",
+                f"/n/{said}",
+                f"/{said}",
+                f"/join#{said}",
+                f"/signed-in?error={said}",
+            ):
+                await page.goto(home + address)
+                await page.get_by_role("heading", level=1).first.wait_for()
+                await watched.harmless((address, what))
+
+
+async def test_a_name_is_a_name_wherever_it_is_shown_and_no_formula_in_a_file(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben), a_browser() as browser:
+        lumen, studio = await ann.device("lumen", work=False), await ben.device("studio")
+        for what, text in HOSTILE.items():
+            link = await ann.link("member", role="member")
+            async with a_page(browser, PHONE) as looked:
+                watched = Watched(looked)
+                await looked.page.goto(link.text())
+                await typed(looked.page.get_by_label("What others call you"), text)
+                await looked.page.get_by_role("button", name="Join home").click()
+                joined = looked.page.get_by_role("heading", level=1).filter(has_text="evice")
+                await joined.or_(looked.page.get_by_role("alert")).first.wait_for()
+                await watched.harmless(("name", what))
+        people = (await ann.do(calls.members(town.network))).members
+        assert len(people) > 6, "names are words, and most are taken as they are"
+        for person in people:
+            for text in HOSTILE.values():
+                await ann.do(credit.give(town.network, person.member, 1000, text[:200])) if text.isprintable() else None
+        task = Ask(EMBEDDINGS, payload_of(["a harbour " * 50]), routing=to(studio))
+        await lumen.agent.parts.requester.run(task)
+        await lumen.reported()
+        for size in (DESKTOP, PHONE):
+            async with a_page(browser, size) as looked:
+                page, watched = looked.page, Watched(looked)
+                await opened(looked, ann, town.network, "members")
+                for shown in ("members", "", "jobs", "ledger", "ledger?by=device", "settings", "audit", "review"):
+                    await page.goto(f"{page.url.split('/n/')[0]}/n/{town.network}/{shown}")
+                    await page.get_by_role("heading", level=1).first.wait_for()
+                    await watched.answered()
+                    await watched.harmless(shown)
+                await page.goto(f"{page.url.split('/n/')[0]}/n/{town.network}/ledger")
+                async with page.expect_download() as downloading:
+                    await page.get_by_role("link", name="Export CSV").click()
+                text = (await (await downloading.value).path()).read_text(encoding="utf-8")
+                cells = [cell for row in list(csv.reader(io.StringIO(text, newline="")))[1:] for cell in row]
+                assert any(cell.startswith("'=HYPERLINK") for cell in cells), "a reason begins as a formula does"
+                for cell in cells:
+                    number = cell.lstrip("-").replace(".", "", 1).isdigit()
+                    assert number or not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")), cell
+
+
+async def test_the_name_of_a_network_keeps_hostile_words_as_words(tmp_path):
+    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser, a_page(browser, PHONE) as looked:
+        page, watched = looked.page, Watched(looked)
+        await opened(looked, ann, town.network, "")
+
+        async def nowhere(route):
+            answer = await route.fetch()
+            await route.fulfill(json={**await answer.json(), "networks": []})
+
+        await page.route("**/v1/me", nowhere)
+        await page.goto(page.url.split("/n/")[0])
+        await page.get_by_role("heading", name="What is your network called?").wait_for()
+        for what, text in HOSTILE.items():
+            await typed(page.get_by_label("Name"), text)
+            await page.get_by_role("button", name="Make it").click()
+            await page.get_by_role("alert").wait_for()
+            await watched.answered()
+            await watched.harmless(("network", what))
+        assert len((await ann.do(calls.networks())).networks) == 1, "a network is called by a machine's name"
