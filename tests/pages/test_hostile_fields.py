@@ -5,7 +5,7 @@ Nothing of them runs, nothing they name becomes an element or is fetched, and no
 
 import csv
 import io
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -13,7 +13,7 @@ from agents import EMBEDDINGS, a_town
 from mesh.agent.asked import Ask
 from mesh.sdk import calls, credit
 from mesh.workloads.embeddings import payload_of
-from pages.looking import DESKTOP, PHONE, a_browser, a_page
+from pages.looking import PHONE, a_browser, a_page
 from pages.test_dashboard import to
 from pages.test_rules_pages import opened
 
@@ -39,10 +39,10 @@ HOSTILE = {
 FOUND = """() => ({
   evil: window.evil,
   elements: document.querySelectorAll('[data-evil], iframe, object, embed').length,
-  links: [...document.links].filter((one) => !/^https?:/.test(one.href) || one.href.includes('evil.test')).length,
+  links: [...document.links].filter((one) => !/^https?:/.test(one.href) || one.origin !== location.origin).length,
   wide: document.documentElement.scrollWidth - innerWidth,
 })"""
-NOTHING = {"elements": 0, "links": 0}
+NOTHING = {"evil": None, "elements": 0, "links": 0}
 
 
 class Watched:
@@ -54,7 +54,7 @@ class Watched:
         self.page.on("dialog", self._dialog)
 
     def _asked(self, url):
-        if "evil.test" in url.split("?")[0]:
+        if urlsplit(url).hostname == "evil.test":
             self.alarms.append(url)
 
     async def _dialog(self, dialog):
@@ -73,15 +73,33 @@ class Watched:
         await self.page.wait_for_load_state("networkidle")
 
 
+async def test_what_comes_alive_would_be_noticed(tmp_path):
+    async with a_browser() as browser, a_page(browser) as looked:
+        watched = Watched(looked)
+        for live in (
+            "document.body.append(Object.assign(document.createElement('img'), {src: 'http://evil.test/x'}))",
+            "document.body.append(Object.assign(document.createElement('a'), {href: 'javascript:1'}))",
+            "document.body.append(Object.assign(document.createElement('a'), {href: 'http://evil.test'}))",
+            "document.body.style.width = '9999px'",
+            "document.body.append(document.createElement('iframe'))",
+            "window.evil = 1",
+        ):
+            await looked.page.goto("data:text/html,<title>x</title>")
+            watched.alarms.clear()
+            await watched.harmless("nothing yet")
+            await looked.page.evaluate(live)
+            with pytest.raises(AssertionError):
+                await watched.harmless(live)
+
+
 async def typed(field, text):
     """What a person could type: the field itself cuts what is too long."""
     most = await field.get_attribute("maxlength")
     await field.fill(text if most is None else text[: int(most)])
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-async def test_fields_of_a_network_keep_hostile_words_as_words(tmp_path, size):
-    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser, a_page(browser, size) as looked:
+async def test_fields_of_a_network_keep_hostile_words_as_words(tmp_path):
+    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser, a_page(browser, PHONE) as looked:
         page, watched = looked.page, Watched(looked)
         await ann.device("lumen")
         await opened(looked, ann, town.network, "members")
@@ -101,10 +119,12 @@ async def test_fields_of_a_network_keep_hostile_words_as_words(tmp_path, size):
             await editor.fill(f"{text}\n{before}")
             await watched.answered()
             await watched.harmless(("policy", what))
-        for at, (what, text) in enumerate(HOSTILE.items()):
-            await editor.fill(f"# {at}\n{before}")
-            await typed(page.get_by_label("Why"), text)
-            await page.get_by_role("button", name="Save this version").click()
+        for what in ("a script", "an image", "a formula", "right to left", "long"):
+            await page.goto(page.url)
+            await editor.fill(f"# {what}\n{before}")
+            await typed(page.get_by_label("Why"), HOSTILE[what])
+            async with page.expect_response(lambda one: one.request.method == "PUT"):
+                await page.get_by_role("button", name="Save this version").click()
             await watched.answered()
             await watched.harmless(("note", what))
         await page.goto(page.url.replace("/policy", "/audit"))
@@ -120,9 +140,8 @@ async def test_fields_of_a_network_keep_hostile_words_as_words(tmp_path, size):
             await box.wait_for(state="detached")
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-async def test_codes_and_addresses_keep_hostile_words_as_words(tmp_path, size):
-    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser, a_page(browser, size) as looked:
+async def test_codes_and_addresses_keep_hostile_words_as_words(tmp_path):
+    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser, a_page(browser, PHONE) as looked:
         page, watched = looked.page, Watched(looked)
         await ann.device("lumen")
         await opened(looked, ann, town.network, "")
@@ -140,8 +159,8 @@ async def test_codes_and_addresses_keep_hostile_words_as_words(tmp_path, size):
             await page.get_by_role("button", name="See who asks").click()
             await watched.answered()
             await watched.harmless(("code of a login", what))
-        for what, text in HOSTILE.items():
-            said = quote(text[:500], safe="")
+        for what in ("a script", "an image", "an address", "SQL", "right to left", "long"):
+            said = quote(HOSTILE[what][:500], safe="")
             for address in (
                 f"/n/{town.network}/ledger?member={said}&kind={said}&device={said}&since={said}&by={said}",
                 f"/n/{town.network}/devices/{said}",
@@ -152,15 +171,15 @@ async def test_codes_and_addresses_keep_hostile_words_as_words(tmp_path, size):
                 f"/signed-in?error={said}",
             ):
                 await page.goto(home + address)
-                await page.get_by_role("heading", level=1).first.wait_for()
+                await page.locator("h1, pre").first.wait_for()  # a page, or what the coordinator refuses in JSON
                 await watched.harmless((address, what))
 
 
 async def test_a_name_is_a_name_wherever_it_is_shown_and_no_formula_in_a_file(tmp_path):
     async with a_town(tmp_path) as (town, ann, ben), a_browser() as browser:
         lumen, studio = await ann.device("lumen", work=False), await ben.device("studio")
-        for what, text in HOSTILE.items():
-            link = await ann.link("member", role="member")
+        for what in ("a script", "an image", "a formula", "right to left", "right-to-left letters", "emoji", "long"):
+            text, link = HOSTILE[what], await ann.link("member", role="member")
             async with a_page(browser, PHONE) as looked:
                 watched = Watched(looked)
                 await looked.page.goto(link.text())
@@ -170,31 +189,30 @@ async def test_a_name_is_a_name_wherever_it_is_shown_and_no_formula_in_a_file(tm
                 await joined.or_(looked.page.get_by_role("alert")).first.wait_for()
                 await watched.harmless(("name", what))
         people = (await ann.do(calls.members(town.network))).members
-        assert len(people) > 6, "names are words, and most are taken as they are"
-        for person in people:
-            for text in HOSTILE.values():
-                await ann.do(credit.give(town.network, person.member, 1000, text[:200])) if text.isprintable() else None
+        assert len(people) > 4, "names are words, and most are taken as they are"
+        for text in HOSTILE.values():
+            if text.isprintable():
+                await ann.do(credit.give(town.network, people[-1].member, 1000, text[:200]))
         task = Ask(EMBEDDINGS, payload_of(["a harbour " * 50]), routing=to(studio))
         await lumen.agent.parts.requester.run(task)
         await lumen.reported()
-        for size in (DESKTOP, PHONE):
-            async with a_page(browser, size) as looked:
-                page, watched = looked.page, Watched(looked)
-                await opened(looked, ann, town.network, "members")
-                for shown in ("members", "", "jobs", "ledger", "ledger?by=device", "settings", "audit", "review"):
-                    await page.goto(f"{page.url.split('/n/')[0]}/n/{town.network}/{shown}")
-                    await page.get_by_role("heading", level=1).first.wait_for()
-                    await watched.answered()
-                    await watched.harmless(shown)
-                await page.goto(f"{page.url.split('/n/')[0]}/n/{town.network}/ledger")
-                async with page.expect_download() as downloading:
-                    await page.get_by_role("link", name="Export CSV").click()
-                text = (await (await downloading.value).path()).read_text(encoding="utf-8")
-                cells = [cell for row in list(csv.reader(io.StringIO(text, newline="")))[1:] for cell in row]
-                assert any(cell.startswith("'=HYPERLINK") for cell in cells), "a reason begins as a formula does"
-                for cell in cells:
-                    number = cell.lstrip("-").replace(".", "", 1).isdigit()
-                    assert number or not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")), cell
+        async with a_page(browser, PHONE) as looked:
+            page, watched = looked.page, Watched(looked)
+            await opened(looked, ann, town.network, "members")
+            for shown in ("members", "", "jobs", "ledger", "ledger?by=device", "settings", "audit", "review"):
+                await page.goto(f"{page.url.split('/n/')[0]}/n/{town.network}/{shown}")
+                await page.get_by_role("heading", level=1).first.wait_for()
+                await watched.answered()
+                await watched.harmless(shown)
+            await page.goto(f"{page.url.split('/n/')[0]}/n/{town.network}/ledger")
+            async with page.expect_download() as downloading:
+                await page.get_by_role("link", name="Export CSV").click()
+            text = (await (await downloading.value).path()).read_text(encoding="utf-8")
+            cells = [cell for row in list(csv.reader(io.StringIO(text, newline="")))[1:] for cell in row]
+            assert any(cell.startswith("'=HYPERLINK") for cell in cells), "a reason begins as a formula does"
+            for cell in cells:
+                number = cell.lstrip("-").replace(".", "", 1).isdigit()
+                assert number or not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")), cell
 
 
 async def test_the_name_of_a_network_keeps_hostile_words_as_words(tmp_path):

@@ -36,7 +36,7 @@ export function Balances({ accounts, me, names }: { accounts: Account[]; me: str
             const pending = (Math.max(bar.pending, 0) / full) * reach;
             const mine = bar.member === me;
             const who = (
-              <span className={`px-2 ${mine ? 'font-600' : ''}`}>
+              <span className={`min-w-0 px-2 wrap-anywhere ${mine ? 'font-600' : ''}`}>
                 {nameOf(bar)}
                 {mine && ' (you)'}
               </span>

@@ -100,7 +100,7 @@ function Row({ who, name, by, chart, sums, full, cursor, onCursor }: RowProps) {
   }
   return (
     <li className="grid grid-cols-[minmax(0,1fr)_auto] items-center gap-x-4 border-t border-line py-1 wide:grid-cols-[150px_minmax(0,1fr)_200px]">
-      <span className="min-w-0 text-13 break-words">
+      <span className="min-w-0 text-13 wrap-anywhere">
         {by === 'device' ? (
           <Link to="/n/$network/devices/$device" params={{ network, device: who }} className={LINK}>
             {name}

@@ -89,12 +89,12 @@ export function Line({ posting, full, me, names, sealed }: { posting: Posting; f
           <Upright />
           <div className="relative grid grid-cols-2 items-center text-12">
             <span className="flex items-center justify-end">
-              <span className="px-2 text-right">{found.left.map((side) => `${whoOf(side)} ${signed(side.amount)}`).join(', ')}</span>
+              <span className="min-w-0 px-2 text-right wrap-anywhere">{found.left.map((side) => `${whoOf(side)} ${signed(side.amount)}`).join(', ')}</span>
               <Beam sides={found.left} cut={found.cut} me={me} left />
             </span>
             <span className="flex items-center">
               <Beam sides={found.right} cut={found.cut} me={me} />
-              <span className="px-2">
+              <span className="min-w-0 px-2 wrap-anywhere">
                 {found.right.map((side, at) => (
                   <span key={`${side.who}${side.account}`} className={at > 0 ? 'block text-ink-3' : ''}>
                     {whoOf(side)} {signed(side.amount)}

@@ -240,7 +240,7 @@ function Invite() {
         </form>
       ) : (
         <div className="grid max-w-[460px] gap-3">
-          <p className="text-13">Send this to {name || 'them'}, and to nobody else: who holds it can use it. It is shown this once.</p>
+          <p className="text-13 wrap-anywhere">Send this to {name || 'them'}, and to nobody else: who holds it can use it. It is shown this once.</p>
           <Command text={link} />
           <Qr text={link} />
           <button type="button" className={`justify-self-start text-13 ${LINK}`} onClick={() => setLink('')}>
@@ -268,7 +268,7 @@ function Links({ tokens, error }: { tokens: Token[]; error: unknown }) {
       <ul>
         {open.map((one) => (
           <li key={one.token_id} className="flex flex-wrap items-center gap-x-4 border-b border-line py-2 text-13">
-            <span className="flex-1">
+            <span className="min-w-0 flex-1 wrap-anywhere">
               For a {one.purpose}
               {one.name && `, ${one.name}`}: used {one.used} of {one.uses}, until {moment(one.expires_ms)}
             </span>

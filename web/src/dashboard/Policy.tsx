@@ -276,7 +276,7 @@ function Versions({ network, current, take }: { network: string; current: number
       <ul className="mt-2">
         {rows.map((one) => (
           <li key={one?.version ?? 0} className="flex items-baseline gap-4 border-b border-line py-2 text-13">
-            <span className="flex-1">
+            <span className="min-w-0 wrap-anywhere flex-1">
               <b>{one ? one.version : 'Default'}</b> {one?.note}
               <span className="block text-12 text-ink-3">{one ? `${one.name || 'somebody who left'}, ${moment(one.at_ms)}` : 'where every network begins'}</span>
             </span>
