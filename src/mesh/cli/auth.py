@@ -10,11 +10,13 @@ import typer
 
 from mesh.cli import here
 from mesh.cli.output import Json, Out, day, foreign, table
-from mesh.errors import MeshError
+from mesh.errors import MeshError, RemoteError
 
 if TYPE_CHECKING:
     from mesh.ids import DeviceKey
-    from mesh.sdk.answers import About
+    from mesh.protocol.links import JoinLink
+    from mesh.sdk.answers import About, Network
+    from mesh.sdk.home import Home
 
 app = typer.Typer(help="Sign in as a person.", no_args_is_help=True)
 
@@ -32,7 +34,12 @@ def claim(
     name: Annotated[str, typer.Option("--name", help="What others call you; a link for yourself knows it.")] = "",
     json: Json = False,
 ) -> None:
-    """Sign in with a claim link (the first person) or a member invite; every link works as often as it says."""
+    """Sign in with a claim link (the first person) or a member invite; every link works as often as it says.
+
+    Who is signed in here comes into the invite's network as who they are, unless another name is given.
+    """
+    import msgspec
+
     from mesh.sdk import calls
     from mesh.sdk.client import Coordinator
     from mesh.sdk.home import CoordinatorRecord, SessionRecord
@@ -40,18 +47,43 @@ def claim(
     place, parsed = here.home(), here.link_from(link)
     record = place.read()
     known = CoordinatorRecord(parsed.url, parsed.coordinator, parsed.tls_sha256, parsed.more)
+    if record.session is not None and name in ("", record.session.name):
+        joined = _accepted(place, parsed)
+        if joined is not None:
+            place.write(msgspec.structs.replace(record, network=joined.network))
+            mine = {"member": record.session.member, "name": record.session.name, "network": joined.network}
+            Out(json).result(mine, f"You are in {foreign(joined.name)} now, as {foreign(record.session.name)}.")
+            return
     with Coordinator(known) as client:
         if record.coordinator is not None and record.coordinator.key != known.key:
             check_follows(record.coordinator.key, client.do(calls.about()))
         claimed = client.do(calls.claim(parsed.secret, name, platform.node()))
-    import msgspec
-
     session = SessionRecord(claimed.token, claimed.member, claimed.name)
     network = claimed.network or record.network
     place.write(msgspec.structs.replace(record, coordinator=known, session=session, network=network))
     value = {"member": claimed.member, "name": claimed.name, "network": claimed.network}
     hint = "mesh device invite" if claimed.network else "mesh net create NAME"
     Out(json).result(value, f"Signed in as {foreign(claimed.name)}. Next: {hint}")
+
+
+_AS_SOMEBODY_NEW = ("auth.not_signed_in", "request.no_such_address", "token.unknown", "token.wrong_purpose")
+"""The session here is over, the coordinator is older, or the link is none that invites to a network."""
+
+
+def _accepted(place: "Home", link: "JoinLink") -> "Network | None":
+    """Come into a network as who is signed in here; None where the link or the session is not for that."""
+    from mesh.sdk import calls
+
+    known = place.read().coordinator
+    if known is None or known.key != link.coordinator:
+        return None
+    try:
+        with here.coordinator(place) as client:
+            return client.do(calls.accept(link.secret))
+    except RemoteError as error:
+        if error.wire_code in _AS_SOMEBODY_NEW:
+            return None
+        raise
 
 
 @app.command()

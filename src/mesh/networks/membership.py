@@ -85,6 +85,20 @@ class NotMember(MeshError):
     kind = "not_found"
 
 
+class AlreadyIn(MeshError):
+    """You are in this network already, and no use of the link was counted. Leave it for whom it is meant."""
+
+    code = "members.already_in"
+    kind = "conflict"
+
+
+class NotLetBack(MeshError):
+    """You left this network, or were removed from it, after this link was made. Ask an admin for a fresh one."""
+
+    code = "members.not_let_back"
+    kind = "forbidden"
+
+
 class LastAdmin(MeshError):
     """A network always has an admin, and this is the last one. Make somebody else an admin first."""
 

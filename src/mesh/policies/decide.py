@@ -141,6 +141,11 @@ def decide(policy: Policy, asked: Asked, place: Place) -> Decision:
     return Rules(policy, asked).decide(place)
 
 
+def applies_at(grant: Grant, place: Place) -> bool:
+    """Whether nothing of a grant keeps it from a place."""
+    return _Places(grant).hold(place)
+
+
 def isolated(isolation: Isolation, sensitivity: Sensitivity, *, own: bool) -> Decision:
     """Whether a device confines its engines enough: sensitive data of others needs the strict level."""
     if own or sensitivity != "sensitive" or isolation == "strict":

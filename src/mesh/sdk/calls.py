@@ -67,6 +67,11 @@ def claim(secret: str, name: str, label: str | None = None) -> Call[answers.Clai
     return Call("POST", "/v1/claim", answers.Claimed, body)
 
 
+def accept(secret: str) -> Call[answers.Network]:
+    """Come into a network by an invite, as who I am already."""
+    return Call("POST", "/v1/me/networks", answers.Network, {"secret": secret})
+
+
 def device_session(proof: str) -> Call[answers.DeviceSession]:
     """Sign in as a device, with a SignInProof signed by its key."""
     return Call("POST", "/v1/sessions/device", answers.DeviceSession, {"proof": proof})

@@ -4,7 +4,7 @@ import { type FormEvent, useState } from 'react';
 import { Button, Command, Failure, Field, INPUT } from '../parts/controls';
 import { Mark } from '../parts/marks';
 import { moment } from '../parts/words';
-import { ApiError, post } from './api';
+import { ApiError, get, type Me, post } from './api';
 import { browser, WaysToEnter } from './Ways';
 
 type Look = {
@@ -76,7 +76,9 @@ function ForPerson({ look }: { look: Look }) {
   const [name, setName] = useState(look.name);
   const [error, setError] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
+  const [another, setAnother] = useState(false);
   const claim = look.purpose === 'claim';
+  const me = useQuery({ queryKey: ['me'], queryFn: () => get<Me>('/v1/me'), retry: false });
 
   async function enter(event: FormEvent) {
     event.preventDefault();
@@ -91,7 +93,35 @@ function ForPerson({ look }: { look: Look }) {
     }
   }
 
+  async function join() {
+    setBusy(true);
+    setError(null);
+    try {
+      const joined = await post<{ network: string }>('/v1/me/networks', { secret: SECRET });
+      location.replace(`/n/${joined.network}`);
+    } catch (refused) {
+      setBusy(false);
+      setError(refused as ApiError);
+    }
+  }
+
   const title = claim ? 'Nobody owns this installation yet.' : signIn ? 'Sign in here?' : `${look.maker ?? 'Somebody'} invites you to ${look.network}.`;
+  if (me.data && !claim && !signIn && !another) {
+    return (
+      <>
+        <Heading text={title} below={ROLES[look.role]} />
+        {error && <Failure message={error.message} code={error.refused.code} />}
+        <div className="mt-4 flex flex-wrap gap-3">
+          <Button look="primary" busy={busy && 'Joining…'} onClick={() => void join()}>
+            Join as {me.data.name}
+          </Button>
+          <Button look="quiet" onClick={() => setAnother(true)}>
+            I am somebody else
+          </Button>
+        </div>
+      </>
+    );
+  }
   return (
     <form onSubmit={enter}>
       <Heading

@@ -12,7 +12,8 @@ from mesh.coordinator.store import deletions, networks, people, sign_in_links, t
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Membership
 from mesh.errors import MeshError
-from mesh.ids import DeviceKey, MemberId, NetworkId, TokenId
+from mesh.ids import DeviceKey, MemberId, NetworkId, TokenId, made_ms
+from mesh.networks.membership import AlreadyIn, NotLetBack
 from mesh.networks.names import person_name
 from mesh.networks.tokens import CLAIM_LIFE_S, JoinToken, TokenExpired, TokenUnknown, TokenUsed, redeem
 from mesh.networks.ways_in import MAIL_ISSUER, Identity, OtherBrowser
@@ -99,14 +100,39 @@ def sign_in(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
     tokens.use(store, token.id, now_ms=moment.now_ms)
     if token.purpose == "claim":
         return claim_directly(store, asked, moment)
-    assert token.network is not None
     signed_in = new_person(store, _opened(asked), person_name(asked.name or token.name), moment)
-    networks.add_membership(
-        store, token.network, signed_in.member, role=token.role, invited_by=token.maker, now_ms=moment.now_ms
-    )
-    if token.role != "guest" and token.maker is not None:
-        ledger.welcome(store, token.network, signed_in.member, token.maker, moment)
-    return signed_in._replace(membership=Membership(token.network, signed_in.member, token.role, token.maker))
+    return signed_in._replace(membership=_admit(store, token, signed_in.member, moment))
+
+
+def accept(store: Store, member: MemberId, secret_hash: str, moment: Moment) -> Membership:
+    """A person who is known comes into a network by an invite: they stay who they are.
+
+    Raises AlreadyIn, NotLetBack and what ``redeem`` raises.
+    """
+    token = redeem(tokens.by_secret(store, secret_hash), purpose="member", now_ms=moment.now_ms)
+    assert token.network is not None
+    if networks.role(store, token.network, member) is not None:
+        raise AlreadyIn
+    ended_ms = networks.ended_ms(store, token.network, member)
+    if ended_ms is not None and made_ms(token.id) <= ended_ms:
+        raise NotLetBack
+    tokens.use(store, token.id, now_ms=moment.now_ms)
+    return _admit(store, token, member, moment)
+
+
+def _admit(store: Store, token: JoinToken, member: MemberId, moment: Moment) -> Membership:
+    """Whoever has used an invite is in its network."""
+    assert token.network is not None
+    who = Membership(token.network, member, token.role, token.maker)
+    if networks.ended_ms(store, who.network, member) is None:
+        networks.add_membership(
+            store, who.network, member, role=who.role, invited_by=who.invited_by, now_ms=moment.now_ms
+        )
+    else:
+        networks.come_back(store, who, now_ms=moment.now_ms)
+    if who.role != "guest" and who.invited_by is not None:
+        ledger.welcome(store, who.network, member, who.invited_by, moment)
+    return who
 
 
 def claim_directly(store: Store, asked: SignIn, moment: Moment) -> SignedIn:

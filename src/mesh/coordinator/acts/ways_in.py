@@ -16,6 +16,7 @@ from mesh.coordinator.store.networks import Membership
 from mesh.coordinator.store.ways_in import Passkey
 from mesh.ids import MemberId, NetworkId
 from mesh.networks import ways_in as rules
+from mesh.networks.membership import AlreadyIn
 from mesh.networks.names import PERSON_NAME_MAX, BadName, person_name
 from mesh.networks.ways_in import MAIL_ISSUER, Identity, NotLinked, TakenByOther, WayUnknown
 
@@ -34,7 +35,8 @@ class Entering(NamedTuple):
 
 
 def enter(store: Store, entering: Entering, moment: Moment) -> SignedIn:
-    """Sign in whose identity it is; with an invite, or from a domain that is let in, also somebody new.
+    """Sign in whose identity it is, and into the network of an invite; with an invite, or from a domain that is let
+    in, also somebody new.
 
     Raises NotLinked, BadName and, with a link, what ``claim.sign_in`` raises.
     """
@@ -44,7 +46,7 @@ def enter(store: Store, entering: Entering, moment: Moment) -> SignedIn:
     if known is not None and name is not None:
         ways_in.use_identity(store, known, label=identity.label, now_ms=moment.now_ms)
         open_session(store, known.member, name, Opened(entering.session_hash, entering.label), moment)
-        return SignedIn(known.member, name, None)
+        return SignedIn(known.member, name, _accepted(store, known.member, entering.secret_hash, moment))
     called = entering.name or _name(identity)
     if entering.secret_hash is not None:
         asked = SignIn(entering.secret_hash, entering.session_hash, called, entering.label)
@@ -59,6 +61,16 @@ def enter(store: Store, entering: Entering, moment: Moment) -> SignedIn:
         signed_in = signed_in._replace(membership=who)
     linking.link(store, signed_in.member, identity, moment)
     return signed_in
+
+
+def _accepted(store: Store, member: MemberId, secret_hash: str | None, moment: Moment) -> Membership | None:
+    """What an invite brings that a known person opened before they signed in; they may be in that network already."""
+    if secret_hash is None:
+        return None
+    try:
+        return claim.accept(store, member, secret_hash, moment)
+    except AlreadyIn:
+        return None
 
 
 def add_passkey(store: Store, passkey: Passkey) -> None:

@@ -9,13 +9,14 @@ from pydantic import BaseModel, Field
 from mesh.coordinator.acts import claim as acts
 from mesh.coordinator.acts.claim import SignIn
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.http.access import operator, public
+from mesh.coordinator.http.access import caller_of, operator, public, signed_in
 from mesh.coordinator.http.cookie import MAIL, cookie_in
 from mesh.coordinator.http.desk import desk_of, token_hash
 from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.networks import Membership
 from mesh.ids import MemberId
 from mesh.protocol.links import secret_hash
-from mesh.sdk.answers import Claimed, Done
+from mesh.sdk.answers import Claimed, Done, Network
 
 router = APIRouter()
 
@@ -29,6 +30,28 @@ class ClaimBody(BaseModel):
     secret: str = Field(min_length=1, max_length=128)
     name: str = Field(default="", max_length=200)
     label: str | None = Field(default=None, max_length=63)
+
+
+class InviteBody(BaseModel):
+    """An invite's secret."""
+
+    secret: str = Field(min_length=1, max_length=128)
+
+
+@router.post("/v1/me/networks", dependencies=[signed_in()])
+async def accept(body: InviteBody, request: Request) -> Response:
+    """Come into a network by an invite, as who one is already."""
+    desk, caller = desk_of(request), caller_of(request)
+
+    def act(store: Store, moment: Moment) -> tuple[Network, Membership]:
+        who = acts.accept(store, caller.member, secret_hash(body.secret), moment)
+        known = desk.parts.snapshot.networks[who.network]
+        return Network(who.network, known.name, who.role), who
+
+    response, who = await desk.act(request, act)
+    if who is not None:
+        desk.news.person_joined(who)
+    return response
 
 
 class OperatorBody(BaseModel):

@@ -12,6 +12,7 @@ ANSWERS: dict[str, type] = {
     "api_keys.listing": answers.ApiKeys,
     "api_keys.make": answers.MadeApiKey,
     "api_keys.revoke": answers.Done,
+    "claim.accept": answers.Network,
     "claim.claim": answers.Claimed,
     "claim.hand_over": answers.Done,
     "credit.clear_marks": credit.Cleared,

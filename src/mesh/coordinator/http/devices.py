@@ -14,6 +14,7 @@ from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
 from mesh.coordinator.http.paging import PAGE_MAX, Cursor, Limit, page
+from mesh.coordinator.http.visible import visible
 from mesh.coordinator.store import devices
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Network
@@ -27,7 +28,7 @@ router = APIRouter()
 
 @router.get("/v1/networks/{network}/devices", dependencies=[needs("devices.read")])
 async def listing(network: str, request: Request, limit: Limit = PAGE_MAX, cursor: Cursor = None) -> Response:
-    """The devices and how they are. Guests see no devices that wait for approval but their own."""
+    """The devices and how they are. Guests see their own, and those that the policy lets them use."""
     desk, caller = desk_of(request), caller_of(request)
     snapshot, now_ms = desk.parts.snapshot, desk.parts.now_ms()
     shown = [
@@ -43,7 +44,7 @@ async def listing(network: str, request: Request, limit: Limit = PAGE_MAX, curso
             held=seen.kept.held,
         )
         for seen in snapshot.devices(NetworkId(network))
-        if caller.role != "guest" or seen.kept.standing == "active" or seen.kept.owner == caller.member
+        if visible(snapshot, seen, caller)
     ]
     return answer(Devices(*page(shown, lambda one: one.device, limit=limit, cursor=cursor)))
 

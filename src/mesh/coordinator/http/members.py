@@ -12,6 +12,7 @@ from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
 from mesh.coordinator.http.paging import PAGE_MAX, Cursor, Limit, page
+from mesh.coordinator.http.visible import visible
 from mesh.coordinator.store import networks
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Membership
@@ -30,10 +31,11 @@ class RoleBody(BaseModel):
 
 @router.get("/v1/networks/{network}/members", dependencies=[needs("members.read")])
 async def listing(network: str, request: Request, limit: Limit = PAGE_MAX, cursor: Cursor = None) -> Response:
-    """Who is in the network, in which role. A guest sees whose devices there are, the admins, and themselves."""
+    """Who is in the network, in which role. A guest sees whose devices they may use, the admins, and themselves."""
     desk, caller = desk_of(request), caller_of(request)
     people = await desk.parts.database.read(networks.people, NetworkId(network))
-    owners = {seen.kept.owner for seen in desk.parts.snapshot.devices(NetworkId(network))}
+    snapshot = desk.parts.snapshot
+    owners = {seen.kept.owner for seen in snapshot.devices(NetworkId(network)) if visible(snapshot, seen, caller)}
     shown = [
         Member(person.member, person.name, person.role)
         for person in people

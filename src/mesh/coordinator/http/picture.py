@@ -11,6 +11,7 @@ from mesh.coordinator.acts import picture as acts
 from mesh.coordinator.acts.picture import Stitch
 from mesh.coordinator.http.access import Caller, caller_of, needs
 from mesh.coordinator.http.desk import Desk, answer, desk_of
+from mesh.coordinator.http.visible import visible
 from mesh.coordinator.running import Running
 from mesh.coordinator.snapshot import Seen
 from mesh.devices.contribution import contributes
@@ -28,7 +29,9 @@ async def picture(network: str, request: Request, seconds: int = 60) -> Response
     desk, caller, now_ms = desk_of(request), caller_of(request), desk_of(request).parts.now_ms()
     since_ms = now_ms - max(1, min(seconds, SECONDS_MAX)) * 1000
     recorded = await desk.parts.database.read(acts.recorded, NetworkId(network), since_ms)
-    shown = [seen for seen in desk.parts.snapshot.devices(NetworkId(network)) if _visible(seen, caller)]
+    shown = [
+        seen for seen in desk.parts.snapshot.devices(NetworkId(network)) if visible(desk.parts.snapshot, seen, caller)
+    ]
     known = {seen.kept.id for seen in shown}
     running = [_running(one) for one in desk.live.running.of(NetworkId(network))]
     at_work = {(one.job, one.attempt, one.worker) for one in running}
@@ -45,10 +48,6 @@ async def picture(network: str, request: Request, seconds: int = 60) -> Response
             ],
         }
     )
-
-
-def _visible(seen: Seen, caller: Caller) -> bool:
-    return caller.role != "guest" or seen.kept.standing == "active" or seen.kept.owner == caller.member
 
 
 def _running(one: Running) -> Stitch:

@@ -35,6 +35,27 @@ _next_epoch = (
 _credit_line = update(networks).where(networks.c.id == bindparam("which")).values(credit_line=bindparam("line"))
 _settings = update(networks).where(networks.c.id == bindparam("which")).values(settings=bindparam("what"))
 _join = insert(memberships)
+_come_back = (
+    update(memberships)
+    .where(memberships.c.network == bindparam("of"), memberships.c.member == bindparam("who"))
+    .values(
+        role=bindparam("as_role"),
+        state="active",
+        invited_by=bindparam("by"),
+        approved_by=bindparam("by"),
+        credit_floor=None,
+        day_limit=None,
+        trusted=False,
+        joined_ms=bindparam("now"),
+        approved_ms=bindparam("now"),
+        removed_ms=None,
+    )
+)
+_ended = select(memberships.c.removed_ms).where(
+    memberships.c.network == bindparam("network"),
+    memberships.c.member == bindparam("member"),
+    memberships.c.state == "removed",
+)
 _set_role = (
     update(memberships)
     .where(memberships.c.network == bindparam("of"), memberships.c.member == bindparam("who"))
@@ -178,6 +199,18 @@ def add_membership(
             "approved_ms": now_ms,
         },
     )
+
+
+def come_back(store: Store, who: Membership, *, now_ms: int) -> None:
+    """A person who was in a network before is in it again: terms that an admin set for them are gone."""
+    values = {"of": who.network, "who": who.member, "as_role": who.role, "by": who.invited_by or who.member}
+    store.run(_come_back, {**values, "now": now_ms})
+
+
+def ended_ms(store: Store, network: NetworkId, member: MemberId) -> int | None:
+    """When a person's membership ended; None where they never were in the network, or are."""
+    found: int | None = store.value(_ended, {"network": network, "member": member})
+    return found
 
 
 def set_role(store: Store, network: NetworkId, member: MemberId, role: Role) -> None:

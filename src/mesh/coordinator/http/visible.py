@@ -1,0 +1,25 @@
+"""Which devices a caller sees: members all of them; a guest their own, and those that the policy lets them use.
+
+Touches: nothing.
+"""
+
+from mesh.coordinator.http.access import Caller
+from mesh.coordinator.snapshot import Seen, Snapshot
+from mesh.policies.decide import Place
+from mesh.policies.reach import reachable
+
+
+def visible(snapshot: Snapshot, seen: Seen, caller: Caller) -> bool:
+    """Whether the caller sees a device of the route's network."""
+    kept = seen.kept
+    if caller.role != "guest" or kept.owner == caller.member:
+        return True
+    place = Place(
+        kept.id,
+        kept.owner,
+        snapshot.role(kept.network, kept.owner) or "guest",
+        kept.tags,
+        seen.capability.tier,
+        phone=seen.capability.phone,
+    )
+    return kept.standing == "active" and reachable(snapshot.policy(kept.network), caller.member, "guest", place)
