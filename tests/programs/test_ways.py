@@ -226,6 +226,16 @@ async def test_an_invite_and_a_provider_make_somebody_new_and_a_domain_lets_in_o
             assert [one["role"] for one in (await ben.me())["networks"]] == ["guest"]
             again = Browser(bench)
             assert (await again.enter(provider, claims={"sub": "ben"})).json()["member"] == answer.json()["member"]
+            lab = await bench.network(ann, "lab")
+            further = await bench.invite(lab, ann, "member", uses=5)
+            known = await again.enter(provider, claims={"sub": "ben"}, secret=further.secret, name="Another")
+            assert (known.json()["member"], known.json()["network"]) == (answer.json()["member"], lab)
+            assert {one["name"]: one["role"] for one in (await again.me())["networks"]} == {
+                "home": "guest",
+                "lab": "member",
+            }
+            twice = await again.enter(provider, claims={"sub": "ben"}, secret=further.secret)
+            assert (twice.status_code, twice.json()["network"]) == (200, None), "signed in, and in already"
             late = await Browser(bench).enter(provider, claims={"sub": "cat"}, secret=invite.secret, name="Cat")
             refused(late, 410, "token.used")
             for claims in (
