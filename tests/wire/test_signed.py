@@ -3,11 +3,12 @@
 import base64
 
 import examples
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.protocol.permit import Permit
+from mesh.protocol.permit import Permit, Price
 from mesh.protocol.receipt import Used
 from mesh.protocol.signed import BadKey, BadToken, check_bytes, parse_key, public_key, sign, sign_bytes, verify
 
@@ -57,6 +58,24 @@ def test_a_token_of_one_kind_is_refused_as_every_other(paper, seed):
             with pytest.raises(BadToken) as refused:
                 verify(token, kind, public_key(seed), paper.network)
             assert refused.value.facts["reason"] == "typ"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"price": Price(1, -1, 1000)},
+        {"price": Price(1, 3700, 0)},
+        {"price": Price(1, 3700, -1000)},
+        {"price": Price(1, 2**53, 1000)},
+        {"maximum": -1},
+        {"maximum": 2**53},
+    ],
+    ids=repr,
+)
+def test_a_permit_with_an_absurd_price_is_refused_whoever_signed_it(changed):
+    token = sign(msgspec.structs.replace(examples.PERMIT_PAPER, **changed), examples.COORDINATOR_SEED)
+    with pytest.raises(BadToken):
+        verify(token, Permit, examples.COORDINATOR_KEY, examples.NETWORK)
 
 
 def test_another_network_and_another_key_are_refused():

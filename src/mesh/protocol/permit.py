@@ -3,13 +3,14 @@
 Touches: nothing.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
 from mesh.ids import DeviceId, DeviceKey, JobId, MemberId, PermitId, RequestId
 from mesh.protocol.signed import Paper
 from mesh.protocol.values import Candidate, Role, Sensitivity
+from mesh.units import MICRO_LIMIT
 
 START_WITHIN_S = 240.0
 """Longest time from a permit to the last Submit under it: 4 minutes, so that a removal ends all new work within 5."""
@@ -19,11 +20,14 @@ CLOCK_LEEWAY_S = 30.0
 
 
 class Price(msgspec.Struct, frozen=True):
-    """Price by the named tariff version: ``micro`` micro-credits for every ``per`` units, rounded up once."""
+    """Price by the named tariff version: ``micro`` micro-credits for every ``per`` units, rounded up once.
+
+    A price below zero, for no units, or beyond what a whole number of JSON holds is refused as it is read.
+    """
 
     version: int
-    micro: int
-    per: int
+    micro: Annotated[int, msgspec.Meta(ge=0, le=MICRO_LIMIT)]
+    per: Annotated[int, msgspec.Meta(ge=1, le=MICRO_LIMIT)]
 
 
 class Permit(Paper, frozen=True, kw_only=True):
@@ -45,7 +49,7 @@ class Permit(Paper, frozen=True, kw_only=True):
     sensitivity: Sensitivity
     price: Price
     candidates: tuple[Candidate, ...]
-    maximum: int
+    maximum: Annotated[int, msgspec.Meta(ge=0, le=MICRO_LIMIT)]
     share: Literal["one", "each"] = "one"
     job: JobId | None = None
     """The one job of a one-job permit."""

@@ -22,9 +22,9 @@ ANOTHER_MAX = 2.0
 DIFFERENT_MAX = 24
 """So often the engine may have to go on from another's word. Honest builds of one model need it a few times."""
 GAP_MAX = 1.0
-"""The largest gap of an honest claim: provisional, so chats are not drawn (docs/decisions/0008-spot-checks.md)."""
-GAP_MEAN_MAX = 0.02
-"""And the largest mean over all tokens of a claim: what a single odd token must not hide. Provisional too."""
+"""The largest gap of an honest claim; half of it was seen (docs/decisions/0008-spot-checks.md). None is drawn yet."""
+GAP_MEAN_MAX = 0.05
+"""And the largest mean over all tokens of a claim, which no single odd token may hide; two fifths of it were seen."""
 
 
 class Token(NamedTuple):

@@ -9,31 +9,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, bindparam, or_, select
 
 from mesh.coordinator.store.connection import Prepared, Store
+from mesh.coordinator.store.ledger_pages import LINE_COLUMNS
 from mesh.coordinator.store.schema.jobs import attempts, jobs
 from mesh.coordinator.store.schema.ledger import accounts, entries, postings
 from mesh.ids import NetworkId
 
 _LINES = Prepared(
     select(
-        postings.c.id,
-        postings.c.posted_ms,
-        postings.c.kind,
-        accounts.c.kind.label("account"),
-        accounts.c.member,
-        entries.c.amount,
-        postings.c.payer,
-        postings.c.earner,
-        postings.c.requester,
-        postings.c.worker,
-        postings.c.job,
-        postings.c.attempt,
-        postings.c.tariff_version,
-        postings.c.units,
-        postings.c.price_micro,
-        postings.c.price_per,
-        postings.c.receipt,
-        postings.c.reason,
-        postings.c.sealed_number,
+        *LINE_COLUMNS,
         postings.c.sealed_hash,
     )
     .join(entries, entries.c.posting == postings.c.id)

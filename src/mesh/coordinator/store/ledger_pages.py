@@ -22,7 +22,7 @@ Drive = Literal["member", "device", "kind", "all"]
 _WRITTEN_MS = 60_000
 """A posting's id is a ULID made while it is written: of its own moment, or of a little later. A minute is ample."""
 _LOWEST = bytes(10)
-_COLUMNS = (
+LINE_COLUMNS = (
     postings.c.id,
     postings.c.posted_ms,
     postings.c.kind,
@@ -45,6 +45,7 @@ _COLUMNS = (
     postings.c.reason,
     postings.c.sealed_number,
 )
+"""What a line of the ledger is made of: an entry, its account, and the posting that it belongs to."""
 _SIDES = (postings.c.requester, postings.c.worker)
 _OF_MEMBER = ("balance", "pending")
 """The kinds of account that a member has."""
@@ -97,7 +98,7 @@ def _statement(drive: Drive, of_member: bool, of_device: bool, kind: str) -> Pre
     ids = union(*parts).subquery() if len(parts) > 1 else parts[0].subquery()
     first = select(ids.c.id).order_by(ids.c.id.desc()).limit(bindparam("most")).subquery()
     query = (
-        select(*_COLUMNS)
+        select(*LINE_COLUMNS)
         .join(first, first.c.id == postings.c.id)
         .join(entries, entries.c.posting == postings.c.id)
         .join(accounts, accounts.c.id == entries.c.account)
