@@ -4,6 +4,9 @@ The library opens a port as it starts, which nobody needs: it is made a socket i
 before any input is read. Nothing of a prompt is kept for the next one, so that nobody can tell by the time an answer
 takes what others have asked.
 
+A reader that takes nothing holds up what is said, not what is written: the library goes on to the answer's end, which
+its window bounds.
+
 Touches: model files, a Unix socket (at the start), the processor's count.
 """
 
