@@ -241,3 +241,29 @@ def test_what_becomes_of_money_is_said_before_somebody_is_let_go() -> None:
         "Their debt of 4 credits stays in the ledger until an admin closes it. "
         "1 pending credits are burnt when they come."
     )
+
+
+async def test_a_network_that_would_be_left_without_an_admin_holds_a_deletion_up_until_it_has_one(
+    tmp_path: Path,
+) -> None:
+    async with a_coordinator(tmp_path) as bench:
+        ann = await bench.claim()
+        network = await bench.network(ann)
+        eve = await bench.sign_in(await bench.invite(network, ann, "member", role="admin"), "Eve")
+        assert (await bench.delete(f"/v1/networks/{network}/members/{ann.member}", ann)).status_code == 200
+        receipt = (await bench.post("/v1/me/deletion", {"name": "Eve"}, eve)).json()["receipt"]
+        gil = await bench.sign_in(await bench.invite(network, eve, "member"), "Gil")
+        bench.clock.forward(GRACE_S)
+        await bench.coordinator.upkeep.once()
+        seen = (await bench.post("/v1/deletions/look", {"receipt": receipt})).json()
+        assert (seen["closed_ms"], seen["done_ms"]) == (None, None)
+        assert (await bench.get("/v1/me/deletion", eve)).json()["networks"][0]["parting"] == "blocked"
+        made = await bench.http.put(
+            f"/v1/networks/{network}/members/{gil.member}", json={"role": "admin"}, headers=eve.headers
+        )
+        assert made.status_code == 200
+        await bench.coordinator.upkeep.once()
+        seen = (await bench.post("/v1/deletions/look", {"receipt": receipt})).json()
+        assert seen["done_ms"] == bench.clock.now_ms
+        people = (await bench.get(f"/v1/networks/{network}/members", gil)).json()["members"]
+        assert [(one["name"], one["role"]) for one in people] == [("Gil", "admin")]
