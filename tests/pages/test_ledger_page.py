@@ -74,3 +74,24 @@ async def test_a_filter_is_in_the_address_goes_back_can_be_sent_and_charts_follo
 async def lines_of(page, count):
     await page.locator("ol > li").nth(count - 1).wait_for()
     assert await page.locator("ol > li").count() == count
+
+
+async def test_filters_of_jobs_are_in_the_address_too(tmp_path):
+    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser, a_page(browser) as looked:
+        page = looked.page
+        lumen = await ann.device("lumen")
+        await lumen.run("a harbour")
+        await lumen.reported()
+        await opened(looked, ann, town.network, "jobs?outcome=failed&workload=<b>")
+        await page.get_by_text("None of the jobs shown is like that.").wait_for()
+        outcome = page.get_by_role("combobox", name="Outcome")
+        assert await outcome.input_value() == "failed"
+        await outcome.select_option("done")
+        await page.wait_for_url("**/jobs?outcome=done")
+        await page.get_by_role("main").get_by_role("listitem").first.wait_for()
+        await page.go_back()
+        await page.get_by_text("None of the jobs shown is like that.").wait_for()
+        assert await outcome.input_value() == "failed"
+        await outcome.select_option("all")
+        await page.wait_for_url("**/jobs")
+        await looked.sound("jobs-filtered")

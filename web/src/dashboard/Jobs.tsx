@@ -1,28 +1,23 @@
 /** Jobs: one line each; where it went, how long it waited and worked, what it cost, and why it failed if it did. */
 import { useInfiniteQuery } from '@tanstack/react-query';
-import { Link } from '@tanstack/react-router';
-import { useState } from 'react';
+import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { Button, Pick } from '../parts/controls';
 import { PathMark } from '../parts/marks';
 import { credits, moment, span, units } from '../parts/words';
 import { get, type Job } from './api';
 import { useNames, useNetwork } from './data';
 import { Sentence, Waiting } from './Frame';
+import { type JobsNarrowed, jobsNarrowedOf, OUTCOMES } from './jobsFilter';
 import { jobsSentence } from './sentences';
 
 const PAGE = 50;
-const OUTCOMES = [
-  { value: 'all', label: 'all outcomes' },
-  { value: 'running', label: 'running' },
-  { value: 'done', label: 'done' },
-  { value: 'failed', label: 'failed' },
-] as const;
-
 export function JobsPage() {
   const network = useNetwork();
   const names = useNames();
-  const [outcome, setOutcome] = useState<(typeof OUTCOMES)[number]['value']>('all');
-  const [workload, setWorkload] = useState('all');
+  const navigate = useNavigate();
+  const narrowed = jobsNarrowedOf(useSearch({ strict: false }));
+  const { outcome = 'all', workload = 'all' } = narrowed;
+  const narrow = (change: JobsNarrowed) => void navigate({ to: '/n/$network/jobs', params: { network }, search: jobsNarrowedOf({ ...narrowed, ...change }) });
   const found = useInfiniteQuery({
     queryKey: ['jobs', network],
     initialPageParam: '',
@@ -31,7 +26,7 @@ export function JobsPage() {
     getNextPageParam: (last) => last.cursor ?? undefined,
   });
   const jobs = found.data?.pages.flatMap((page) => page.jobs) ?? [];
-  const kinds = [...new Set(jobs.map((one) => one.workload))];
+  const kinds = [...new Set([...jobs.map((one) => one.workload), ...(workload === 'all' ? [] : [workload])])];
   const shown = jobs.filter((one) => (outcome === 'all' || outcomeOf(one) === outcome) && (workload === 'all' || one.workload === workload));
   const longest = Math.max(1, ...shown.map((one) => took(one) ?? 0));
   if (!found.data) {
@@ -53,12 +48,12 @@ export function JobsPage() {
         </p>
       ) : (
         <div className="mb-4 flex flex-wrap gap-2">
-          <Pick name="Outcome" value={outcome} onChange={setOutcome} options={OUTCOMES} />
-          {kinds.length > 1 && (
+          <Pick name="Outcome" value={outcome} onChange={(next) => narrow({ outcome: next })} options={OUTCOMES} />
+          {(kinds.length > 1 || workload !== 'all') && (
             <Pick
               name="Workload"
               value={workload}
-              onChange={setWorkload}
+              onChange={(next) => narrow({ workload: next })}
               options={[{ value: 'all', label: 'all workloads' }, ...kinds.map((kind) => ({ value: kind, label: kind }))]}
             />
           )}

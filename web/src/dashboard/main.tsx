@@ -6,6 +6,7 @@ import { createRoot } from 'react-dom/client';
 import { ApiError } from './api';
 import { DevicesPage } from './Devices';
 import { First, Frame, Nowhere } from './Frame';
+import { jobsNarrowedOf } from './jobsFilter';
 import { narrowedOf } from './LedgerFilter';
 
 const root = createRootRoute({ component: Outlet, notFoundComponent: Nowhere });
@@ -16,7 +17,7 @@ const signedIn = createRoute({ getParentRoute: () => root, path: '/signed-in', c
 const network = createRoute({ getParentRoute: () => root, path: '/n/$network', component: Frame });
 const devices = createRoute({ getParentRoute: () => network, path: '/', component: DevicesPage });
 const device = createRoute({ getParentRoute: () => network, path: '/devices/$device', component: DevicesPage });
-const jobs = createRoute({ getParentRoute: () => network, path: '/jobs', component: lazyRouteComponent(() => import('./Jobs'), 'JobsPage') });
+const jobs = createRoute({ getParentRoute: () => network, path: '/jobs', validateSearch: jobsNarrowedOf, component: lazyRouteComponent(() => import('./Jobs'), 'JobsPage') });
 const job = createRoute({ getParentRoute: () => network, path: '/jobs/$job', component: lazyRouteComponent(() => import('./Job'), 'JobPage') });
 const ledger = createRoute({ getParentRoute: () => network, path: '/ledger', validateSearch: narrowedOf, component: lazyRouteComponent(() => import('./Ledger'), 'LedgerPage') });
 const members = createRoute({ getParentRoute: () => network, path: '/members', component: lazyRouteComponent(() => import('./Members'), 'MembersPage') });

@@ -6,7 +6,7 @@ Touches: database (through the desk).
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from mesh.coordinator.acts import devices as device_acts
 from mesh.coordinator.acts import ledger as ledger_acts
@@ -26,6 +26,8 @@ from mesh.sdk import answers, credit
 router = APIRouter()
 PAGE = 100
 """Decisions and marks in one answer."""
+ATTEMPT_MAX = 2**31 - 1
+"""What a database has room for; jobs have a handful."""
 NEWEST = 2**53
 
 
@@ -59,7 +61,7 @@ class OwedBody(BaseModel):
 
     requester: str
     job: str
-    attempt: StrictInt
+    attempt: Annotated[StrictInt, Field(ge=1, le=ATTEMPT_MAX)]
 
 
 class MarksBody(BaseModel):

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from mesh.coordinator.acts import policy as acts
 from mesh.coordinator.acts.moment import Moment
@@ -35,6 +35,8 @@ from mesh.protocol.values import Role, Sensitivity
 from mesh.sdk import policies as answers
 
 router = APIRouter()
+VERSION_MAX = 2**31 - 1
+"""Nobody saves as often; a database has no room for larger numbers there."""
 
 
 class TestsFail(MeshError):
@@ -56,7 +58,7 @@ class DraftBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     text: str
-    base_version: int
+    base_version: int = Field(ge=0, le=VERSION_MAX)
     note: str = ""
 
 
@@ -81,7 +83,9 @@ class WhyQuery(BaseModel):
 
 
 @router.get("/v1/networks/{network}/policy", dependencies=[needs("network.read")])
-async def read(network: str, request: Request, version: int | None = None) -> Response:
+async def read(
+    network: str, request: Request, version: Annotated[int | None, Query(ge=0, le=VERSION_MAX)] = None
+) -> Response:
     """The policy that holds, or an earlier version."""
     now = policy_of(desk_of(request).parts.snapshot.networks[NetworkId(network)].settings).version
     wanted = now if version is None else version
