@@ -7,7 +7,11 @@ by the one table below. ``facts`` carry codes and numbers about this occurrence,
 Touches: nothing.
 """
 
+import re
 from typing import Any, ClassVar, NamedTuple
+
+_CODE = re.compile(r"[a-z_]{1,31}\.[a-z0-9_]{1,32}")
+"""The form of a code. What another program calls one goes into records: it has no room for text there."""
 
 
 class Kind(NamedTuple):
@@ -89,10 +93,10 @@ class RemoteError(MeshError):
 
 
 def from_wire(error: dict[str, Any]) -> RemoteError:
-    """Read what ``MeshError.wire`` wrote; missing or odd fields become empty ones."""
-    facts = error.get("facts")
+    """Read what ``MeshError.wire`` wrote; odd fields become empty ones, and what is no code ``mesh.remote``."""
+    facts, code = error.get("facts"), str(error.get("code", ""))
     return RemoteError(
-        str(error.get("code", "mesh.remote")),
+        code if _CODE.fullmatch(code) else RemoteError.code,
         str(error.get("kind", "failed")),
         str(error.get("message", "The other side gave no reason.")),
         {str(key): value for key, value in facts.items()} if isinstance(facts, dict) else {},

@@ -7,7 +7,8 @@ import secrets
 import msgspec
 import pytest
 
-from agents import MODEL, a_town
+from agents import MODEL, a_town, until
+from mesh.agent import sessions
 from mesh.agent.identity import load
 from mesh.coordinator.keys import Keys
 from mesh.ids import DeviceId, JobId, MemberId, PermitId, RequestId, ulid
@@ -16,6 +17,9 @@ from mesh.protocol.permit import Permit, Price
 from mesh.protocol.session import Session
 from mesh.protocol.values import Candidate, JobSpec
 from mesh.transport.interface import Address, TransportError
+from mesh.workloads import known
+from mesh.workloads.chat import Chat
+from mesh.workloads.chat import payload_of as chat_payload
 from mesh.workloads.embeddings import payload_of
 from waiting import LIMIT_S
 
@@ -111,6 +115,10 @@ class Asker:
             payload=self.raw,
         )
 
+    async def tell(self, frame):
+        """Send a frame that nothing answers at once."""
+        await self.stream.write(self.session.send(frame), 5.0)
+
     async def say(self, frame):
         """Send a Submit; returns the worker's last word."""
         await self.stream.write(self.session.send(frame), 5.0)
@@ -164,7 +172,7 @@ async def test_altered_expired_and_foreign_permits_are_refused(tmp_path):
     async with asking(tmp_path) as asker:
         now_ms = asker.membership.clock.now_ms()
         other_worker = Candidate(DeviceId(an_id()), asker.me.key, MemberId(an_id()), 1000)
-        sound = asker.permit()
+        sound, series = asker.permit(), asker.permit(job=None, share="each")
         other_seed = secrets.token_bytes(32)
         token = signed.sign(asker.permit(permit=sound.permit, job=sound.job), asker.coordinator)
         head, body, tail = token.split(".")
@@ -183,6 +191,9 @@ async def test_altered_expired_and_foreign_permits_are_refused(tmp_path):
             (asker.submit(asker.permit(), maximum=1001), "permit.refused", "maximum"),
             (asker.submit(asker.permit(), maximum=-1), "permit.refused", "maximum"),
             (asker.submit(None), "permit.missing", None),
+            (asker.submit(asker.permit(), attempt=receipt.ATTEMPTS_MAX + 1), "token.invalid", "job"),
+            (asker.submit(series, job=JobId("what no coordinator takes")), "token.invalid", "job"),
+            (asker.submit(asker.permit(), input_digest="0" * receipt.FACT_BYTES_MAX), "token.invalid", "length"),
         ]
         for frame, code, reason in refusals:
             declined(await asker.say(frame), code, reason)
@@ -224,6 +235,68 @@ async def test_another_input_than_was_signed_for_is_not_worked_on(tmp_path):
         assert asker.worker.engines.started.empty()
 
 
+async def test_an_acknowledgment_of_something_else_does_not_take_the_claims_place(tmp_path):
+    async with asking(tmp_path) as asker:
+        await asker.town.away()  # nobody takes what waits
+        permit, store = asker.permit(), asker.worker.agent.parts.store
+
+        async def reported(kind):
+            tokens = [one.content.decode() for one in await store.outbox(64) if one.kind == "fact"]
+            return [token for token in tokens if token.startswith(signed.sign(kind, asker.seed).partition(".")[0])]
+
+        done = await asker.say(asker.submit(permit))
+        claim = signed.verify(done.claim, receipt.Claim, asker.worker.key, permit.network)
+        about = {name: getattr(claim, name) for name in ("network", "permit", "requester", "worker", "job", "attempt")}
+        sound = receipt.Used(**about, units=claim.units, claim=done.claim)
+        again = asker.permit()
+        other = (await asker.say(asker.submit(again))).claim
+        for changes in ({"claim": None}, {"claim": other}, {"permit": again.permit}, {"units": -1}):
+            permit = asker.permit()
+            mine = await asker.say(asker.submit(permit))
+            used = msgspec.structs.replace(sound, job=permit.job, permit=permit.permit, claim=mine.claim)
+            odd = signed.sign(msgspec.structs.replace(used, **changes), asker.seed)
+            await asker.tell(frames.Acknowledged(permit.job, 1, odd))
+        await asker.tell(frames.Acknowledged(sound.job, 1, signed.sign(sound, asker.seed)))
+
+        async def taken():
+            return await reported(sound) == [signed.sign(sound, asker.seed)]
+
+        await until(taken)
+        assert len(await reported(claim)) == 5, "and it alone took its claim's place"
+
+
+async def test_a_count_that_would_spoil_the_claim_lets_nothing_more_out(tmp_path, monkeypatch):
+    monkeypatch.setitem(known.WORKLOADS, "chat", Chat())
+    async with asking(tmp_path) as asker:
+        asker.raw = msgspec.msgpack.encode(chat_payload([("user", TEXT)]))
+        spec, permit = JobSpec("chat", MODEL, len(TEXT)), asker.permit(workload="chat", maximum=10**6)
+        permit = msgspec.structs.replace(permit, candidates=(msgspec.structs.replace(permit.candidates[0], cap=10**6),))
+        frame = asker.submit(permit, spec=spec, maximum=10**6)
+        await asker.tell(frame)
+        asker.worker.engines.words.put_nowait(b"deep")
+        await asker.hear(frames.Chunk)
+        sound = receipt.Count(
+            network=permit.network,
+            permit=permit.permit,
+            requester=permit.requester,
+            worker=asker.worker.id,
+            job=permit.job,
+            attempt=1,
+            units=len(TEXT) + 4,
+        )
+        delivery = asker.worker.agent.parts.worker._attempts[permit.requester, permit.job, 1].delivery
+        odd = ({"requester": asker.worker.id}, {"permit": None}, {"worker": permit.requester}, {"units": 10**30})
+        tokens = [signed.sign(msgspec.structs.replace(sound, **changes), asker.seed) for changes in odd]
+        await asker.tell(frames.Beat(counts=tuple(tokens)))
+        await asker.tell(frames.Beat(counts=(signed.sign(sound, asker.seed),)))
+        await until(lambda: delivery.count is not None)
+        assert delivery.count == signed.sign(sound, asker.seed)
+        asker.worker.engines.words.put_nowait(None)
+        done = await asker.hear(frames.Done)
+        claim = signed.verify(done.claim, receipt.Claim, asker.worker.key, permit.network)
+        assert claim.count == signed.sign(sound, asker.seed)
+
+
 async def test_11_a_closed_permit_stays_closed_after_a_restart(tmp_path):
     async with asking(tmp_path) as asker:
         permit = asker.permit()
@@ -251,6 +324,18 @@ async def test_a_stranger_is_closed_before_anything_is_read(tmp_path):
                 await stream.read(1.0)
             await stranger.close()
         assert worker.agent.parts.sessions.connected(worker.key) is None
+
+
+async def test_who_says_half_a_hello_or_none_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(sessions, "HELLO_S", 0.3)
+    async with asking(tmp_path) as asker:
+        await asker.connection.close()
+        for word in (b"\x00", (frames.HELLO_BYTES_MAX - 1).to_bytes(4) + b"x" * 100):
+            connection = await asker.town.board.transport(asker.me.key).dial(Address(asker.worker.key), 5.0)
+            stream = await connection.open_stream(5.0)
+            await stream.write(word, 5.0)
+            async with asyncio.timeout(LIMIT_S):
+                await connection.wait_closed()
 
 
 async def test_a_removed_device_is_cut_off_and_stays_out(tmp_path):

@@ -5,11 +5,13 @@ The engines here are small servers with the documented shapes of the real ones. 
 
 import asyncio
 import json
+import os
 import threading
 
 import pytest
 
 from agents import EMBEDDINGS, a_town, until
+from mesh.agent import upstream
 from mesh.agent.sharing import FAILURES_MAX, NotShared, NoUsableModel, Sharing
 from mesh.agent.store import Store
 from mesh.agent.upstream import BadEngineUrl, NoEngine, Upstream, UpstreamFailed, checked_url, listeners
@@ -257,6 +259,19 @@ def test_who_listens_is_read_from_the_systems_table(tmp_path):
     table.write_text(head + row.format(state="0A", uid=1001) + row.format(state="01", uid=7))
     assert listeners(11434, (str(table), str(tmp_path / "none"))) == {1001}
     assert listeners(11435, (str(table),)) == set()
+
+
+async def test_a_port_that_another_person_of_this_machine_holds_is_sent_nothing(sharing, monkeypatch):
+    with serving({"/v1/models": openai_models("m"), "/v1/embeddings": vectors}) as engine:
+        monkeypatch.setattr(upstream, "PERSON_UID_MIN", 0)  # whoever runs this test is a person
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+        with pytest.raises(upstream.ForeignListener):
+            await sharing.answer(ShareEngine(engine.url))
+        sharing.usual = (("openai", engine.port),)
+        with pytest.raises(UpstreamFailed):  # one that was shared before somebody else took its port
+            await Upstream(engine.url, "a key").embed("m", "m", payload_of(["a text"]), 10.0)
+        assert (await sharing.answer(FindEngines())).found == ()
+        assert engine.asked == []
 
 
 async def test_a_job_of_another_person_runs_on_a_shared_engine_and_is_paid(tmp_path):

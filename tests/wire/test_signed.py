@@ -1,6 +1,7 @@
 """The one module that signs: kinds are never confused, forged keys never accepted, one byte changes everything."""
 
 import base64
+import json
 
 import examples
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.protocol import receipt
 from mesh.protocol.permit import Permit, Price
 from mesh.protocol.receipt import Used
 from mesh.protocol.signed import BadKey, BadToken, check_bytes, parse_key, public_key, sign, sign_bytes, verify
@@ -125,3 +127,35 @@ def test_bare_signatures_bind_their_message(message, seed):
         check_bytes(message + b"!", signature, key)
     with pytest.raises(BadToken):
         check_bytes(message, signature[:-1], key)
+
+
+def filled(paper, seed, length):
+    """A signed token of about this length: of a paper with a field in it that nobody knows, which is ignored."""
+    head, payload, _ = sign(paper, seed).split(".")
+    held = json.loads(base64.urlsafe_b64decode(payload + "=="))
+    more = max(0, (length - len(head) - 90) * 3 // 4 - len(json.dumps(held)) - 12)
+    body = base64.urlsafe_b64encode(json.dumps({**held, "more": "x" * more}).encode()).rstrip(b"=").decode()
+    signature = base64.urlsafe_b64encode(sign_bytes(f"{head}.{body}".encode(), seed)).rstrip(b"=").decode()
+    return f"{head}.{body}.{signature}"
+
+
+FACTS = [(paper, seed) for paper, seed in examples.SIGNED if type(paper).__module__ == receipt.__name__]
+
+
+@pytest.mark.parametrize("paper, seed", FACTS, ids=lambda value: type(value).__name__)
+def test_a_fact_that_was_filled_up_is_refused(paper, seed):
+    kind, key = type(paper), public_key(seed)
+    assert verify(filled(paper, seed, kind.BYTES_MAX - 8), kind, key, paper.network) == paper
+    with pytest.raises(BadToken) as refused:
+        verify(filled(paper, seed, kind.BYTES_MAX + 64), kind, key, paper.network)
+    assert refused.value.facts["reason"] == "length"
+
+
+def test_whatever_one_side_takes_fits_into_what_wraps_it_at_the_other():
+    most = receipt.FACT_BYTES_MAX - 8
+    submit, count = (filled(paper, examples.ASKER_SEED, most) for paper in (examples.SUBMIT, examples.COUNT))
+    claim = msgspec.structs.replace(examples.CLAIM, submit=submit, count=count)
+    assert verify(sign(claim, examples.WORKER_SEED), receipt.Claim, examples.WORKER_KEY, examples.NETWORK) == claim
+    longest = filled(examples.CLAIM, examples.WORKER_SEED, receipt.Claim.BYTES_MAX - 8)
+    used = msgspec.structs.replace(examples.USED, claim=longest)
+    assert verify(sign(used, examples.ASKER_SEED), Used, examples.ASKER_KEY, examples.NETWORK) == used

@@ -62,7 +62,7 @@ def check_submit(membership: Membership, asker: Certificate, frame: frames.Submi
     submit = signed.verify(frame.signed, receipt.Submit, asker.key, membership.network)
     if (submit.requester, submit.worker) != (asker.device, membership.me):
         raise BadToken("A Submit names other devices than the two that speak.", reason="parties")
-    if (submit.job, submit.attempt) != (frame.job, frame.attempt) or frame.attempt < 1:
+    if (submit.job, submit.attempt) != (frame.job, frame.attempt) or not receipt.in_range(submit, 0):
         raise BadToken("A Submit names another job than its frame.", reason="job")
     if asker.owner == membership.member:
         if submit.permit is not None or submit.maximum != 0:

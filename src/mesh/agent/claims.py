@@ -6,9 +6,10 @@ Touches: the agent's store and outbox (through its arguments).
 """
 
 import asyncio
+import hashlib
 from collections import OrderedDict
 from contextlib import suppress
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import structlog
 
@@ -31,12 +32,19 @@ CHECK_AFTER_S = 0.005
 log = structlog.get_logger()
 
 
+class _Kept(NamedTuple):
+    """A claim on its way: its number in the outbox once it is there, and what it is known by."""
+
+    number: "asyncio.Future[int]"
+    digest: bytes
+
+
 class Claims:
     """The claims of this device."""
 
     def __init__(self, membership: Membership, keys: Keychain, store: Store, outbox: Outbox) -> None:
         self._membership, self._keys, self._store, self._outbox = membership, keys, store, outbox
-        self._kept: OrderedDict[AttemptKey, asyncio.Future[int]] = OrderedDict()
+        self._kept: OrderedDict[AttemptKey, _Kept] = OrderedDict()
 
     def make(self, attempt: Attempt, units: int, outcome: Literal["done", "broken"], digest: str) -> str:
         """Sign what was delivered; between devices of different owners also keep it. Raises StoreBroken."""
@@ -61,8 +69,9 @@ class Claims:
         )
         if attempt.checked.permit is not None:
             taken = Taken(*attempt.key, submit.permit, submit.maximum, attempt.checked.until_ms)
-            self._kept[attempt.key] = kept = self._store.claim(taken, claim.encode())
-            kept.add_done_callback(self._is_kept)
+            number = self._store.claim(taken, claim.encode())
+            number.add_done_callback(self._is_kept)
+            self._kept[attempt.key] = _Kept(number, _digest(claim))
             while len(self._kept) > CLAIMS_MAX:
                 self._kept.popitem(last=False)
         return claim
@@ -81,7 +90,8 @@ class Claims:
         if frame.used is not None and key in self._kept:
             spawn(self._pay_in(peer, key, self._kept.pop(key), frame.used))
 
-    async def _pay_in(self, peer: PeerConnection, key: AttemptKey, kept: "asyncio.Future[int]", token: str) -> None:
+    async def _pay_in(self, peer: PeerConnection, key: AttemptKey, kept: _Kept, token: str) -> None:
+        """A Used takes the claim's place in the outbox only if it holds that very claim: another pays nothing."""
         await asyncio.sleep(CHECK_AFTER_S)
         assert peer.certificate is not None
         try:
@@ -90,9 +100,12 @@ class Claims:
             log.info("peer.refused", reason=error.wire_code)
             await peer.close(error.wire_code)
             return
-        if (used.requester, used.job, used.attempt) == key and used.worker == self._membership.me:
-            with suppress(StoreBroken):  # which was logged; the claim comes from the journal at the next start
-                await self._outbox.outdo(await kept, token)
+        claim = "" if used.claim is None else used.claim
+        if _digest(claim) != kept.digest or not receipt.fits(used, signed.peek(claim, receipt.Claim)):
+            log.warning("worker.used_of_something_else", job=key[1])
+            return
+        with suppress(StoreBroken):  # which was logged; the claim comes from the journal at the next start
+            await self._outbox.outdo(await kept.number, token)
 
     def _is_kept(self, kept: "asyncio.Future[int]") -> None:
         error = None if kept.cancelled() else kept.exception()
@@ -106,3 +119,7 @@ class Claims:
             with suppress(signed.BadToken):
                 return signed.verify(token, receipt.Used, key, self._membership.network)
         return signed.verify(token, receipt.Used, asker.key, self._membership.network)
+
+
+def _digest(claim: str) -> bytes:
+    return hashlib.blake2b(claim.encode(), digest_size=16).digest()

@@ -23,6 +23,8 @@ JOIN_S = 0.1
 """Facts of a burst are reported together; nobody notices a ledger that is a tenth of a second behind."""
 ACK_S = 30.0
 """A coordinator that commits nothing for so long is asked again."""
+REPORT_BYTES_MAX = link.MESSAGE_BYTES_MAX // 2
+"""What waits beyond that goes in the next report; one that is longer than a message would end the link each time."""
 
 log = structlog.get_logger()
 _job_reports: msgspec.json.Decoder[link.JobReport] = msgspec.json.Decoder(link.JobReport)
@@ -130,7 +132,7 @@ class Outbox:
             self._news.clear()
             while self._up.is_set() and (batch := await self._store.outbox(link.REPORT_FACTS_MAX)):
                 try:
-                    await self._report(sender, batch)
+                    await self._report(sender, _fitting(batch))
                 except (LinkDown, TimeoutError):
                     self._news.set()  # later, and from the oldest on
                     break
@@ -154,3 +156,13 @@ class Outbox:
         for refused in ack.refused:
             log.warning("outbox.refused", code=refused.code, kind="fact" if refused.index < len(facts) else "job")
         await self._store.sent([item.number for item in batch])
+
+
+def _fitting(batch: list[Outgoing]) -> list[Outgoing]:
+    """As many of the oldest as fit into one report, and never none."""
+    size = 0
+    for count, item in enumerate(batch):
+        size += len(item.content)
+        if count and size > REPORT_BYTES_MAX:
+            return batch[:count]
+    return batch

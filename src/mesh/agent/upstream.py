@@ -290,6 +290,10 @@ class Upstream:
         """One request under way, with its answer's head; a body makes it a POST. Raises UpstreamFailed."""
         import httpx2  # 8 MB, needed only where something is shared
 
+        try:  # each time: an engine ends, and somebody else of this machine takes its port
+            await asyncio.to_thread(refuse_foreign, self.url)
+        except ForeignListener as error:
+            raise UpstreamFailed(reason=error.code) from error
         headers = {"accept-encoding": "identity", "accept": "application/json"}
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"

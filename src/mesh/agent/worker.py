@@ -133,7 +133,7 @@ class Worker:
             attempt = self._attempts.get((device, about.job, about.attempt))
             if attempt is not None and attempt.delivery is not None:
                 count = signed.verify(token, receipt.Count, peer.key, self._membership.network)
-                if (count.permit, count.worker) == (attempt.checked.submit.permit, self._membership.me):
+                if receipt.fits(count, attempt.checked.submit):
                     attempt.delivery.counted(count.units, token)
 
     # --- a Submit -----------------------------------------------------------------------------------------------------

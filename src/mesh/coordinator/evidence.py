@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey, NetworkId, PermitId
 from mesh.protocol import signed
-from mesh.protocol.receipt import Claim, Count, Fact, Failed, NoMore, Submit, Superseded, Used
+from mesh.protocol.receipt import Claim, Count, Fact, Failed, NoMore, Submit, Superseded, Used, about
 from mesh.protocol.signed import Paper, PaperT
 
 _BY_REQUESTER: tuple[type[Fact], ...] = (Submit, Count, Used, Failed, Superseded)
@@ -119,7 +119,7 @@ def _open(token: str, keys: Mapping[PermitId, Keys], network: NetworkId) -> list
     inside: list[tuple[Fact | NoMore, str]] = []
     for wrapped, kind in _wrapped(fact):
         part = _peek(wrapped)
-        if not isinstance(part, kind) or _about(part) != _about(fact):
+        if not isinstance(part, kind) or about(part) != about(fact):
             raise Mismatch
         inside += _open(wrapped, keys, network)
     return [*inside, (fact, token)]
@@ -131,10 +131,6 @@ def _wrapped(fact: Fact) -> list[tuple[str, type[Fact]]]:
     if isinstance(fact, Used) and fact.claim is not None:
         return [(fact.claim, Claim)]
     return []
-
-
-def _about(fact: Fact) -> tuple[object, ...]:
-    return (fact.permit, fact.requester, fact.worker, fact.job, fact.attempt)
 
 
 def _keys(fact: Fact, known: Keys) -> tuple[DeviceKey, ...]:

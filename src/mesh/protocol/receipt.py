@@ -8,17 +8,24 @@ Touches: nothing.
 """
 
 import hashlib
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from mesh.ids import DeviceId, JobId, PermitId
+from mesh.ids import DeviceId, JobId, PermitId, is_ulid
 from mesh.protocol.signed import Paper
+from mesh.units import KIB, MICRO_LIMIT
 
 DIGEST_SECRET_BYTES = 32
 OUTCOMES = ("done", "broken", "failed")
+ATTEMPTS_MAX = 64
+"""Attempts of one job: 3 counted failures, hedges and devices that vanish stay far below."""
+FACT_BYTES_MAX = 2 * KIB
+"""An honest Submit has 600 bytes. Whatever one side takes fits into what wraps it at the other, and 64 in a report."""
 
 
 class Fact(Paper, frozen=True, kw_only=True):
     """Base of the facts: one attempt at one job. ``permit`` is None between devices of one owner."""
+
+    BYTES_MAX: ClassVar[int] = FACT_BYTES_MAX
 
     permit: PermitId | None
     requester: DeviceId
@@ -49,6 +56,7 @@ class Claim(Fact, frozen=True, kw_only=True):
     """The worker's receipt: units delivered, and how it ended. Carries the Submit that asked for it."""
 
     TYP: ClassVar[str] = "mesh-claim"
+    BYTES_MAX: ClassVar[int] = 4 * FACT_BYTES_MAX
 
     units: int
     outcome: Literal["done", "broken", "failed"]
@@ -65,6 +73,7 @@ class Used(Fact, frozen=True, kw_only=True):
     """The requester took the result and counted ``units`` itself. Wraps the worker's Claim if it has it."""
 
     TYP: ClassVar[str] = "mesh-used"
+    BYTES_MAX: ClassVar[int] = 6 * FACT_BYTES_MAX
 
     units: int
     claim: str | None = None
@@ -93,6 +102,7 @@ class NoMore(Paper, frozen=True, kw_only=True):
     """
 
     TYP: ClassVar[str] = "mesh-nomore"
+    BYTES_MAX: ClassVar[int] = FACT_BYTES_MAX
 
     permit: PermitId
     device: DeviceId
@@ -108,6 +118,7 @@ class Verdict(Paper, frozen=True, kw_only=True):
     """
 
     TYP: ClassVar[str] = "mesh-verdict"
+    BYTES_MAX: ClassVar[int] = FACT_BYTES_MAX
 
     check: str
     requester: DeviceId
@@ -115,6 +126,21 @@ class Verdict(Paper, frozen=True, kw_only=True):
     job: JobId
     attempt: int
     outcome: Literal["passed", "missed", "skipped"]
+
+
+def about(fact: Fact) -> tuple[Any, ...]:
+    """Which attempt a fact is about: of two that are about different ones, one wrapped in the other, neither counts."""
+    return (fact.permit, fact.requester, fact.worker, fact.job, fact.attempt)
+
+
+def in_range(fact: Fact, units: int) -> bool:
+    """Whether a coordinator takes a fact with such an amount; what it would refuse nobody should work or wait for."""
+    return 1 <= fact.attempt <= ATTEMPTS_MAX and 0 <= units <= MICRO_LIMIT and is_ulid(fact.job)
+
+
+def fits(fact: Count | Used, other: Fact) -> bool:
+    """Whether a coordinator believes both, one wrapped in the other."""
+    return about(fact) == about(other) and in_range(fact, fact.units)
 
 
 def keyed_digest(secret: bytes, content: bytes) -> str:

@@ -46,6 +46,8 @@ class Paper(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Base of everything that is signed. ``network`` ties it to one network ("" for papers outside any)."""
 
     TYP: ClassVar[str] = ""
+    BYTES_MAX: ClassVar[int] = TOKEN_BYTES_MAX
+    """Longest token of this kind that is read: fields that nobody knows are ignored, and could make it any size."""
 
     network: str
     v: int = 1
@@ -148,6 +150,8 @@ def _split(token: str, kind: type[Paper]) -> tuple[bytes, bytes, bytes]:
     # Byte-exact headers leave nothing to interpret: no alg to choose, no kid, no jwk, no other typ.
     if header != _header(kind):
         raise BadToken("A signed token is of another kind than the one expected here.", reason="typ")
+    if len(token) > kind.BYTES_MAX:
+        raise BadToken("A signed token is too long for its kind.", reason="length")
     return header, payload, signature
 
 

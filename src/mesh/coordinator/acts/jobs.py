@@ -19,6 +19,7 @@ from mesh.ids import DeviceId, JobId, MemberId, NetworkId
 from mesh.jobs.dispatch import turned
 from mesh.jobs.lifecycle import AttemptView, JobState, job_state
 from mesh.protocol.link import AttemptReport, JobReport
+from mesh.protocol.receipt import ATTEMPTS_MAX
 from mesh.protocol.values import Choice, Explanation
 
 PAGE_MAX = 200
@@ -27,8 +28,6 @@ PAGE_MAX = 200
 CANCELLED = "job.cancelled"
 """How a requester says that it gave a job up."""
 
-ATTEMPTS_MAX = 64
-"""A job has no more."""
 CODE_MAX = 64
 
 _encoder = msgspec.json.Encoder()

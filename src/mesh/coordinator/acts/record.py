@@ -18,13 +18,9 @@ from mesh.coordinator.store.connection import Later, Store, several_of, side_by_
 from mesh.coordinator.store.evidence import Against, JobKey, Opening
 from mesh.coordinator.store.evidence import Fact as Kept
 from mesh.coordinator.store.ledger import Books
-from mesh.ids import DeviceId, DeviceKey, NetworkId, PermitId, is_ulid
-from mesh.protocol.receipt import Claim, Count, Fact, Failed, NoMore, Submit, Superseded, Used
+from mesh.ids import DeviceId, DeviceKey, NetworkId, PermitId
+from mesh.protocol.receipt import Claim, Count, Fact, Failed, NoMore, Submit, Superseded, Used, in_range
 from mesh.protocol.values import JobSpec
-from mesh.units import MICRO_LIMIT
-
-ATTEMPTS_MAX = 64
-"""Attempts of one job: 3 counted failures, hedges and devices that vanish stay far below."""
 
 
 class Recorded(NamedTuple):
@@ -182,7 +178,7 @@ class _Taking:
         if candidate is None or fact.requester != permit.requester or permit.job not in (None, fact.job):
             return "evidence.no_permit"
         kept = _kept(fact, testimony.token)
-        if not 1 <= fact.attempt <= ATTEMPTS_MAX or not 0 <= kept.units <= MICRO_LIMIT or not is_ulid(fact.job):
+        if not in_range(fact, kept.units):
             return "evidence.out_of_range"
         key = JobKey(permit.network, permit.requester, fact.job)
         if permit.job is None:
