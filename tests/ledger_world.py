@@ -241,9 +241,11 @@ class World:
         return signed.sign(paper, worker.seed)
 
     def used(
-        self, permit: Permit, worker: Party, attempt: int = 1, *, units: int = 1000, claim: str | None = None
-    ) -> str:
-        return signed.sign(Used(**self._at(permit, worker, attempt), units=units, claim=claim), self.ann.seed)
+        self, permit: Permit, worker: Party, attempt: int = 1, *, units: int = 1000, claim: str | None = None,
+        submit: str | None = None,
+    ) -> str:  # fmt: skip
+        used = Used(**self._at(permit, worker, attempt), units=units, claim=claim, submit=submit)
+        return signed.sign(used, self.ann.seed)
 
     def count(self, permit: Permit, worker: Party, attempt: int = 1, *, units: int) -> str:
         return signed.sign(Count(**self._at(permit, worker, attempt), units=units), self.ann.seed)

@@ -96,6 +96,20 @@ def test_acknowledged_work_is_paid_before_silent_work_where_a_share_holds_too_li
     assert world.verify().ok
 
 
+def test_a_stream_whose_worker_was_killed_for_good_is_paid_by_the_answer_alone(world: World) -> None:
+    series = world.series((world.bob, 5 * JOB))
+    cut = world.under(series)
+    about_another = world.submit(world.under(series), world.bob)
+    refused = world.report(world.used(cut, world.bob, submit=about_another)).refused
+    assert [code for _, code in refused] == ["evidence.mismatch"], "what is wrapped must be about the same attempt"
+    world.report(world.used(cut, world.bob, submit=world.submit(cut, world.bob)))
+    world.after_window(series)
+    pay = {row.job: (row.pay, row.how) for row in world.rows("select job, pay, how from attempts")}
+    assert pay == {str(cut.job): (JOB, "used")}
+    assert money(world, "ann", "bob") == [(-JOB, 0, 0), (3515, 0, 0)]
+    assert world.verify().ok
+
+
 def test_a_share_with_more_waiting_jobs_than_one_transaction_takes_closes_in_rounds(world: World) -> None:
     series = world.series((world.bob, 1000 * JOB))
     waiting = [world.under(series) for _ in range(530)]

@@ -37,7 +37,8 @@ class Signer:
 
     def used(self, job: Job, tried: Tried, units: int, claim: str | None) -> str:
         """The answer that pays."""
-        return self._sign(receipt.Used(**self._about(job, tried), units=units, claim=claim), tried)
+        submit = tried.signed if claim is None else None
+        return self._sign(receipt.Used(**self._about(job, tried), units=units, claim=claim, submit=submit), tried)
 
     def count(self, job: Job, tried: Tried, units: int) -> str:
         """So much of an attempt's stream has come."""

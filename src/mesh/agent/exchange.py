@@ -227,11 +227,12 @@ class Exchanges:
         tried.maximum = min(tried.plan.rate.cost(job.units), tried.target.cap)
         if tried.plan.series is not None:
             tried.plan.series.submitted(tried)
+        tried.signed = self._signer.submit(job, tried, digest, self._membership.clock.now_ms())
         stream.send(
             frames.Submit(
                 job=job.id,
                 attempt=tried.number,
-                signed=self._signer.submit(job, tried, digest, self._membership.clock.now_ms()),
+                signed=tried.signed,
                 spec=job.spec,
                 secret=job.secret,
                 permit=_token(tried.plan, stream),

@@ -94,6 +94,8 @@ class Tried:
         self.submitted = False
         self.own_key: DeviceKey | None = None
         """The key of this device that signs all about it, once it was submitted."""
+        self.signed: str | None = None
+        """Its Submit, once it was submitted."""
         self.maximum = 0
         self.wait_limit_s: float | None = None
         self.receiving: Receiving | None = None

@@ -130,6 +130,8 @@ def _wrapped(fact: Fact) -> list[tuple[str, type[Fact]]]:
         return [(fact.submit, Submit), *([(fact.count, cast("type[Fact]", Count))] if fact.count else [])]
     if isinstance(fact, Used) and fact.claim is not None:
         return [(fact.claim, Claim)]
+    if isinstance(fact, Used) and fact.submit is not None:
+        return [(fact.submit, Submit)]
     return []
 
 

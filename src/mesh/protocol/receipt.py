@@ -77,6 +77,8 @@ class Used(Fact, frozen=True, kw_only=True):
 
     units: int
     claim: str | None = None
+    submit: str | None = None
+    """Without a Claim: the Submit, since a worker that was killed never brings it, and nothing is paid without one."""
 
 
 class Failed(Fact, frozen=True, kw_only=True):
