@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from bombs import bombs  # noqa: E402
-from mesh.agent.drawing import Drawer  # noqa: E402
+from mesh.agent.asking.drawing import Drawer  # noqa: E402
 from mesh.errors import MeshError  # noqa: E402
 from papers import a_page, encoded  # noqa: E402
 

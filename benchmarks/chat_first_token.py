@@ -24,9 +24,9 @@ from statistics import median
 import structlog
 from job_latency import Programs, running
 
-from mesh.agent.asked import Ask
+from mesh.agent.asking.asked import Ask
+from mesh.agent.asking.streaming import streamed
 from mesh.agent.options import Options
-from mesh.agent.streaming import streamed
 from mesh.ids import DeviceId
 from mesh.protocol.values import Routing
 from mesh.sdk.home import Home

@@ -27,7 +27,7 @@ import onnxruntime as ort
 import structlog
 from tokenizers import Tokenizer
 
-from mesh.agent.engines import Engines
+from mesh.agent.engines.own import Engines
 from mesh.workloads.catalogue import BUILTIN, EMBEDDINGS_DEFAULT
 from mesh.workloads.embeddings import Embeddings, payload_of, texts_of
 from mesh.workloads.files import ModelFiles

@@ -27,7 +27,7 @@ from statistics import median, quantiles
 
 import structlog
 
-from mesh.agent.asked import Ask
+from mesh.agent.asking.asked import Ask
 from mesh.agent.join import join
 from mesh.agent.main import Agent
 from mesh.agent.options import Options

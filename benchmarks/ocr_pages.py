@@ -19,8 +19,8 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from mesh.agent.drawing import Drawer  # noqa: E402
-from mesh.agent.engines import Engines  # noqa: E402
+from mesh.agent.asking.drawing import Drawer  # noqa: E402
+from mesh.agent.engines.own import Engines  # noqa: E402
 from mesh.workloads.catalogue import OCR_DEFAULT  # noqa: E402
 from mesh.workloads.contract import Payload, Turn  # noqa: E402
 from mesh.workloads.files import ModelFiles  # noqa: E402

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from mesh.agent.engines import Engines
+from mesh.agent.engines.own import Engines
 from mesh.workloads.catalogue import EMBEDDINGS_DEFAULT
 from mesh.workloads.contract import Turn
 from mesh.workloads.embeddings import Embeddings, payload_of

@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 import relay_clients as parts
 
-from mesh.agent.reach import ask
+from mesh.agent.peers.reach import ask
 from mesh.ids import DeviceKey
 from mesh.protocol import link
 from mesh.protocol.link import Admission, Admissions

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.agent.asked import Ask
+from mesh.agent.asking.asked import Ask
 from mesh.agent.identity import Identity
 from mesh.agent.join import join
 from mesh.agent.main import Agent, Ready

@@ -8,13 +8,13 @@ from typing import Any
 import httpx2
 
 from agents import MODEL, WAIT_S, WIDTH, a_home
-from mesh.agent.asked import Ask, Begun, Result
+from mesh.agent.asking.asked import Ask, Begun, Result
+from mesh.agent.engines.loading import Loading
 from mesh.agent.gateway import server
 from mesh.agent.gateway.calls import Front
 from mesh.agent.gateway.keys import KeyBook
 from mesh.agent.gateway.names import KnownModel
 from mesh.agent.gateway.server import Address
-from mesh.agent.loading import Loading
 from mesh.agent.store import Store
 from mesh.ids import DeviceId, JobId
 from mesh.jobs.placement import NowhereToRun

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 import structlog
 
-from mesh.agent.asked import Ask
+from mesh.agent.asking.asked import Ask
 from mesh.agent.join import join
 from mesh.agent.main import Agent
 from mesh.agent.options import Options

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from agents import EMBEDDINGS, Device, a_town, until
-from mesh.agent.asked import Ask
+from mesh.agent.asking.asked import Ask
 from mesh.agent.join import join
 from mesh.protocol import links
 from mesh.protocol.values import Routing

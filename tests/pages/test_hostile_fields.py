@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from agents import EMBEDDINGS, a_town
-from mesh.agent.asked import Ask
+from mesh.agent.asking.asked import Ask
 from mesh.sdk import calls, credit
 from mesh.workloads.embeddings import payload_of
 from pages.looking import PHONE, a_browser, a_page

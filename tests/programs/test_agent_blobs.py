@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from mesh.agent import blobs
-from mesh.agent.blobs import EARLY_MAX, Inbox
+from mesh.agent.peers import blobs
+from mesh.agent.peers.blobs import EARLY_MAX, Inbox
 from mesh.ids import JobId
 from mesh.protocol import frames
 from mesh.protocol.frames import FrameError, FrameReader

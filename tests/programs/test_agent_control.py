@@ -11,9 +11,9 @@ import pytest
 
 from agents import MODEL, WAIT_S, a_home, a_town, until
 from mesh.agent import control as serving
+from mesh.agent.asking.numbers import BLOCK, Numbers
 from mesh.agent.identity import KeyExposed, KeyUnreadable, load, load_or_make
 from mesh.agent.lock import AgentRunning, only_one
-from mesh.agent.numbers import BLOCK, Numbers
 from mesh.agent.outbox import Outbox
 from mesh.agent.store import Outgoing, Reserved, Store, StoreBroken, Taken
 from mesh.agent.supervisor import REFUSED, supervise

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from agents import HeldEngines, a_town, until
-from mesh.agent.asked import Ask
-from mesh.agent.documents import FilesTooLarge, NoFile, PageDone, read_documents
+from mesh.agent.asking.asked import Ask
+from mesh.agent.asking.documents import FilesTooLarge, NoFile, PageDone, read_documents
 from mesh.errors import MeshError
 from mesh.jobs.placement import NowhereToRun
 from mesh.protocol.values import ModelOffer, Need, Routing

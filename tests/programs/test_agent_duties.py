@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, closing
 import pytest
 
 from agents import a_town, until
-from mesh.agent.asked import JobTimedOut
-from mesh.agent.numbers import Numbers
+from mesh.agent.asking.asked import JobTimedOut
+from mesh.agent.asking.numbers import Numbers
 from mesh.agent.store import Outgoing, Store
 from mesh.ids import JobId, ulid
 from mesh.protocol.values import Routing

@@ -11,14 +11,14 @@ import pytest
 
 from agents import MODEL, WAIT_S, WIDTH, a_home, a_town
 from gateways import CHAT_MODEL, OCR_MODEL, Jobs, Town, a_gateway, error_of
-from mesh.agent.asked import AllBusy
+from mesh.agent.asking.asked import AllBusy
+from mesh.agent.engines.loading import Loading
 from mesh.agent.gateway import loading as gateway_loading
 from mesh.agent.gateway import server
 from mesh.agent.gateway.calls import Front
 from mesh.agent.gateway.keys import KeyBook
 from mesh.agent.gateway.routes import ROUTES
 from mesh.agent.gateway.server import PortTaken
-from mesh.agent.loading import Loading
 from mesh.jobs import loading
 from mesh.jobs.placement import NowhereToRun
 from mesh.protocol.values import LoadingModel

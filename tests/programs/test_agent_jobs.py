@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from agents import EMBEDDINGS, MODEL, WAIT_S, a_town, until
-from mesh.agent.asked import AllBusy, Ask, JobFailed
-from mesh.agent.stream import PeerSilent
+from mesh.agent.asking.asked import AllBusy, Ask, JobFailed
+from mesh.agent.peers.stream import PeerSilent
 from mesh.errors import MeshError
 from mesh.jobs.placement import NowhereToRun
 from mesh.protocol import frames

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from mesh.agent.ends import Ends
 from mesh.agent.identity import Keychain, KeyExposed, KeyUnreadable, Next, fresh, load_or_make
 from mesh.agent.membership import Membership, PeerRefused
+from mesh.agent.peers.ends import Ends
 from mesh.networks.rotation import GRACE_MS
 from mesh.protocol import link, signed
 from mesh.protocol.papers import Certificate, NetworkKey, PeerCertificate, State

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from agents import HeldEngines, a_town, until
-from mesh.agent.asked import Ask
-from mesh.agent.streaming import streamed
+from mesh.agent.asking.asked import Ask
+from mesh.agent.asking.streaming import streamed
 from mesh.sdk import calls, credit
 from mesh.workloads import known
 from mesh.workloads.chat import Chat, payload_of

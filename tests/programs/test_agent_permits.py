@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from agents import MODEL, a_town, until
-from mesh.agent import sessions
 from mesh.agent.identity import load
+from mesh.agent.peers import sessions
 from mesh.coordinator.keys import Keys
 from mesh.ids import DeviceId, JobId, MemberId, PermitId, RequestId, ulid
 from mesh.protocol import frames, receipt, signed

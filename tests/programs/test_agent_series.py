@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agents import a_town, until
-from mesh.agent import series as keeping
+from mesh.agent.asking import series as keeping
 from mesh.errors import MeshError
 from mesh.jobs.dispatch import WINDOW_MAX
 from mesh.protocol import link

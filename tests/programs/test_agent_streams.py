@@ -6,9 +6,9 @@ from functools import partial
 import pytest
 
 from agents import a_town, until
-from mesh.agent.asked import Ask, Join, StreamBroken
-from mesh.agent.resuming import CannotResume, resumed
-from mesh.agent.streaming import streamed
+from mesh.agent.asking.asked import Ask, Join, StreamBroken
+from mesh.agent.asking.resuming import CannotResume, resumed
+from mesh.agent.asking.streaming import streamed
 from mesh.sdk import calls, control
 from mesh.workloads import known
 from mesh.workloads.chat import Chat, payload_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mesh.agent.batch_files import ABANDONED_S, BatchFiles, DiskFull, Line, QuotaReached
+from mesh.agent.batches.files import ABANDONED_S, BatchFiles, DiskFull, Line, QuotaReached
 from mesh.errors import MeshError
 from mesh.ids import BatchId
 from mesh.sdk import batch_input

@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from bombs import bombs, png, zeros
-from mesh.agent.drawing import Drawer
-from mesh.agent.engines import Engines
+from mesh.agent.asking.drawing import Drawer
+from mesh.agent.engines.own import Engines
 from mesh.errors import MeshError
 from mesh.workloads.catalogue import OCR_DEFAULT
 from mesh.workloads.contract import Payload, Turn

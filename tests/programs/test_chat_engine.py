@@ -10,7 +10,7 @@ import msgspec
 import psutil
 import pytest
 
-from mesh.agent.engines import Engines
+from mesh.agent.engines.own import Engines
 from mesh.errors import MeshError
 from mesh.units import MIB
 from mesh.workloads import processor

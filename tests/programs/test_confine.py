@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from mesh.agent.engines import Engines
+from mesh.agent.engines.own import Engines
 from mesh.workloads import landlock
 from mesh.workloads.catalogue import EMBEDDINGS_DEFAULT
 from modelfolder import shared_model_files

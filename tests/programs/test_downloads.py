@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from mesh.agent.engines import Engines
+from mesh.agent.engines.own import Engines
 from mesh.cli.programs import MESH
 from mesh.workloads import downloads
 from mesh.workloads.catalogue import BUILTIN, BadEntry, Catalogue, ModelEntry, ModelFile, Source, WebFile, parse_source

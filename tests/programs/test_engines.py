@@ -12,7 +12,7 @@ import msgspec
 import psutil
 import pytest
 
-from mesh.agent.engines import Engines
+from mesh.agent.engines.own import Engines
 from mesh.errors import MeshError
 from mesh.units import MIB
 from mesh.workloads.catalogue import BUILTIN, EMBEDDINGS_DEFAULT, Catalogue, ModelFile, Source
@@ -337,7 +337,7 @@ async def test_the_process_sees_nothing_of_the_agents_environment(engines, monke
 AGENT = """
 import asyncio, sys
 from modelfolder import shared_model_files
-from mesh.agent.engines import Engines
+from mesh.agent.engines.own import Engines
 from mesh.workloads.embeddings import Embeddings
 
 async def main():

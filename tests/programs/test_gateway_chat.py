@@ -8,7 +8,7 @@ import pytest
 
 from agents import WAIT_S
 from gateways import CHAT_MODEL, a_gateway, error_of
-from mesh.agent.asked import StreamBroken
+from mesh.agent.asking.asked import StreamBroken
 from mesh.jobs.placement import NowhereToRun
 from mesh.sdk.keys import CreateKey, GetKeys
 from waiting import until

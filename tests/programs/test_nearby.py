@@ -4,7 +4,7 @@ import secrets
 
 import pytest
 
-from mesh.agent.nearby import SERVICE, Nearby, key_of, label_of
+from mesh.agent.peers.nearby import SERVICE, Nearby, key_of, label_of
 from mesh.ids import DeviceKey
 
 

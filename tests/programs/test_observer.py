@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from mesh.agent.reach import Reach, ask
-from mesh.agent.relay_watch import RelayWatch, answers
+from mesh.agent.peers.reach import Reach, ask
+from mesh.agent.peers.relay_watch import RelayWatch, answers
 from mesh.coordinator.relays import ATTESTED_MS, Relays
 from mesh.ids import DeviceKey
 from mesh.protocol import signed

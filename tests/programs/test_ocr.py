@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from mesh.agent.drawing import Drawer
-from mesh.agent.engine_slots import Known
-from mesh.agent.engines import APART_IDLE_MAX, APART_JOBS_MAX, Engines
+from mesh.agent.asking.drawing import Drawer
+from mesh.agent.engines.own import APART_IDLE_MAX, APART_JOBS_MAX, Engines
+from mesh.agent.engines.slots import Known
 from mesh.errors import MeshError
 from mesh.workloads.catalogue import BUILTIN, OCR_DEFAULT
 from mesh.workloads.contract import Payload, Turn

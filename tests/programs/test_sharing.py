@@ -11,10 +11,10 @@ import threading
 import pytest
 
 from agents import EMBEDDINGS, a_town, until
-from mesh.agent import upstream
-from mesh.agent.sharing import FAILURES_MAX, NotShared, NoUsableModel, Sharing
+from mesh.agent.engines import upstream
+from mesh.agent.engines.sharing import FAILURES_MAX, NotShared, NoUsableModel, Sharing
+from mesh.agent.engines.upstream import BadEngineUrl, NoEngine, Upstream, UpstreamFailed, checked_url, listeners
 from mesh.agent.store import Store
-from mesh.agent.upstream import BadEngineUrl, NoEngine, Upstream, UpstreamFailed, checked_url, listeners
 from mesh.errors import MeshError
 from mesh.sdk.sharing import FindEngines, ShareEngine, UnshareEngine
 from mesh.workloads.embeddings import payload_of, vectors_of

@@ -10,10 +10,10 @@ import httpx2
 import pytest
 
 from agents import a_town, until
-from mesh.agent.sharing import FAILURES_MAX, UNTRIED_UNITS_PER_S, Sharing
+from mesh.agent.engines.sharing import FAILURES_MAX, UNTRIED_UNITS_PER_S, Sharing
+from mesh.agent.engines.upstream import Upstream, UpstreamFailed
+from mesh.agent.engines.upstream_chat import Asked, CannotGoOn, chat
 from mesh.agent.store import Store
-from mesh.agent.upstream import Upstream, UpstreamFailed
-from mesh.agent.upstream_chat import Asked, CannotGoOn, chat
 from mesh.sdk.sharing import ShareEngine
 from mesh.workloads.chat import Chat, ChatTooLong, payload_of, prompt_payload
 from mesh.workloads.contract import Outlet

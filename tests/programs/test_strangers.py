@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from mesh.agent.strangers import Strangers
+from mesh.agent.peers.strangers import Strangers
 from mesh.ids import DeviceKey
 
 MEMBER, STRANGER = DeviceKey("11" * 32), DeviceKey("22" * 32)

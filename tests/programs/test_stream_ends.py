@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
-from mesh.agent import delivering
-from mesh.agent.asked import WrongResult
-from mesh.agent.delivering import BEHIND_S, Delivery
-from mesh.agent.receiving import UNTAKEN_BYTES_MAX, Receiving
+from mesh.agent.asking.asked import WrongResult
+from mesh.agent.asking.receiving import UNTAKEN_BYTES_MAX, Receiving
+from mesh.agent.working import delivering
+from mesh.agent.working.delivering import BEHIND_S, Delivery
 from mesh.ids import JobId
 from mesh.protocol.frames import CHUNK_BYTES_MAX, Chunk
 from mesh.workloads.chat import Chat, payload_of

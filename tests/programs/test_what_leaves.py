@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from agents import a_town
-from mesh.agent.asked import JobFailed
+from mesh.agent.asking.asked import JobFailed
 from mesh.errors import RemoteError
 from mesh.protocol import link
 from mesh.workloads.embeddings import payload_of

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.agent.checks import PermitRefused
-from mesh.agent.shares import STEPS, Shares
 from mesh.agent.store import Store, Taken
+from mesh.agent.working.checks import PermitRefused
+from mesh.agent.working.shares import STEPS, Shares
 from mesh.ids import DeviceId, DeviceKey, JobId, MemberId, NetworkId, PermitId, RequestId
 from mesh.protocol.permit import Permit, Price
 from mesh.protocol.values import Candidate

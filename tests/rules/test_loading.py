@@ -1,6 +1,6 @@
 """How far a model is: fractions by stage, and a time left only when a pace is known."""
 
-from mesh.agent.loading import Loading, Progress
+from mesh.agent.engines.loading import Loading, Progress
 
 
 def test_nothing_said_is_nothing_known():

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.agent.fair_queue import QUEUE_MAX, FairQueue, Queued
-from mesh.agent.queueing import (
+from mesh.agent.working.fair_queue import QUEUE_MAX, FairQueue, Queued
+from mesh.agent.working.queueing import (
     IN_ENGINE_MAX,
     MEMBER_JOBS_MAX,
     SOON_S,

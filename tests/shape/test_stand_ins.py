@@ -3,7 +3,7 @@
 import pytest
 
 from agents import HeldEngines
-from mesh.agent.pool import Pool, Works
+from mesh.agent.engines.pool import Pool, Works
 from waiting_devices import WaitingEngine
 
 

@@ -10,15 +10,15 @@ import random
 from collections import Counter
 from types import SimpleNamespace
 
-from mesh.agent.answers import Signer
-from mesh.agent.asked import Ask
-from mesh.agent.dispatch import Dispatch
-from mesh.agent.exchange import LAST_WORD_S, DeviceBusy, Missed
-from mesh.agent.job import CANCELLED, Plan, Target, Won
-from mesh.agent.lookout import Lookout
-from mesh.agent.numbers import Numbered
-from mesh.agent.requester import Requester
-from mesh.agent.stream import PeerSilent
+from mesh.agent.asking.answers import Signer
+from mesh.agent.asking.asked import Ask
+from mesh.agent.asking.dispatch import Dispatch
+from mesh.agent.asking.exchange import LAST_WORD_S, DeviceBusy, Missed
+from mesh.agent.asking.job import CANCELLED, Plan, Target, Won
+from mesh.agent.asking.lookout import Lookout
+from mesh.agent.asking.numbers import Numbered
+from mesh.agent.asking.requester import Requester
+from mesh.agent.peers.stream import PeerSilent
 from mesh.concurrency import expected
 from mesh.credits.settlement import AttemptFacts, Pay, ShareFacts, settle_job
 from mesh.credits.tariff import Rate

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from mesh.agent.fair_queue import QUEUE_MAX
-from mesh.agent.queueing import Bid, QueueFull, TooLate, TooManyJobs, Work
+from mesh.agent.working.fair_queue import QUEUE_MAX
+from mesh.agent.working.queueing import Bid, QueueFull, TooLate, TooManyJobs, Work
 
 STEPS = 10_000
 MEMBERS = ("owner", "ann", "ben", "cyd", "dan")

@@ -13,7 +13,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from mesh.agent.reach import Reach
+from mesh.agent.peers.reach import Reach
 from mesh.ids import DeviceKey
 from mesh.protocol.papers import RelayInfo
 from mesh.transport.interface import Address, Connection, Stream, TransportError

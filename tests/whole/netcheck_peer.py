@@ -12,7 +12,7 @@ import structlog
 
 from mesh.agent import netcheck
 from mesh.agent.netcheck import Known
-from mesh.agent.reach import Reach
+from mesh.agent.peers.reach import Reach
 from mesh.devices.facts import AgentFacts
 from mesh.devices.network_findings import network_findings
 from mesh.devices.report import public_report

@@ -14,10 +14,10 @@ from typing import Literal, Protocol
 
 import structlog
 
-from mesh.agent.asked import Ask
+from mesh.agent.asking.asked import Ask
+from mesh.agent.asking.recent import Done
 from mesh.agent.desk import Parts
-from mesh.agent.offering import Offering
-from mesh.agent.recent import Done
+from mesh.agent.engines.offering import Offering
 from mesh.errors import MeshError
 from mesh.ids import DeviceId
 from mesh.protocol import link

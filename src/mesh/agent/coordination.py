@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from mesh.agent.asking.requester import Requester
 from mesh.agent.membership import Membership
 from mesh.agent.outbox import Outbox
-from mesh.agent.requester import Requester
 from mesh.agent.store import Store
 from mesh.agent.turning import Turning
-from mesh.agent.worker import Worker
+from mesh.agent.working.worker import Worker
 from mesh.concurrency import expected
 from mesh.devices.copies import CopiedHome
 from mesh.errors import MeshError, from_wire

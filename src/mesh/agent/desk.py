@@ -13,29 +13,29 @@ from typing import NamedTuple
 import msgspec
 
 from mesh import __version__
-from mesh.agent import documents
-from mesh.agent.asked import Ask, Join, OnProgress, Result
-from mesh.agent.batch_desk import BatchDesk
+from mesh.agent.asking import documents
+from mesh.agent.asking.asked import Ask, Join, OnProgress, Result
+from mesh.agent.asking.dividing import Run, run_divided
+from mesh.agent.asking.patience import Patience
+from mesh.agent.asking.planning import Planner
+from mesh.agent.asking.requester import Requester
+from mesh.agent.asking.resuming import resumed
+from mesh.agent.asking.streaming import streamed
+from mesh.agent.batches.desk import BatchDesk
 from mesh.agent.control import Say
 from mesh.agent.coordination import Coordination
-from mesh.agent.dividing import Run, run_divided
+from mesh.agent.engines.offering import Offering
+from mesh.agent.engines.sharing import Sharing
 from mesh.agent.estimating import Estimating
 from mesh.agent.gateway.keys import KeyBook
 from mesh.agent.membership import Membership, Peer
 from mesh.agent.myself import Myself
-from mesh.agent.offering import Offering
 from mesh.agent.outbox import Outbox
 from mesh.agent.page.server import Page
-from mesh.agent.patience import Patience
-from mesh.agent.planning import Planner
-from mesh.agent.reach import Reach
-from mesh.agent.requester import Requester
-from mesh.agent.resuming import resumed
-from mesh.agent.sessions import Sessions
-from mesh.agent.sharing import Sharing
+from mesh.agent.peers.reach import Reach
+from mesh.agent.peers.sessions import Sessions
 from mesh.agent.store import Store
-from mesh.agent.streaming import streamed
-from mesh.agent.worker import Worker
+from mesh.agent.working.worker import Worker
 from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError
 from mesh.ids import JobId

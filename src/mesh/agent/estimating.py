@@ -7,12 +7,12 @@ import secrets
 
 import msgspec
 
-from mesh.agent.asked import Ask
+from mesh.agent.asking.asked import Ask
+from mesh.agent.asking.job import Job
+from mesh.agent.asking.numbers import Numbered
+from mesh.agent.asking.planning import Planner
 from mesh.agent.coordination import Coordination
-from mesh.agent.job import Job
 from mesh.agent.membership import Membership
-from mesh.agent.numbers import Numbered
-from mesh.agent.planning import Planner
 from mesh.ids import ULID_RANDOM_BYTES, JobId, RequestId, ulid
 from mesh.jobs.spec import check_spec
 from mesh.protocol.link import EstimateRequest

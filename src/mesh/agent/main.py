@@ -20,19 +20,25 @@ import structlog
 
 from mesh import __version__
 from mesh.agent import control
-from mesh.agent.announcing import Announcer
-from mesh.agent.answers import Signer
-from mesh.agent.batch_desk import BatchDesk
-from mesh.agent.batch_files import BatchFiles
-from mesh.agent.batch_run import World
-from mesh.agent.batches import Batches
+from mesh.agent.asking.answers import Signer
+from mesh.agent.asking.newcomers import Newcomers
+from mesh.agent.asking.numbers import Numbers
+from mesh.agent.asking.planning import Planner
+from mesh.agent.asking.requester import Requester
+from mesh.agent.asking.series import SeriesBook
+from mesh.agent.batches.book import Batches
+from mesh.agent.batches.desk import BatchDesk
+from mesh.agent.batches.files import BatchFiles
+from mesh.agent.batches.run import World
 from mesh.agent.checking import Checking
 from mesh.agent.coordination import Coordination
 from mesh.agent.coordination import Parts as Concerned
 from mesh.agent.desk import Desk, Parts
-from mesh.agent.door import Door
-from mesh.agent.ends import Ends
-from mesh.agent.engines import Engines
+from mesh.agent.engines.offering import Offering
+from mesh.agent.engines.own import Engines
+from mesh.agent.engines.pool import Pool
+from mesh.agent.engines.shared_pool import SharedPool
+from mesh.agent.engines.sharing import Sharing
 from mesh.agent.gateway import server as gateway
 from mesh.agent.gateway.calls import Front
 from mesh.agent.gateway.keys import KeyBook
@@ -41,29 +47,23 @@ from mesh.agent.identity import Identity, Keychain
 from mesh.agent.lock import only_one
 from mesh.agent.membership import Membership
 from mesh.agent.myself import Myself
-from mesh.agent.nearby import Nearby
-from mesh.agent.newcomers import Newcomers
-from mesh.agent.numbers import Numbers
-from mesh.agent.offering import Offering
 from mesh.agent.opening import open_iroh
 from mesh.agent.options import Options
 from mesh.agent.outbox import Outbox
 from mesh.agent.page.server import Page
-from mesh.agent.planning import Planner
-from mesh.agent.pool import Pool
+from mesh.agent.peers.ends import Ends
+from mesh.agent.peers.nearby import Nearby
+from mesh.agent.peers.reach import Reach
+from mesh.agent.peers.sessions import Sessions
+from mesh.agent.peers.strangers import Strangers
 from mesh.agent.probe import Probe
-from mesh.agent.reach import Reach
-from mesh.agent.requester import Requester
-from mesh.agent.series import SeriesBook
-from mesh.agent.sessions import Sessions
-from mesh.agent.shared_pool import SharedPool
-from mesh.agent.sharing import Sharing
 from mesh.agent.steering import Steering
 from mesh.agent.store import Store
-from mesh.agent.strangers import Strangers
 from mesh.agent.supervisor import REFUSED
 from mesh.agent.turning import Turning
-from mesh.agent.worker import Worker
+from mesh.agent.working.announcing import Announcer
+from mesh.agent.working.door import Door
+from mesh.agent.working.worker import Worker
 from mesh.concurrency import spawner
 from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError, reason_of

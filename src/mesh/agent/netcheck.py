@@ -26,7 +26,7 @@ from mesh import __version__
 from mesh.agent import identity
 from mesh.agent.coordination import Coordination
 from mesh.agent.membership import Membership
-from mesh.agent.reach import Reach
+from mesh.agent.peers.reach import Reach
 from mesh.agent.store import Store
 from mesh.concurrency import expected
 from mesh.devices import facts

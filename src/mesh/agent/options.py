@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
+from mesh.agent.engines.pool import Pool, Say
 from mesh.agent.identity import Identity
-from mesh.agent.pool import Pool, Say
 from mesh.ids import DeviceKey
 from mesh.sdk.home import Home
 from mesh.transport.interface import Transport

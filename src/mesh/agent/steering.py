@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import structlog
 
-from mesh.agent.door import paused
+from mesh.agent.engines.pool import Pool
 from mesh.agent.myself import Myself, Wanted
-from mesh.agent.pool import Pool
 from mesh.agent.store import Store, StoreBroken
-from mesh.agent.worker import Worker
+from mesh.agent.working.door import paused
+from mesh.agent.working.worker import Worker
 from mesh.protocol.link import Drain
 
 log = structlog.get_logger()

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import structlog
 
 from mesh.agent import identity
-from mesh.agent.ends import Ends
 from mesh.agent.identity import Identity, Keychain, Next
 from mesh.agent.membership import Membership
+from mesh.agent.peers.ends import Ends
 from mesh.concurrency import expected
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey

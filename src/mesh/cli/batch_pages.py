@@ -15,7 +15,7 @@ from mesh.cli.output import Out
 from mesh.errors import MeshError
 
 if TYPE_CHECKING:
-    from mesh.agent.drawing import Drawer
+    from mesh.agent.asking.drawing import Drawer
     from mesh.sdk.batch_input import Checked
 
 SUFFIXES = frozenset((".pdf", ".png", ".jpg", ".jpeg", ".webp"))
@@ -71,7 +71,7 @@ def bring_pages(folder: Path, documents: Iterable[Document], out: Out) -> str:
 
 
 async def _brought(folder: Path, documents: list[Document], out: Out) -> str:
-    from mesh.agent.drawing import Drawer
+    from mesh.agent.asking.drawing import Drawer
     from mesh.sdk.batch_input import Bringing
 
     async with Drawer() as drawer:

@@ -9,13 +9,13 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import NamedTuple
 
-from mesh.agent.asked import Ask, Begun, Result
-from mesh.agent.dividing import Run, Whole, run_divided
+from mesh.agent.asking.asked import Ask, Begun, Result
+from mesh.agent.asking.dividing import Run, Whole, run_divided
+from mesh.agent.asking.resuming import resumed
+from mesh.agent.asking.streaming import Streamed, streamed
 from mesh.agent.gateway.keys import KeyBook, Opener
 from mesh.agent.gateway.loading import LoadingWait, elsewhere_loading, still_loading
 from mesh.agent.gateway.names import Around, Meant, UnknownModel, meant, nobody_has_it
-from mesh.agent.resuming import resumed
-from mesh.agent.streaming import Streamed, streamed
 from mesh.errors import MeshError
 from mesh.protocol.values import LoadingModel
 from mesh.workloads.contract import Payload, Workload

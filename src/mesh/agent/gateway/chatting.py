@@ -7,12 +7,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
-from mesh.agent.asked import Join
+from mesh.agent.asking.asked import Join
+from mesh.agent.asking.streaming import Streamed
 from mesh.agent.gateway import ollama, ollama_chat, openai, openai_chat
 from mesh.agent.gateway import openai_responses as responses
 from mesh.agent.gateway.calls import Call, Reply, begun_headers, headers_of
 from mesh.agent.gateway.openai_chat import ChatForm, CompletionForm, Head, Sampling
-from mesh.agent.streaming import Streamed
 from mesh.errors import MeshError
 from mesh.workloads.chat import Chat
 from mesh.workloads.contract import Payload

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-from mesh.agent.loading import Progress
+from mesh.agent.engines.loading import Progress
 from mesh.errors import MeshError
 from mesh.ids import JobId
 from mesh.jobs import loading

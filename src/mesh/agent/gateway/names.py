@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
-from mesh.agent.loading import Loading
+from mesh.agent.engines.loading import Loading
 from mesh.errors import MeshError
 from mesh.ids import DeviceId
 from mesh.protocol.values import Routing

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.agent.asked import Join
+from mesh.agent.asking.asked import Join
 from mesh.agent.gateway.ollama import NS_PER_S
 from mesh.agent.gateway.openai import BadRequest, read
 from mesh.workloads.chat import payload_of, prompt_payload

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from mesh.agent.asked import Join
+from mesh.agent.asking.asked import Join
 from mesh.agent.gateway.openai import BadRequest, read
 from mesh.workloads.chat import payload_of, prompt_payload
 from mesh.workloads.contract import Payload

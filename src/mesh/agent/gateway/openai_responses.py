@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.agent.asked import Join
+from mesh.agent.asking.asked import Join
 from mesh.agent.gateway.openai import BadRequest, read
 from mesh.agent.gateway.openai_chat import Format, Head, Message, json_of, messages_of
 from mesh.workloads.chat import payload_of

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.agent.documents import PageDone, read_documents
+from mesh.agent.asking.documents import PageDone, read_documents
 from mesh.agent.gateway.calls import Call, Reply, headers_of
 from mesh.agent.gateway.openai import BadRequest, read
 from mesh.errors import MeshError

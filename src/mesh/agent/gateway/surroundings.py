@@ -5,11 +5,11 @@ Touches: files (whether models are here), the clock.
 
 import time
 
+from mesh.agent.engines.loading import Loading
+from mesh.agent.engines.offering import Offering
 from mesh.agent.gateway.names import KnownModel
-from mesh.agent.loading import Loading
 from mesh.agent.membership import Membership
 from mesh.agent.myself import Myself
-from mesh.agent.offering import Offering
 from mesh.ids import DeviceId
 from mesh.protocol.link import OwnDevice
 from mesh.protocol.values import ModelOffer

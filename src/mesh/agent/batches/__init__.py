@@ -1,0 +1,4 @@
+"""Durable batches of this device: many jobs that survive whatever happens to the agent.
+
+Touches: nothing.
+"""
