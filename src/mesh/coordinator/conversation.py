@@ -80,8 +80,7 @@ class Conversations:
         seen.linked = True
         seen.last_beat_ms = self._parts.now_ms()
         if seen.kept.standing == "active":
-            for part in self.news.peers_for(seen):
-                fresh.say(part)
+            self.news.show_peers(fresh, seen)
 
     def closed(self, ended: Link, seen: Seen | None, *, newest: bool) -> None:
         """A link ended; ``newest`` unless its device has connected again already."""
@@ -186,7 +185,10 @@ class Conversations:
         news = hello.capability is not None and hello.capability != seen.kept.capability
         if hello.capability is not None and news:
             check(hello.capability)
+            before = seen.capability
             seen.kept = seen.kept._replace(capability=hello.capability)
+            if (before.tier, before.phone) != (hello.capability.tier, hello.capability.phone):
+                self.news.sight_changed(seen.kept.network)
         await self._started(fresh, seen, hello)
         if hello.capability is not None and news:
             await self._parts.database.write(device_acts.report_capability, seen.kept.id, hello.capability)

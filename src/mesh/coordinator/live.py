@@ -29,6 +29,8 @@ class Link:
         self.device = device
         self.network = network
         self.seen_from = seen_from
+        self.shown: set[DeviceId] | None = set()
+        """The devices whose certificates this one was told, nothing at first; None: all of its network's."""
         self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue(OUTBOX_MAX)
         self._cut = False
 

@@ -1,4 +1,4 @@
-"""What happens after a commit: the snapshot follows, devices and relays are told.
+"""What happens after a commit: the snapshot follows, devices and relays are told, each what it may learn of.
 
 Nothing here decides, and nothing here can fail an act: what it did is committed. A device that is not connected gets
 the whole when it connects.
@@ -6,18 +6,22 @@ the whole when it connects.
 Touches: database (reads revoked keys, through ``parts``).
 """
 
+from collections.abc import Iterable
+
 from mesh.coordinator import issuing
 from mesh.coordinator.acts.join import Joined
 from mesh.coordinator.acts.members import Gone
 from mesh.coordinator.admissions import RelayAdmissions
 from mesh.coordinator.live import Link, LiveLinks
 from mesh.coordinator.parts import Parts
+from mesh.coordinator.sight import Sight, known_devices
 from mesh.coordinator.snapshot import Seen
 from mesh.coordinator.store.devices import Device, Issued
 from mesh.coordinator.store.networks import Membership, Network
 from mesh.ids import NetworkId
 from mesh.protocol.link import CertificateUpdate, KeyTaken, OwnDevice, Peers, Removed, StateUpdate
 from mesh.protocol.papers import PeerCertificate, RelayInfo
+from mesh.protocol.values import Policy
 
 REMOVED = "device.removed"
 """The code that a removed device is told."""
@@ -33,6 +37,8 @@ class News:
         self._live = live
         self._admissions = admissions
         self._states: dict[NetworkId, tuple[int, str]] = {}
+        self._sights: dict[NetworkId, Policy] = {}
+        """By which policy guests' devices were last told whom they may learn of."""
         self.relays: tuple[RelayInfo, ...] = ()
 
     async def network_changed(self, network: Network, membership: Membership | None = None) -> None:
@@ -41,6 +47,8 @@ class News:
         if membership is not None:
             self._parts.snapshot.put_role(membership)
         self._live.changed(network.id, "settings")
+        if self._sights.get(network.id) != self._parts.snapshot.policy(network.id):
+            self.sight_changed(network.id)
         await self._new_state(network)
 
     def person_joined(self, membership: Membership) -> None:
@@ -49,13 +57,14 @@ class News:
         self._live.changed(membership.network, "people")
 
     def role_changed(self, membership: Membership) -> None:
-        """A person has another role: devices that hold their certificates learn it."""
+        """A person has another role: devices learn it, and whom they may learn of by it."""
         snapshot = self._parts.snapshot
         snapshot.put_role(membership)
         self._live.changed(membership.network, "people")
         for seen in snapshot.devices(membership.network):
             if seen.kept.owner == membership.member and seen.certificate is not None:
                 self._tell_certificate(seen, seen.certificate)
+        self.sight_changed(membership.network)
 
     async def person_left(self, gone: Gone) -> None:
         """A person went, with all their devices."""
@@ -71,6 +80,7 @@ class News:
         self._live.changed(network, "settings")
         self._parts.snapshot.drop_network(network)
         self._states.pop(network, None)
+        self._sights.pop(network, None)
 
     async def device_joined(self, joined: Joined) -> None:
         """A device came in, or was approved: others learn its certificate, relays its key, itself that it is in."""
@@ -91,8 +101,7 @@ class News:
         if own is not None:
             own.say(StateUpdate(await self.state(device.network)))
             own.say(CertificateUpdate(joined.certificate.signed))
-            for part in self.peers_for(seen):
-                own.say(part)
+            self.show_peers(own, seen)
 
     async def device_removed(self, device: Device, network: Network) -> None:
         """A device is out: its link ends, relays drop its key, all others get the new State."""
@@ -120,8 +129,10 @@ class News:
         self._admissions.device_changed(device)
         await self._new_state(network)
         for link in self._members(network.id):
-            if link.device != device.id:
+            if link.device != device.id and (link.shown is None or device.id in link.shown):
                 link.say(Peers(gone=(device.id,)))
+                if link.shown is not None:
+                    link.shown.discard(device.id)
 
     def certificate_renewed(self, device: Device, issued: Issued) -> None:
         """A device got its next certificate."""
@@ -176,27 +187,51 @@ class News:
             await self._sign(found)
         return self._states[network][1]
 
-    def peers_for(self, reader: Seen) -> list[Peers]:
-        """All that a device may know of its network: certificates of all, and facts of its owner's devices.
+    def show_peers(self, link: Link, reader: Seen) -> None:
+        """Tell a device all that it may know of its network: certificates, and facts of its owner's devices.
 
-        The default policy lets everybody use every contributing device for some data, so that nobody's list is shorter.
         It comes in parts that fit a message; the first replaces what the device knew.
         """
+        snapshot, network = self._parts.snapshot, reader.kept.network
+        sight = Sight(snapshot, reader)
+        shown = {device: seen for device, seen in known_devices(snapshot, network).items() if sight.holds(seen)}
+        link.shown = None if sight.everything else set(shown)
+        certificates = self._certificates(shown.values())
+        own = [
+            self._own_facts(seen)
+            for seen in snapshot.devices(network)
+            if seen.kept.standing == "active" and seen.kept.owner == reader.kept.owner
+        ]
+        for start in range(0, max(1, len(certificates), len(own)), PEERS_IN_MESSAGE):
+            end = start + PEERS_IN_MESSAGE
+            link.say(Peers(tuple(certificates[start:end]), tuple(own[start:end]), full=start == 0))
+
+    def sight_changed(self, network: NetworkId) -> None:
+        """Whom guests' devices may learn of is perhaps another by now: each hears who came into sight, and who went."""
         snapshot = self._parts.snapshot
-        devices = [seen for seen in snapshot.devices(reader.kept.network) if seen.kept.standing == "active"]
-        certificates = [
-            PeerCertificate(seen.certificate.signed, snapshot.role(seen.kept.network, seen.kept.owner) or "guest")
+        self._sights[network] = snapshot.policy(network)
+        known = known_devices(snapshot, network)
+        for link in self._members(network):
+            reader = snapshot.device(link.device)
+            if reader is None:
+                continue
+            sight = Sight(snapshot, reader)
+            if link.shown is None and sight.everything:
+                continue
+            before = set(known) if link.shown is None else link.shown
+            after = {device for device, seen in known.items() if sight.holds(seen)}
+            link.shown = None if sight.everything else after
+            came, went = self._certificates(known[device] for device in sorted(after - before)), sorted(before - after)
+            for start in range(0, max(len(came), len(went)), PEERS_IN_MESSAGE):
+                end = start + PEERS_IN_MESSAGE
+                link.say(Peers(tuple(came[start:end]), gone=tuple(went[start:end])))
+
+    def _certificates(self, devices: Iterable[Seen]) -> list[PeerCertificate]:
+        role = self._parts.snapshot.role
+        return [
+            PeerCertificate(seen.certificate.signed, role(seen.kept.network, seen.kept.owner) or "guest")
             for seen in devices
             if seen.certificate is not None
-        ]
-        own = [self._own_facts(seen) for seen in devices if seen.kept.owner == reader.kept.owner]
-        return [
-            Peers(
-                tuple(certificates[start : start + PEERS_IN_MESSAGE]),
-                tuple(own[start : start + PEERS_IN_MESSAGE]),
-                full=start == 0,
-            )
-            for start in range(0, max(1, len(certificates), len(own)), PEERS_IN_MESSAGE)
         ]
 
     def _members(self, network: NetworkId) -> list[Link]:
@@ -213,11 +248,19 @@ class News:
         return OwnDevice(seen.kept.id, seen.capability, seen.condition, online=state not in ("offline", "pending"))
 
     def _tell_certificate(self, seen: Seen, issued: Issued) -> None:
-        role = self._parts.snapshot.role(seen.kept.network, seen.kept.owner) or "guest"
+        """Tell a device's certificate to all others that may learn of it."""
+        snapshot = self._parts.snapshot
+        role = snapshot.role(seen.kept.network, seen.kept.owner) or "guest"
         news = Peers(certificates=(PeerCertificate(issued.signed, role),))
         for link in self._members(seen.kept.network):
-            if link.device != seen.kept.id:
-                link.say(news)
+            reader = snapshot.device(link.device)
+            if reader is None or reader is seen:
+                continue
+            if link.shown is not None:
+                if not Sight(snapshot, reader).holds(seen):
+                    continue
+                link.shown.add(seen.kept.id)
+            link.say(news)
 
     async def _new_state(self, network: Network) -> None:
         await self._sign(network)

@@ -84,7 +84,7 @@ class Rules:
         self._asked = asked
         self._missed = [(_other_work(grant, asked), grant) for grant in policy.grants]
         """What of each grant keeps it from what is asked."""
-        self._places = [_Places(grant) for missed, grant in self._missed if not missed]
+        self._places = [Places(grant) for missed, grant in self._missed if not missed]
         self._looks = (
             any(grant.devices for grant in policy.grants),
             any(grant.owners for grant in policy.grants),
@@ -114,7 +114,7 @@ class Rules:
         return Decision(False, "no-grant", _nearest(self._missed, place))
 
 
-class _Places:
+class Places:
     """Where a grant applies: the same question as ``_other_place``, answered without words."""
 
     def __init__(self, grant: Grant) -> None:
@@ -139,11 +139,6 @@ class _Places:
 def decide(policy: Policy, asked: Asked, place: Place) -> Decision:
     """Decide one job on one device."""
     return Rules(policy, asked).decide(place)
-
-
-def applies_at(grant: Grant, place: Place) -> bool:
-    """Whether nothing of a grant keeps it from a place."""
-    return _Places(grant).hold(place)
 
 
 def isolated(isolation: Isolation, sensitivity: Sensitivity, *, own: bool) -> Decision:

@@ -4,8 +4,8 @@ Touches: nothing.
 """
 
 from mesh.coordinator.http.access import Caller
+from mesh.coordinator.sight import place_of
 from mesh.coordinator.snapshot import Seen, Snapshot
-from mesh.policies.decide import Place
 from mesh.policies.reach import reachable
 
 
@@ -14,12 +14,5 @@ def visible(snapshot: Snapshot, seen: Seen, caller: Caller) -> bool:
     kept = seen.kept
     if caller.role != "guest" or kept.owner == caller.member:
         return True
-    place = Place(
-        kept.id,
-        kept.owner,
-        snapshot.role(kept.network, kept.owner) or "guest",
-        kept.tags,
-        seen.capability.tier,
-        phone=seen.capability.phone,
-    )
-    return kept.standing == "active" and reachable(snapshot.policy(kept.network), caller.member, "guest", place)
+    policy = snapshot.policy(kept.network)
+    return kept.standing == "active" and reachable(policy, caller.member, "guest", place_of(snapshot, seen))
