@@ -102,7 +102,7 @@ async def test_a_policy_that_is_saved_takes_devices_out_of_a_guests_sight_and_br
         assert await place.told(member) == (set(), set())
         assert await place.anew(place.phone) == {server, phone}
         assert await place.anew(place.box) == {box, server, tablet, phone}
-        shown = (await bench.get(f"/v1/networks/{place.network}/devices", place.gil)).json()["items"]
+        shown = (await bench.get(f"/v1/networks/{place.network}/devices", place.gil)).json()["devices"]
         assert {one["device"] for one in shown} == {server, tablet}
         await place.policy(NOTHING, 1)
         assert await place.told() == (set(), {server})
