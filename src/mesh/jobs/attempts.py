@@ -4,6 +4,9 @@ A device that is busy or declines costs nothing, and neither does one that was l
 lost in the middle costs one of ten. A failure of the job itself counts: three, and it is given up, so that a poisoned
 job does not walk through a network.
 
+A device may say that the input is what is wrong (a code ``input.…``). Whoever asks has checked the input before it was
+sent, so the word of one device of somebody else is that device's failure, until another says the same or none is left.
+
 Touches: nothing.
 """
 
@@ -27,6 +30,8 @@ LOSSES_MAX = 10
 """With 8 s jobs and a device killed every 10 s, 3 lost up to 6.5 % of jobs, 10 lost under 0.1 %."""
 NUMBERS_MAX = 60
 """Attempts of a job in all: the coordinator knows numbers up to 64, and copies need some."""
+INPUT = "input."
+"""How the codes begin that put a failure down to the input."""
 WAITS_S = (0.25, 0.75, 2.0)
 """Waits before the second, third and later tries, halved at most by chance."""
 
@@ -54,6 +59,24 @@ def wait_before_next(ends: Sequence[End], *, others_open: bool, draw: float) -> 
     if all(end in ("busy", "declined", "outrun") for end in ends):
         return None
     return _jittered(failures + losses + ends.count("unstarted"), draw)
+
+
+def blames_input(code: str) -> bool:
+    """Whether a failure was put down to the input: another try elsewhere need not wait for anything."""
+    return code.startswith(INPUT)
+
+
+def believed(code: str, others: Sequence[str], *, own: bool) -> bool:
+    """Whether a device's word that the input is wrong ends the job at once.
+
+    ``others``: with which codes the job failed on other devices; ``own``: the device belongs to whoever asks.
+    """
+    return blames_input(code) and (own or code in others)
+
+
+def agreed(failures: Sequence[str]) -> bool:
+    """Where no device is left to ask: whether all on which the job failed (by these codes) put it down to the same."""
+    return len(set(failures)) == 1 and blames_input(failures[0])
 
 
 def _jittered(tries: int, draw: float) -> float:

@@ -25,7 +25,7 @@ from mesh.concurrency import Spawn, expected
 from mesh.errors import MeshError
 from mesh.ids import DeviceId
 from mesh.jobs import deadlines, dispatch
-from mesh.jobs.attempts import Cancelled, End, wait_before_next
+from mesh.jobs.attempts import Cancelled, End, believed, blames_input, wait_before_next
 from mesh.jobs.dispatch import Candidate
 from mesh.protocol.values import Choice, JobSpec
 from mesh.transport.interface import TransportError
@@ -318,10 +318,14 @@ class Dispatch:
             entry.busy_answers += 1
         elif flight.target in entry.left:
             entry.left.remove(flight.target)
-        if missed.end == "failed" and error.wire_code.startswith("input."):
+        if missed.end == "failed" and self._believed(entry.job, flight.target.device, error):
             entry.over.set_exception(error)  # what is wrong with the input is wrong on every device
             return
         self.go_on(entry, error)
+
+    def _believed(self, job: Job, device: DeviceId, error: MeshError) -> bool:
+        others = [tried.code for tried in job.failed(but=device)]
+        return believed(error.wire_code, others, own=self._membership.is_own(device))
 
     def go_on(self, entry: Entry, error: MeshError) -> None:
         """An attempt has ended without a result: unless another device has the job too, it waits for one, or ends."""
@@ -329,6 +333,8 @@ class Dispatch:
             return
         job = entry.job
         wait_s = wait_before_next(job.ends, others_open=bool(entry.left), draw=_draw())
+        if wait_s is not None and blames_input(error.wire_code):
+            wait_s = 0.0
         if wait_s is None or job.spent:
             self._give_up(entry, error)
         elif not entry.left:

@@ -23,7 +23,7 @@ from mesh.agent.asking.numbers import Numbered
 from mesh.credits.tariff import FREE, Rate
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey
-from mesh.jobs.attempts import NUMBERS_MAX, End
+from mesh.jobs.attempts import NUMBERS_MAX, End, agreed
 from mesh.jobs.seating import Seat
 from mesh.protocol import link
 from mesh.protocol.frames import FrameError
@@ -106,10 +106,11 @@ class Tried:
         """Its result, where that came when the job had been cancelled already."""
         self.end: End | None = None
         self.code = ""
+        self.error: MeshError | None = None
 
     def ended(self, end: End, error: MeshError, now_ms: int) -> None:
         """Note how it ended without a result."""
-        self.end, self.code, self.finished_ms = end, error.wire_code, now_ms
+        self.end, self.code, self.finished_ms, self.error = end, error.wire_code, now_ms, error
 
     @property
     def received(self) -> int:
@@ -230,6 +231,10 @@ class Job:
         """Whether nobody took it: every attempt was turned away."""
         return all(end in ("busy", "declined", "outrun") for end in self.ends)
 
+    def failed(self, but: DeviceId | None = None) -> "list[Tried]":
+        """The attempts that failed as such, on devices ``but`` this one."""
+        return [tried for tried in self.tried if tried.end == "failed" and tried.target.device != but]
+
     def failure(self, last: MeshError | None) -> MeshError:
         """What to tell the caller when no attempt gave a result."""
         attempts = [{"device": one.target.device, "attempt": one.number, "code": one.code} for one in self.tried]
@@ -239,6 +244,9 @@ class Job:
             after = None if last is None else last.facts.get("retry_after_s")
             after_s = float(after) if isinstance(after, int | float) else None
             return AllBusy(job=self.id, attempts=attempts, retry_after_s=after_s)
+        failed = self.failed()
+        if failed and failed[-1].error is not None and agreed([tried.code for tried in failed]):
+            return failed[-1].error
         return JobFailed(
             f"The job failed: {'; '.join(sorted({one.code for one in self.tried}))}. "
             "The facts name each attempt; `mesh job why` tells more.",

@@ -133,7 +133,8 @@ class Requester:
                 if job.forgive():
                     continue
                 # who was turned away by all that were asked is told by which gates the others are out of question
-                raise (job.failure(error) if job.tried and not job.alone else error) from error
+                told = job.tried and not (job.alone and job.refused)
+                raise (job.failure(error) if told else error) from error
             job.plans.append(plan)
             outcome = await self.dispatch.do(job, plan)
             if isinstance(outcome, Won):
