@@ -158,13 +158,17 @@ async def test_a_process_is_replaced_after_fifty_jobs(drawer):
         await until(lambda: list(pool.processes().values()) == seen[-1:])
 
 
+def of_pages(count):
+    return Payload({}, (b"page",) * count), Payload({})
+
+
 async def test_speed_is_assumed_until_the_first_job_tells():
     known = Known(Ocr(), BUILTIN.entry("ocr", OCR_DEFAULT))
     known.assume(2)
     assert known.speed.expected_s(1) == pytest.approx(0.375), "a page of 0.75 s, on one of two lanes"
-    known.learn(1, 3.0, 2)
+    known.learn(*of_pages(1), 3.0, 2)
     assert known.speed.expected_s(1) == pytest.approx(1.5)
-    known.learn(4, 12.0, 2)
+    known.learn(*of_pages(4), 12.0, 2)
     assert known.speed.expected_s(1) == pytest.approx(1.8), "later ones count by a fifth"
     async with Engines(shared_model_files(), lanes=2) as pool:
         offer = await pool.measure("ocr", OCR_DEFAULT)

@@ -47,6 +47,7 @@ class Asked:
         self.error: MeshError | None = None
         self._socket = player.home / "agent.sock"
         options.setdefault("limit_s", next(OWN_KIND))
+        options.setdefault("max_cost", 10**12)  # with a limit of cost it stays one job, however long it is
         self._request = control.Run("embeddings", {"texts": texts}, **options)
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()

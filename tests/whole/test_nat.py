@@ -207,8 +207,8 @@ def test_a_direct_path_that_goes_silent_in_mid_work_costs_seconds(world: World, 
 
     def work() -> tuple[str, float]:
         started = time.monotonic()
-        ran = world.ann.mesh("run", "embeddings", "--file", str(lines))
-        assert len(ran["embeddings"]) == 600
+        ran = world.ann.mesh("run", "embeddings", "--file", str(lines), "--max-cost", str(10**9))
+        assert len(ran["embeddings"]) == 600, "one job: with a limit of cost it is not spread"
         return ran["path"], time.monotonic() - started
 
     path, undisturbed_s = work()

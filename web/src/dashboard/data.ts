@@ -37,15 +37,15 @@ export function useMembers() {
 
 export type Names = { device: (id: string | null) => string; person: (id: string | null) => string; owner: (id: string | null) => string };
 
-/** What devices and people are called. */
+/** What devices and people are called. Nobody is called gone before the lists are here. */
 export function useNames(): Names {
   const picture = usePicture();
   const members = useMembers();
   const people = new Map(members.data?.map((one) => [one.member, one.name]));
   const devices = new Map(picture.data?.devices.map((one) => [one.device, one]));
   return {
-    device: (id) => devices.get(id ?? '')?.name ?? 'a device that is gone',
-    person: (id) => people.get(id ?? '') ?? 'somebody who left',
+    device: (id) => devices.get(id ?? '')?.name ?? (picture.data ? 'a device that is gone' : '…'),
+    person: (id) => people.get(id ?? '') ?? (members.data ? 'somebody who left' : '…'),
     owner: (id) => people.get(devices.get(id ?? '')?.owner ?? '') ?? '',
   };
 }
