@@ -47,12 +47,20 @@ async def test_a_case_is_a_question_with_its_evidence_and_its_answer_is_logged(t
             await looked.sound("review-dialog")
             await page.get_by_role("alertdialog").get_by_role("button", name="Leave it").click()
             assert len((await ann.do(review.listing(town.network))).items) == before, "asking changes nothing"
+            await page.get_by_role("button", name="Trust the owner…").first.click()
+            dialog = page.get_by_role("alertdialog")
+            await dialog.get_by_text("You vouch for Ben").wait_for()
+            await looked.sound("review-trust")
+            await dialog.get_by_role("button", name="Trust the owner").click()
+            await page.get_by_role("button", name="Trust the owner no more…").first.wait_for()
+            await dialog.wait_for(state="detached")
             await page.get_by_role("button", name="Put back into use").first.click()
             await page.get_by_role("alertdialog").get_by_role("button", name="Put back into use").click()
             await page.get_by_role("heading", name="box is out of use").wait_for(state="detached")
             await page.get_by_role("alertdialog").wait_for(state="detached")
         decided = (await ann.do(credit.decisions(town.network))).decisions
         assert (decided[0].kind, decided[0].subject, decided[0].by) == ("device.release", box.id, ann.member)
+        assert (decided[1].kind, decided[1].subject, decided[1].by) == ("member.trust", ben.member, ann.member)
         async with a_page(browser) as looked:
             await opened(looked, ben, town.network, "review")
             await looked.page.get_by_role("alert").wait_for()

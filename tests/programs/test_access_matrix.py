@@ -262,6 +262,7 @@ async def test_no_object_of_a_network_is_read_or_changed_through_another_one(tmp
             {},
             {"role": "guest"},
             {"state": "paused"},
+            {"name": "renamed"},
             {"day_limit": 5, "floor": 5},
             {"day_limit": 5},
             {"member": admin.member, "amount": 5, "reason": "mine"},

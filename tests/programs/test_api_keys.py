@@ -55,6 +55,9 @@ async def test_a_narrow_key_of_an_admin_does_not_act_as_an_admin(tmp_path):
         refused(await bench.delete(f"/v1/networks/{network}/members/{bob.member}", key), 403, "auth.key_confined")
         steer = await bench.post(f"/v1/networks/{network}/devices/{attic.id}/state", {"state": "paused"}, key)
         refused(steer, 403, "auth.key_confined")
+        named = f"/v1/networks/{network}/devices/{attic.id}/name"
+        renamed = await bench.http.put(named, json={"name": "cellar"}, headers=key.headers)
+        refused(renamed, 403, "auth.key_confined")
         invite = await bench.post(f"/v1/networks/{network}/tokens", {"purpose": "member"}, key)
         refused(invite, 403, "auth.key_confined")
         ledger = (await bench.get(f"/v1/networks/{network}/ledger", key)).json()["lines"]

@@ -269,6 +269,7 @@ class Membership:
         if (certificate.key, certificate.device, certificate.owner) != (self.key, self.me, self.member):
             raise PeerRefused("The coordinator sent another device's certificate.", reason="key")
         self._certificates[self.key] = token
+        self.name = certificate.name
         old = self._by_device.get(self.me)
         self._put(Peer(certificate, token, old.role if old else "member"))
         self.changed.set()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mesh.ids import DeviceId, NetworkId
     from mesh.sdk.client import Coordinator
 
-app = typer.Typer(help="Devices: invite, join, pair, list, approve, remove.", no_args_is_help=True)
+app = typer.Typer(help="Devices: invite, join, pair, list, rename, approve, remove.", no_args_is_help=True)
 ROTATE_S = 20.0
 """The agent waits 10 s for the coordinator."""
 Named = Annotated[str, typer.Argument(metavar="DEVICE", help="A device's id, or its name where only one has it.")]
@@ -129,6 +129,24 @@ def list_(network: here.Network = None, json: Json = False) -> None:
     ]
     shown = ("name", "state", "#tier", "owner", "tags", "id")
     Out(json).result(found, lambda: table(shown, rows, empty="None. Next: mesh device invite"))
+
+
+@app.command()
+def rename(
+    device: Named,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="1 to 63 of a-z, 0-9 and hyphens; no other has it.")],
+    network: here.Network = None,
+    json: Json = False,
+) -> None:
+    """Call a device something else: one of yours, or any as an admin. Jobs for `device:NEW` find it at once."""
+    from mesh.sdk import calls
+
+    place, called = here.home(), here.named(new)
+    with here.coordinator(place) as client:
+        meant = here.network_of(place, client, network)
+        found = device_named(client, meant, device)
+        client.do(calls.rename_device(meant, found, called))
+    Out(json).result({"device": found, "name": called}, f"It is {called} now.")
 
 
 @app.command()

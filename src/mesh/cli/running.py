@@ -13,6 +13,7 @@ from mesh.errors import MeshError
 
 if TYPE_CHECKING:
     from mesh.sdk.control import Status
+    from mesh.sdk.home import DeviceRecord
 
 ANSWER_S = 10.0
 DRAIN_LOOK_S = 1.0
@@ -42,12 +43,19 @@ def status(json: Json = False) -> None:
         "running": agent is not None,
         "coordinator": record.coordinator.url if record.coordinator else None,
         "person": record.session.name if record.session else None,
-        "device": record.device,
+        "device": _device(record.device, agent),
         "network": record.device.network if record.device else record.network,
         "agent": agent,
         "peers": peers,
     }
     out.result(value, lambda: _show_status(value, agent, peers))
+
+
+def _device(kept: "DeviceRecord | None", agent: "Status | None") -> "DeviceRecord | None":
+    """This device as it joined; called as its agent knows, since it may have been renamed since."""
+    import msgspec
+
+    return kept if kept is None or agent is None else msgspec.structs.replace(kept, name=agent.name)
 
 
 def _agent_status() -> "Status | None":

@@ -135,15 +135,25 @@ class News:
                     link.shown.discard(device.id)
 
     def certificate_renewed(self, device: Device, issued: Issued) -> None:
-        """A device got its next certificate."""
+        """A device got its next certificate; one that names it as it was called before is not passed on."""
         seen = self._parts.snapshot.device(device.id)
-        if seen is None:
+        if seen is None or seen.kept.name != device.name:
             return
         seen.certificate = issued
         own = self._live.of(device.id)
         if own is not None:
             own.say(CertificateUpdate(issued.signed))
         self._tell_certificate(seen, issued)
+
+    def device_renamed(self, device: Device, issued: Issued | None) -> None:
+        """A device is called something else: itself and all others learn it by its certificate."""
+        seen = self._parts.snapshot.device(device.id)
+        if seen is None:
+            return  # it was removed meanwhile
+        seen.kept = seen.kept._replace(name=device.name)
+        self._live.changed(device.network, "devices")
+        if issued is not None:
+            self.certificate_renewed(device, issued)
 
     async def device_turned(self, device: Device, issued: Issued | None) -> None:
         """A device speaks with another key now: relays admit both, itself and all others learn its new certificate."""

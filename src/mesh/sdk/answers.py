@@ -160,11 +160,27 @@ class Networks(Answer, frozen=True):
     cursor: str | None = None
 
 
+class Price(Answer, frozen=True):
+    """What a workload costs: ``price_micro`` micro-credits for every ``price_per`` units."""
+
+    workload: str
+    price_micro: int
+    price_per: int
+
+
+class Tariff(Answer, frozen=True):
+    """The prices that hold now, and their version, which every ledger line names."""
+
+    version: int
+    prices: tuple[Price, ...]
+
+
 class Settings(Answer, frozen=True):
     """What a network is set to. ``weights`` of the score, by name; ``permits_per_member``: None without a limit.
 
     ``approve_devices``: devices wait for an admin, unless an admin invited them. ``keep_``: for how many days job
-    records and decisions are kept; 0 decisions: for good. None: the coordinator is older, and does not say.
+    records and decisions are kept; 0 decisions: for good; ``tariff``: what work costs. None: the coordinator is older,
+    and does not say.
     """
 
     credit_line: str
@@ -173,6 +189,7 @@ class Settings(Answer, frozen=True):
     approve_devices: bool = False
     keep_jobs_days: int | None = None
     keep_decisions_days: int | None = None
+    tariff: Tariff | None = None
 
 
 class Device(Answer, frozen=True):

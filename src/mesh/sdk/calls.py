@@ -203,6 +203,11 @@ def approve_device(network: NetworkId, device: DeviceId) -> Call[answers.Done]:
     return Call("POST", _network(network, "devices", device, "approve"), answers.Done, {})
 
 
+def rename_device(network: NetworkId, device: DeviceId, name: str) -> Call[answers.Done]:
+    """Call a device something else: one's own, or any as an admin."""
+    return Call("PUT", _network(network, "devices", device, "name"), answers.Done, {"name": name})
+
+
 def steer_device(network: NetworkId, device: DeviceId, state: str) -> Call[answers.Done]:
     """Pause (``paused``), drain (``draining``) or resume (``ready``) a device: one's own, or any as an admin."""
     return Call("POST", _network(network, "devices", device, "state"), answers.Done, {"state": state})

@@ -78,6 +78,10 @@ export function said(one: Decision, names: Names): string {
       return `cleared ${Number(facts.marks)} marks of ${names.device(one.subject)}.`;
     case 'credit.settle_owed':
       return 'paid what an attempt was owed.';
+    case 'device.rename':
+      return `gave ${typeof facts.owner === 'string' ? names.person(facts.owner) : 'somebody'}’s device another name; it is ${names.device(one.subject)} now.`;
+    case 'member.trust':
+      return facts.to ? `vouched for ${names.person(one.subject)}: their work is not checked.` : `vouches for ${names.person(one.subject)} no more.`;
     case 'member.role':
       return `made ${names.person(one.subject)} ${facts.to === 'admin' ? 'an admin' : `a ${String(facts.to)}`}.`;
     case 'member.remove':

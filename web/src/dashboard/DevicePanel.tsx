@@ -9,6 +9,8 @@ import { useUndo } from '../parts/Undo';
 import { bytes, many, moment, percent, span, speed, system } from '../parts/words';
 import { ApiError, type Device, drop, post } from './api';
 import { useMe, useNames, useNetwork, usePicture } from './data';
+import { Rename } from './DeviceName';
+import { DevicePath } from './DevicePath';
 import { Approve } from './Devices';
 import { stateOf } from './deviceState';
 
@@ -78,7 +80,7 @@ function About({ device, close }: { device: Device; close: () => void }) {
         <Glyph state={state} /> {device.name}
       </h2>
       <p className="mt-2 mb-4 text-14 text-ink-2">{sentence(device, mine ? 'Your' : `${names.person(device.owner)}’s`, STATE_WORDS[state])}</p>
-      {(admin || mine) && <Actions device={device} admin={admin} close={close} />}
+      {(admin || mine) && <Actions key={device.device} device={device} admin={admin} close={close} />}
       <Part title="What it really does">
         {!capability?.offers?.length && <p className="text-13 text-ink-2">It has measured nothing yet.</p>}
         {!!capability?.offers?.length && (
@@ -121,6 +123,9 @@ function About({ device, close }: { device: Device; close: () => void }) {
           </dl>
         </Part>
       )}
+      <Part title="Path">
+        <DevicePath device={device} />
+      </Part>
       <Part title="Trust">
         <p className="text-13 text-ink-2">
           Joined {moment(device.joined_ms)}.{' '}
@@ -150,6 +155,7 @@ function Actions({ device, admin, close }: { device: Device; admin: boolean; clo
   const network = useNetwork();
   const queries = useQueryClient();
   const [asking, setAsking] = useState(false);
+  const [naming, setNaming] = useState(false);
   const [busy, setBusy] = useState('');
   const [error, setError] = useState<ApiError | null>(null);
   async function act(what: string, done: () => Promise<unknown>) {
@@ -191,10 +197,12 @@ function Actions({ device, admin, close }: { device: Device; admin: boolean; clo
             Resume
           </Button>
         )}
+        {!naming && <Button onClick={() => setNaming(true)}>Rename</Button>}
         <Button look="fail" onClick={() => setAsking(true)}>
           Remove…
         </Button>
       </div>
+      {naming && <Rename key={device.device} device={device} close={() => setNaming(false)} />}
       {error && (
         <div className="mt-3">
           <Failure message={error.message} code={error.refused.code} />

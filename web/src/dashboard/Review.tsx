@@ -8,6 +8,7 @@ import { capital, count, credits, many, moment } from '../parts/words';
 import { ApiError, get, post } from './api';
 import { type Names, useNames, useNetwork } from './data';
 import { Sentence, Waiting } from './Frame';
+import { Trust } from './Trust';
 
 type Kind = 'quarantine' | 'miss' | 'mark' | 'unusual';
 export type Item = { item: string; kind: Kind; device: string; owner: string | null; since_ms: number; facts: Record<string, unknown>; acts: string[] };
@@ -125,6 +126,7 @@ function Case({ item, names }: { item: Item; names: Names }) {
             </Button>
           );
         })}
+        {item.owner && <Trust member={item.owner} name={names.person(item.owner)} />}
       </div>
       {error && (
         <div className="mt-3">

@@ -7,9 +7,11 @@ import { Button, Field, INPUT, LINK, Segment } from '../parts/controls';
 import { Theme } from '../parts/Theme';
 import { many, moment } from '../parts/words';
 import { drop, get, post, type Settings } from './api';
+import { ApiKeys } from './ApiKeys';
 import { useMe, useNetwork } from './data';
 import { Sentence, Waiting } from './Frame';
 import { Part, useChange } from './SettingsPart';
+import { Permits, Tariff, Waits } from './Terms';
 import { WaysIn } from './WaysIn';
 import { Weights } from './Weights';
 import { YourData } from './YourData';
@@ -54,6 +56,9 @@ export function SettingsPage() {
           </p>
         </Part>
         <Credit line={settings.data.credit_line} admin={admin} />
+        {settings.data.tariff && <Tariff tariff={settings.data.tariff} />}
+        <Waits on={settings.data.approve_devices ?? false} admin={admin} />
+        <Permits key={`permits ${settings.data.permits_per_member}`} most={settings.data.permits_per_member} admin={admin} />
         <Weights key={JSON.stringify(settings.data.weights)} weights={settings.data.weights} admin={admin} />
         {settings.data.keep_jobs_days != null && (
           <Keeping
@@ -64,6 +69,7 @@ export function SettingsPage() {
           />
         )}
         {admin && <Keys />}
+        <ApiKeys admin={admin} />
         <WaysIn />
         <Places />
         <YourData />

@@ -165,4 +165,12 @@ export type Token = {
   expires_ms: number;
   name: string;
 };
-export type Settings = { credit_line: string; weights: Record<string, number>; permits_per_member: number | null; keep_jobs_days?: number; keep_decisions_days?: number };
+export type Settings = {
+  credit_line: string;
+  weights: Record<string, number>;
+  permits_per_member: number | null;
+  approve_devices?: boolean;
+  keep_jobs_days?: number;
+  keep_decisions_days?: number;
+  tariff?: { version: number; prices: { workload: string; price_micro: number; price_per: number }[] };
+};

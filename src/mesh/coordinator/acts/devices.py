@@ -1,4 +1,4 @@
-"""Letting a pending device in, taking one out, and remembering what it says of itself.
+"""Letting a pending device in, naming one anew, taking one out, and remembering what it says of itself.
 
 Touches: database (through the store it is given).
 """
@@ -13,6 +13,7 @@ from mesh.devices.copies import COPIED, Start, is_copy
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, MemberId, NetworkId
 from mesh.networks.membership import Permission, require
+from mesh.networks.names import NameTaken, machine_name
 from mesh.protocol.values import Capability
 
 
@@ -59,6 +60,29 @@ def remove(store: Store, network: NetworkId, device: DeviceId, *, by: MemberId, 
     found = networks.get(store, network)
     assert found is not None and found.epoch == epoch
     return found
+
+
+def rename(
+    store: Store, network: NetworkId, device: DeviceId, name: str, *, by: MemberId, issue: Issue, moment: Moment
+) -> tuple[Device, Issued | None]:
+    """Call a device something else. Its owner may, and admins. The name that it has already changes nothing.
+
+    Its certificate names it, so that it gets a fresh one unless it waits for approval; the ones before end here.
+    Raises DeviceUnknown, NotAllowed, NotMember, BadName, NameTaken.
+    """
+    kept = _in_network(store, network, device)
+    permission: Permission = "devices.steer_own" if kept.owner == by else "devices.steer_any"
+    require(networks.role(store, network, by), permission)
+    if machine_name(name) == kept.name:
+        return kept, None
+    if devices.name_taken(store, network, name):
+        raise NameTaken(name=name)
+    devices.rename(store, device, name, now_ms=moment.now_ms)
+    if kept.owner != by:
+        decisions.add(store, network, by, ("device.rename", device), {"owner": kept.owner}, moment.now_ms)
+    renamed, found = kept._replace(name=name), networks.get(store, network)
+    assert found is not None
+    return renamed, certify(store, renamed, found, issue, moment) if renamed.standing == "active" else None
 
 
 def take_out(store: Store, device: DeviceId, moment: Moment) -> None:

@@ -27,6 +27,7 @@ ANSWERS: dict[str, type] = {
     "devices.approve": answers.Done,
     "devices.listing": answers.Devices,
     "devices.remove": answers.Done,
+    "devices.rename": answers.Done,
     "devices.steer": answers.Done,
     "jobs.cancel": answers.Done,
     "jobs.listing": answers.Jobs,

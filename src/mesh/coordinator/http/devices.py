@@ -1,4 +1,4 @@
-"""Devices of a network: list, approve, remove.
+"""Devices of a network: list, approve, name, steer, remove.
 
 Touches: database and clock (through the desk).
 """
@@ -6,7 +6,7 @@ Touches: database and clock (through the desk).
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from mesh.coordinator.acts import devices as acts
 from mesh.coordinator.acts.join import Joined
@@ -99,6 +99,32 @@ async def steer(network: str, device: str, body: StateBody, request: Request) ->
     response, said = await desk.act(request, act)
     if said is not None:
         link.say(said)
+    return response
+
+
+class NameBody(BaseModel):
+    """What the device is to be called: 1 to 63 of a-z, 0-9 and hyphens inside."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(min_length=1, max_length=63)
+
+
+@router.put("/v1/networks/{network}/devices/{device}/name", dependencies=[needs("devices.steer_own")])
+async def rename(network: str, device: str, body: NameBody, request: Request) -> Response:
+    """Call a device something else: one's own, or any as an admin. Its address for jobs, `device:NAME`, follows."""
+    desk, caller = desk_of(request), caller_of(request)
+    seen = desk.parts.snapshot.device(DeviceId(device))
+    if seen is not None and seen.kept.network == network and seen.kept.owner != caller.member:
+        caller.need("devices.steer_any")
+    issue = desk.parts.issuer(NetworkId(network))
+
+    def act(store: Store, moment: Moment) -> tuple[Done, tuple[devices.Device, devices.Issued | None]]:
+        where, which = NetworkId(network), DeviceId(device)
+        return Done(), acts.rename(store, where, which, body.name, by=caller.member, issue=issue, moment=moment)
+
+    response, renamed = await desk.act(request, act)
+    if renamed is not None:
+        desk.news.device_renamed(*renamed)
     return response
 
 

@@ -19,6 +19,7 @@ from mesh.coordinator.http.paging import PAGE_MAX, Cursor, Limit, page
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Network
 from mesh.coordinator.store.successions import History
+from mesh.credits.tariff import CURRENT, RATE_CARDS
 from mesh.ids import NetworkId
 from mesh.jobs.weights import terms_of
 from mesh.networks.names import machine_name
@@ -127,7 +128,7 @@ async def settings(network: str, request: Request) -> Response:
     found = desk_of(request).parts.snapshot.networks[NetworkId(network)]
     terms = terms_of(found.settings)
     approve = bool(found.settings.get(APPROVE_DEVICES))
-    kept = retention_of(found.settings)
+    kept, prices = retention_of(found.settings), RATE_CARDS[CURRENT]
     return answer(
         answers.Settings(
             found.credit_line,
@@ -136,6 +137,7 @@ async def settings(network: str, request: Request) -> Response:
             approve,
             kept.jobs_days,
             kept.decisions_days,
+            answers.Tariff(CURRENT, tuple(answers.Price(name, *price) for name, price in sorted(prices.items()))),
         )
     )
 

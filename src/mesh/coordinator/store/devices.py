@@ -78,6 +78,7 @@ _remove = (
     .where(devices.c.id == bindparam("which"), devices.c.removed_ms.is_(None))
     .values(state="revoked", removed_ms=bindparam("now"))
 )
+_rename = update(devices).where(devices.c.id == bindparam("which")).values(name=bindparam("to"))
 _capability = update(devices).where(devices.c.id == bindparam("which")).values(capability=bindparam("what"))
 _seen = update(devices).where(devices.c.id == bindparam("which")).values(seen_ms=bindparam("at"))
 _ended_since = (
@@ -200,6 +201,12 @@ def remove(store: Store, device: DeviceId, *, now_ms: int) -> bool:
     """Take a device out, with its certificates; False where it was out already."""
     store.run(_revoke_certificates, {"which": device, "now": now_ms})
     return store.run(_remove, {"which": device, "now": now_ms}) == 1
+
+
+def rename(store: Store, device: DeviceId, name: str, *, now_ms: int) -> None:
+    """Call a device something else; its certificates, which name it as it was, end."""
+    store.run(_revoke_certificates, {"which": device, "now": now_ms})
+    store.run(_rename, {"which": device, "to": name})
 
 
 def hold(store: Store, device: DeviceId, *, why: str, now_ms: int) -> bool:
