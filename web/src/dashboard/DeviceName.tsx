@@ -1,6 +1,6 @@
 /** What a device is called, and calling it something else. */
 import { useQueryClient } from '@tanstack/react-query';
-import { type FormEvent, useState } from 'react';
+import { type FormEvent, useEffect, useRef, useState } from 'react';
 import { Button, Failure, Field, INPUT } from '../parts/controls';
 import { useUndo } from '../parts/Undo';
 import { ApiError, type Device, put } from './api';
@@ -11,6 +11,8 @@ export function Rename({ device, close }: { device: Device; close: () => void })
   const network = useNetwork();
   const queries = useQueryClient();
   const undo = useUndo();
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.select(), []);
   const [name, setName] = useState(device.name);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<ApiError | null>(null);
@@ -35,7 +37,7 @@ export function Rename({ device, close }: { device: Device; close: () => void })
     <form className="mt-3" onSubmit={save} onKeyDown={(event) => event.key === 'Escape' && close()}>
       <Field label="Its name" hint="1 to 63 of a-z, 0-9 and hyphens inside; no other device here has it.">
         <input
-          autoFocus
+          ref={field}
           required
           maxLength={63}
           pattern="[a-z0-9]([a-z0-9\-]*[a-z0-9])?"
