@@ -11,6 +11,7 @@ import msgspec
 
 from mesh.ids import DeviceId, DeviceKey, JobId, MemberId, NetworkId, TokenId
 from mesh.protocol.values import DeviceState, Role
+from mesh.sdk.prices import Tariff
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -160,27 +161,11 @@ class Networks(Answer, frozen=True):
     cursor: str | None = None
 
 
-class Price(Answer, frozen=True):
-    """What a workload costs: ``price_micro`` micro-credits for every ``price_per`` units."""
-
-    workload: str
-    price_micro: int
-    price_per: int
-
-
-class Tariff(Answer, frozen=True):
-    """The prices that hold now, and their version, which every ledger line names."""
-
-    version: int
-    prices: tuple[Price, ...]
-
-
 class Settings(Answer, frozen=True):
     """What a network is set to. ``weights`` of the score, by name; ``permits_per_member``: None without a limit.
 
     ``approve_devices``: devices wait for an admin, unless an admin invited them. ``keep_``: for how many days job
-    records and decisions are kept; 0 decisions: for good; ``tariff``: what work costs. None: the coordinator is older,
-    and does not say.
+    records and decisions are kept; 0 decisions: for good. None: the coordinator is older, and does not say.
     """
 
     credit_line: str
@@ -356,9 +341,7 @@ class ApiKeys(Answer, frozen=True):
 
 
 class SessionShown(Answer, frozen=True):
-    """One place where a person is signed in. ``label``: what it called itself; ``current``: the one that asks;
-    ``by_code``: it was signed in by a code, and may less.
-    """
+    """One place where a person is signed in. ``label``: its own; ``current``: this one; ``by_code``: it may less."""
 
     session: str
     label: str | None

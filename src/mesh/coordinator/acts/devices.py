@@ -63,23 +63,23 @@ def remove(store: Store, network: NetworkId, device: DeviceId, *, by: MemberId, 
 
 
 def rename(
-    store: Store, network: NetworkId, device: DeviceId, name: str, *, by: MemberId, issue: Issue, moment: Moment
+    store: Store, network: NetworkId, device: DeviceId, name: str, issue: Issue, by: tuple[MemberId, Moment]
 ) -> tuple[Device, Issued | None]:
     """Call a device something else. Its owner may, and admins. The name that it has already changes nothing.
 
     Its certificate names it, so that it gets a fresh one unless it waits for approval; the ones before end here.
     Raises DeviceUnknown, NotAllowed, NotMember, BadName, NameTaken.
     """
-    kept = _in_network(store, network, device)
-    permission: Permission = "devices.steer_own" if kept.owner == by else "devices.steer_any"
-    require(networks.role(store, network, by), permission)
+    (who, moment), kept = by, _in_network(store, network, device)
+    permission: Permission = "devices.steer_own" if kept.owner == who else "devices.steer_any"
+    require(networks.role(store, network, who), permission)
     if machine_name(name) == kept.name:
         return kept, None
     if devices.name_taken(store, network, name):
         raise NameTaken(name=name)
     devices.rename(store, device, name, now_ms=moment.now_ms)
-    if kept.owner != by:
-        decisions.add(store, network, by, ("device.rename", device), {"owner": kept.owner}, moment.now_ms)
+    if kept.owner != who:
+        decisions.add(store, network, who, ("device.rename", device), {"owner": kept.owner}, moment.now_ms)
     renamed, found = kept._replace(name=name), networks.get(store, network)
     assert found is not None
     return renamed, certify(store, renamed, found, issue, moment) if renamed.standing == "active" else None

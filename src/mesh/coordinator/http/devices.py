@@ -119,8 +119,8 @@ async def rename(network: str, device: str, body: NameBody, request: Request) ->
     issue = desk.parts.issuer(NetworkId(network))
 
     def act(store: Store, moment: Moment) -> tuple[Done, tuple[devices.Device, devices.Issued | None]]:
-        where, which = NetworkId(network), DeviceId(device)
-        return Done(), acts.rename(store, where, which, body.name, by=caller.member, issue=issue, moment=moment)
+        by = (caller.member, moment)
+        return Done(), acts.rename(store, NetworkId(network), DeviceId(device), body.name, issue, by)
 
     response, renamed = await desk.act(request, act)
     if renamed is not None:

@@ -27,6 +27,7 @@ from mesh.networks.retention import retention_of
 from mesh.networks.rotation import GRACE_MS
 from mesh.networks.tokens import APPROVE_DEVICES
 from mesh.sdk import answers, weighing
+from mesh.sdk.prices import Price, Tariff
 
 router = APIRouter()
 T = TypeVar("T")
@@ -137,7 +138,7 @@ async def settings(network: str, request: Request) -> Response:
             approve,
             kept.jobs_days,
             kept.decisions_days,
-            answers.Tariff(CURRENT, tuple(answers.Price(name, *price) for name, price in sorted(prices.items()))),
+            Tariff(CURRENT, tuple(Price(name, *price) for name, price in sorted(prices.items()))),
         )
     )
 
