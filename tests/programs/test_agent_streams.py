@@ -9,6 +9,8 @@ from agents import a_town, until
 from mesh.agent.asking.asked import Ask, Join, StreamBroken
 from mesh.agent.asking.resuming import CannotResume, resumed
 from mesh.agent.asking.streaming import streamed
+from mesh.coordinator import main as coordinator
+from mesh.coordinator.main import wall_ms
 from mesh.sdk import calls, control
 from mesh.workloads import known
 from mesh.workloads.chat import Chat, payload_of
@@ -253,6 +255,40 @@ async def test_a_stream_that_breaks_goes_on_elsewhere_where_its_reader_wants_tha
             await first.start()  # it reports what it had delivered
         await until(lambda: _is(ann, -result.charge))
         assert await ben.balance() == result.charge - paid // 20 - rest // 20
+        await until(lambda: _nothing_held(ann, town))
+        assert (await ann.do(calls.verify(town.network))).ok
+
+
+async def test_a_stream_whose_worker_is_killed_for_good_is_paid_once_its_window_is_over(tmp_path, monkeypatch):
+    ahead_ms = 0
+    monkeypatch.setattr(coordinator, "wall_ms", lambda: wall_ms() + ahead_ms)
+    async with a_town(tmp_path) as (town, ann, ben), asyncio.timeout(90):
+        asker = await ann.device("ann-box", work=False)
+        workers = [await ben.device("ben-box"), await ben.device("ben-other")]
+        async with resumed_by(asker) as answer:
+            first, _ = await read_first(answer, workers)
+            begun = await answer.begun()
+            (second,) = [one for one in workers if one is not first]
+            _all_of(second.engines.words)
+            for word in (b" fathoms", None):
+                second.engines.words.put_nowait(word)
+            first.agent.parts.outbox.link_down()  # from here on nobody hears of it again
+            town.board.cut(asker.key, first.key)
+            await first.stop()
+            assert b"".join([content async for content in answer if isinstance(content, bytes)]) == b" fathoms"
+            result = answer.result
+        (join,) = result.joins
+        assert (join.device, join.after, join.charge) == (second.id, begun.job, (len(QUESTION) + 3) * PER_BYTE)
+        rest = result.charge - join.charge
+        await until(lambda: _is(ann, -rest))
+        await asker.reported()
+        cut = await ann.do(calls.job(town.network, begun.job))
+        assert (cut.charge, cut.state) == (0, "running"), "its worker may still come back with a claim"
+        ahead_ms = 3600 * 1000
+        await until(lambda: _is(ann, -result.charge))
+        assert await ben.balance() == result.charge - join.charge // 20 - rest // 20
+        cut = await ann.do(calls.job(town.network, begun.job))
+        assert (cut.charge, cut.state, cut.device) == (join.charge, "done", first.id)
         await until(lambda: _nothing_held(ann, town))
         assert (await ann.do(calls.verify(town.network))).ok
 
