@@ -55,6 +55,16 @@ async def test_the_price_is_said_before_and_nothing_is_set_aside_for_it(tmp_path
         assert "cost" in {gate.gate for gate in dear.explanation.refused}
 
 
+async def test_how_far_a_device_is_counts_once_there_is_a_connection(tmp_path):
+    async with a_town(tmp_path) as (_town, ann, ben):
+        asker, box = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        assumed = (await estimate(asker)).explanation.scores[0]
+        await asker.run("a harbour at night")
+        measured = (await estimate(asker)).explanation.scores[0]
+        assert assumed.device == measured.device == box.id
+        assert measured.terms["rtt"] > assumed.terms["rtt"], "a millisecond, where none was known"
+
+
 async def test_without_a_coordinator_ones_own_devices_are_looked_at(tmp_path):
     async with a_town(tmp_path) as (town, ann, _ben):
         box = await ann.device("ann-box")

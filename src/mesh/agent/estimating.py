@@ -45,7 +45,7 @@ class Estimating:
         name = ulid(self._membership.clock.now_ms(), secrets.token_bytes(ULID_RANDOM_BYTES))
         pinned = spec.routing.device
         if self._coordination.up and not (pinned is not None and self._membership.is_own(pinned)):
-            said = await self._coordination.ask_estimate(EstimateRequest(RequestId(name), spec))
+            said = await self._coordination.ask_estimate(EstimateRequest(RequestId(name), spec, self._planner.paths()))
             return Estimated(said.device, said.cost, said.expected_s, said.explanation, said.error)
         placement = self._planner.rank_here(Job(Numbered(JobId(name), b"", 0), ask, units))
         if not placement.ranked:

@@ -14,10 +14,8 @@ from mesh.ids import DeviceId, MemberId, RequestId
 from mesh.jobs.facts import Ask, DeviceFacts
 from mesh.jobs.placement import Placement, place
 from mesh.protocol.link import PathSeen
-from mesh.protocol.values import JobSpec
+from mesh.protocol.values import PATHS_MAX, JobSpec
 
-PATHS_MAX = 64
-"""Measured paths of one request that are looked at; a device has fewer connections at a time."""
 _DRAW_BYTES = 8
 
 

@@ -195,6 +195,10 @@ class GateResult(Value, frozen=True):
     reason: str = ""
 
 
+PATHS_MAX = 64
+"""Measured paths of one question that are looked at; a device has fewer connections at a time."""
+
+
 class DeviceScore(Value, frozen=True):
     """How an eligible device ranked: weighted terms that sum to ``total`` (higher is better)."""
 

@@ -86,7 +86,7 @@ class Planner:
             return self._without_coordinator(job)
         try:
             turn = request(job.attempts_before + len(job.plans))
-            answer = await self._permits.ask_permit(link.PermitRequest(turn, job.id, job.spec, job.avoid()))
+            answer = await self._permits.ask_permit(self._asking(turn, job))
         except LinkDown:
             return self._without_coordinator(job)
         job.explanation = answer.explanation
@@ -94,9 +94,16 @@ class Planner:
             raise _refused(answer, job=job.id)
         return self._from_coordinator(answer)
 
+    def _asking(self, turn: RequestId, job: Job) -> link.PermitRequest:
+        return link.PermitRequest(turn, job.id, job.spec, job.avoid(), paths=self.paths())
+
+    def paths(self) -> tuple[link.PathSeen, ...]:
+        """How far away the devices are that this one is connected to: nobody else can know it."""
+        return self._sessions.paths()
+
     async def _ask_series(self, request: link.PermitRequest) -> Plan:
         """Ask for a series. Raises LinkDown, and what the coordinator refuses with."""
-        answer = await self._permits.ask_permit(request)
+        answer = await self._permits.ask_permit(msgspec.structs.replace(request, paths=self.paths()))
         if isinstance(answer, link.Refused):
             raise _refused(answer)
         return self._from_coordinator(answer)

@@ -24,10 +24,11 @@ from mesh.errors import MeshError
 from mesh.ids import DeviceKey
 from mesh.protocol import frames
 from mesh.protocol.frames import AnyFrame, FrameError
+from mesh.protocol.link import PathSeen
 from mesh.protocol.papers import Certificate
 from mesh.protocol.session import Key
 from mesh.protocol.signed import BadToken
-from mesh.protocol.values import PathKind
+from mesh.protocol.values import PATHS_MAX, PathKind
 from mesh.transport.interface import (
     Address,
     Connection,
@@ -257,6 +258,15 @@ class Sessions:
         """A live connection to a device, the newest first; those under this device's newest key before others."""
         usable = [peer for peer in reversed(self._peers.get(key, [])) if peer.usable]
         return next((peer for peer in usable if peer.own == self._transport.key), usable[0] if usable else None)
+
+    def paths(self) -> tuple[PathSeen, ...]:
+        """The round trips of the live connections, as of the last second: at most PATHS_MAX of them."""
+        seen = []
+        for key in list(self._peers)[-PATHS_MAX:]:
+            peer = self.connected(key)
+            if peer is not None and peer.certificate is not None and peer.rtt_s is not None:
+                seen.append(PathSeen(peer.certificate.device, rtt_ms=round(peer.rtt_s * 1000, 3)))
+        return tuple(seen)
 
     async def reach(self, address: Address) -> PeerConnection:
         """A connection to a device: a warm one, or a new one. Raises DialTimeout, TransportError, PeerRefused."""
