@@ -196,7 +196,7 @@ class World:
         self.bugs = []
         self.on_beat = None
         clock = SimpleNamespace(now_ms=lambda: int(asyncio.get_running_loop().time() * 1000))
-        membership = SimpleNamespace(clock=clock, network=NETWORK, me=ME)
+        membership = SimpleNamespace(clock=clock, network=NETWORK, me=ME, is_own=lambda device: False)
         keys = SimpleNamespace(seed=lambda own=None: SEED)
         series = SimpleNamespace(answered=lambda job: None, close=lambda: (), give_up=lambda series: None)
         sessions = SimpleNamespace(connected=lambda key: None, reach=self.reach)

@@ -129,7 +129,7 @@ function Make({ admin }: { admin: boolean }) {
               type="checkbox"
               checked={scopes.includes(one.scope)}
               onChange={(event) => setScopes(event.target.checked ? [...scopes, one.scope] : scopes.filter((other) => other !== one.scope))}
-              className="size-4 accent-ink"
+              className="size-[24px] shrink-0 accent-ink"
             />
             {one.may}
           </label>

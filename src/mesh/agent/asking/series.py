@@ -159,8 +159,9 @@ class SeriesBook:
         key = kind_of(job.spec)
         now = asyncio.get_running_loop().time()
         kind = self._kinds.get(key) or self._new(key)
-        again = now - kind.used_at <= AGAIN_S
-        kind.note(job.units, now)
+        again = not job.plans and now - kind.used_at <= AGAIN_S  # the same job, planned anew, is no further one
+        if not job.plans:
+            kind.note(job.units, now)
         if kind.series is not None and kind.series.over(now_ms, epoch):
             self._retire(kind)
         series = kind.series
