@@ -8,9 +8,10 @@ import pytest
 
 from agents import EMBEDDINGS, WAIT_S, WIDTH, a_town, until
 from mesh.errors import MeshError, RemoteError
-from mesh.sdk import batch_input, batches, control
+from mesh.sdk import batch_input, batches, calls, control, credit
 from mesh.workloads.contract import Payload
 from mesh.workloads.embeddings import texts_of
+from programs.test_agent_late_news import CrossingEngines
 
 pytestmark = pytest.mark.anyio
 
@@ -126,6 +127,29 @@ async def test_a_stopped_agent_goes_on_where_it_was_and_asks_nothing_twice(tmp_p
         assert [one.id for one in found] == [f"line {number}" for number in range(40)]
         await asker.reported()
         await until(lambda: _charged(ann, -done.charge))
+
+
+async def test_a_line_that_is_done_in_the_moment_of_the_stop_is_done_and_paid_once(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box", start=False)
+        worker.engines = CrossingEngines(lambda: None)
+        await worker.start()
+        worker.engines.gate.clear()
+        batch = await submit(asker, numbered(10))
+        await until(lambda: not worker.engines.started.empty())
+        stopped = []
+        worker.engines.cancel = lambda: stopped or stopped.append(asyncio.ensure_future(asker.stop()))
+        worker.engines.gate.set()
+        await until(lambda: bool(stopped))
+        await stopped[0]
+        await asker.start()
+        done = await ended(asker, batch)
+        assert (done.state, done.ok) == ("done", 10)
+        await asker.reported()
+        await worker.reported()
+        await until(lambda: _charged(ann, -done.charge))
+        assert (await ann.do(credit.marks(town.network))).marks == (), "nobody denied anything"
+        assert (await ann.do(calls.verify(town.network))).ok
 
 
 async def _at_least(device, batch, lines):

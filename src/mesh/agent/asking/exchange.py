@@ -171,8 +171,7 @@ class Exchanges:
         except asyncio.CancelledError:
             if not waiting.ended():
                 stream.send(frames.Cancel(*key))
-            alone = job.ask.again is None  # a line of a batch is asked for again, as another job: it is not paid twice
-            if alone and tried.code == CANCELLED and tried.plan.permit is not None and not tried.received:
+            if tried.code == CANCELLED and tried.plan.permit is not None and not tried.received:
                 crossed = self._waiting[key] = waiting.unheard()
                 job.last_words.append(self.spawn(self._last_word(tried, peer, stream, crossed)))
             raise

@@ -59,7 +59,7 @@ class Requester:
         self.lookout = Lookout(self.dispatch, self.exchanges, sessions)
         self.spawn: Spawn
         self._running: dict[JobId, asyncio.Task[Any]] = {}
-        self._answering: set[asyncio.Task[None]] = set()
+        self._answering: dict[asyncio.Task[None], Job] = {}
 
     @property
     def running(self) -> int:
@@ -118,8 +118,16 @@ class Requester:
             del self._running[job.id]
             if job.plans or ask.again is None:  # who asks again under the same id has not failed yet
                 answering = self.spawn(self._answer(job, won, "" if won else error.wire_code))
-                self._answering.add(answering)
-                answering.add_done_callback(self._answering.discard)
+                self._answering[answering] = job
+                answering.add_done_callback(self._answering.pop)
+
+    async def last_word(self, job: JobId) -> Result | None:
+        """What had come of a job before its cancel got there, once that is known: it is paid for. None: nothing."""
+        for answering, over in self._answering.items():
+            if over.id == job:
+                await asyncio.wait((answering,))
+                return None if over.cut or over.crossed is None else self._result(over, over.crossed)
+        return None
 
     async def _until_done(self, job: Job) -> Won:
         """Plan and dispatch until there is a result. Raises what the caller should see when there is none."""

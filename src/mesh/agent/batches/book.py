@@ -16,7 +16,8 @@ import structlog
 from mesh.agent.batches import rows
 from mesh.agent.batches.files import Incoming
 from mesh.agent.batches.rows import BatchRow, Terms
-from mesh.agent.batches.run import BatchRun, Room, Tally, World
+from mesh.agent.batches.run import BatchRun, Room, World
+from mesh.agent.batches.tally import Tally
 from mesh.agent.store import StoreBroken
 from mesh.errors import MeshError
 from mesh.ids import ULID_RANDOM_BYTES, BatchId, is_ulid, ulid

@@ -21,9 +21,11 @@ from mesh.agent.asking.numbers import Numbers
 from mesh.agent.batches import rows
 from mesh.agent.batches.files import BatchFiles, Line, Outcome, Results, encode_outcome
 from mesh.agent.batches.rows import BatchRow, LineRow, Terms
+from mesh.agent.batches.tally import Tally
 from mesh.agent.store import Database, Store, StoreBroken
 from mesh.credits.tariff import rate
 from mesh.errors import MeshError
+from mesh.ids import JobId
 from mesh.jobs import batches as rules
 from mesh.jobs.attempts import Cancelled
 from mesh.jobs.batches import BatchState, Mark
@@ -63,6 +65,10 @@ class Jobs(Protocol):
         """Have a job done. Raises what it failed with."""
         ...
 
+    async def last_word(self, job: JobId) -> Result | None:
+        """What had come of a job before its cancel got there; None: nothing."""
+        ...
+
 
 class World(NamedTuple):
     """What batches need of the agent. ``devices``: how many may work now; ``up``: whether the coordinator is there."""
@@ -82,30 +88,6 @@ class Room:
     def __init__(self) -> None:
         self.batches = 0
         self.lines = 0
-
-
-class Tally:
-    """What became of a batch's lines so far. ``charge`` in micro-credits."""
-
-    def __init__(self) -> None:
-        self.ok = 0
-        self.charge = 0
-        self.failures: Counter[str] = Counter()
-        self.devices: Counter[str] = Counter()
-
-    @property
-    def ended(self) -> int:
-        """Lines with an outcome."""
-        return self.ok + self.failures.total()
-
-    def add(self, code: str, device: str, charge: int, lines: int = 1) -> None:
-        """Count lines with the same end."""
-        self.charge += charge
-        if code:
-            self.failures[code] += lines
-        else:
-            self.ok += lines
-            self.devices[device] += lines
 
 
 class _Under(NamedTuple):
@@ -271,20 +253,28 @@ class BatchRun:
         try:
             result = await self._world.jobs.run(ask)
         except asyncio.CancelledError:
+            assert ask.again is not None
+            crossed = await self._world.jobs.last_word(ask.again.numbered.job)
             self._ended(line)
+            if crossed is not None:
+                await self._done(line, crossed)
             task = asyncio.current_task()
             if self._leaving or task is None:
                 raise
             task.uncancel()  # somebody cancelled this one job
-            await self._fail(line, Cancelled())
+            if crossed is None:
+                await self._fail(line, Cancelled())
         except MeshError as error:
             self._ended(line)
             await self._missed(line, error, short=short)
         else:
             self._ended(line)
-            row = LineRow(line.number, "", result.job, result.device, result.charge, result.units, 0, 0)
-            # Nothing is awaited between the result and this: its act is queued before that of the requester's answer.
-            await self._keep(row, Outcome(line.id, result=result.payload))
+            await self._done(line, result)
+
+    async def _done(self, line: Line, result: Result) -> None:
+        row = LineRow(line.number, "", result.job, result.device, result.charge, result.units, 0, 0)
+        # Nothing is awaited between the result and this: its act is queued before that of the requester's answer.
+        await self._keep(row, Outcome(line.id, result=result.payload))
 
     def _ended(self, line: Line) -> None:
         del self._under[line.number]
