@@ -11,6 +11,7 @@ from mesh.jobs.dispatch import WINDOW_MAX
 from mesh.protocol import link
 from mesh.protocol.values import Routing
 from mesh.sdk import calls
+from programs.test_blamed_inputs import UNREADABLE, refused, workers_of
 
 pytestmark = pytest.mark.anyio
 
@@ -67,6 +68,15 @@ async def test_from_the_third_job_on_nothing_is_asked_of_the_coordinator(tmp_pat
         await asker.reported()
         await until(lambda: _spent(ann, charge))
         assert (await ann.do(calls.verify(town.network))).ok
+
+
+async def test_a_job_that_is_planned_anew_is_no_further_one_of_its_kind(tmp_path):
+    async with a_town(tmp_path) as (_town, ann, ben):
+        asker = await ann.device("ann-box", work=False)
+        await workers_of(ben, [UNREADABLE], "ben-box")
+        asked = Asked(asker)
+        assert (await refused(asker)).wire_code == UNREADABLE
+        assert (len(asked.alone), asked.series) == (2, []), "nothing is set aside for jobs that nobody asked for"
 
 
 async def _spent(person, least):
