@@ -89,7 +89,7 @@ class Outlet:
     """Where the bytes of a streamed result go, and how their giver learns that there is room for more.
 
     ``put`` never waits; whoever gives keeps at most a window of untaken bytes under way. Whoever takes calls ``took``
-    once bytes are out of its hands: until then the giver may pause, down to the engine.
+    once bytes are out of its hands: until then the giver may hold back what follows.
     """
 
     def __init__(self, put: Callable[[bytes], None]) -> None:

@@ -21,8 +21,8 @@ FRAME_BYTES_MAX = 64 * MIB
 LENGTH_BYTES = 4
 
 WINDOW_BYTES = 16 * 1024
-"""What of a stream may be under way from an engine, untaken, before it pauses: some thousand tokens of text. One saying
-more may leave while there is room for a byte."""
+"""What of a stream may be under way from an engine, untaken, before more of it waits: some thousand tokens of text. One
+saying more may leave while there is room for a byte."""
 
 
 class BadFrame(MeshError):

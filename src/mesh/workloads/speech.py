@@ -1,7 +1,8 @@
 """The stream of one job inside an engine's process: its bytes leave in the order of its pieces, and never too many.
 
 Whoever speaks out of turn is kept until the pieces before it are done; that is bounded by the lanes, since each works
-on one piece. Whoever speaks in turn waits while the window is full: so a reader that takes nothing pauses the engine.
+on one piece. Whoever speaks in turn waits while the window is full: so a reader that takes nothing holds up what is
+said. Whether the work stops with it is the engine's own business.
 
 Touches: threads, clock.
 """

@@ -211,8 +211,8 @@ class Dispatch:
         slow is better than who is silent.
         """
         ready = [view for view in views if view._replace(open=True).ready]
-        silent = self.knowledge.device
-        return min(ready, key=lambda view: (silent(view.device).silent is not None, view.in_flight), default=None)
+        seen = self.knowledge.device
+        return min(ready, key=lambda view: (seen(view.device).silent is not None, view.in_flight), default=None)
 
     def _choice(self, job: Job, chosen: Candidate, reason: Reason, views: list[Candidate]) -> Choice:
         number, after = job.attempts_before + len(job.tried) + 1, dispatch.next_best(views, chosen)

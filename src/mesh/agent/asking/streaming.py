@@ -6,10 +6,10 @@
             ...
         result = answer.result              # the whole Result, with charge, units and the payload
 
-What is read too slowly pauses the engine on the other device. Leaving the block early cancels the job; what had come by
-then is paid. A stream that breaks in the middle raises StreamBroken out of the loop, and is never begun anew; where
-``run`` is one of ``resuming`` it goes on elsewhere, and ``on_join`` is told. A
-workload that does not stream gives nothing before its end: then ``begun`` is known from its result.
+What is read too slowly holds up what the engine on the other device says. Leaving the block early cancels the job; what
+had come by then is paid. A stream that breaks in the middle raises StreamBroken out of the loop, and is never begun
+anew; where ``run`` is one of ``resuming`` it goes on elsewhere, and ``on_join`` is told. A workload that does not
+stream gives nothing before its end: then ``begun`` is known from its result.
 
 Touches: nothing.
 """
