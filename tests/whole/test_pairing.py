@@ -2,18 +2,17 @@
 
 import json
 import signal
-import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from between import Between
 from mesh.cli.programs import MESH, Program
 from mesh.cli.stage import Player
 from mesh.coordinator import tls
@@ -149,62 +148,24 @@ def test_an_address_that_is_none_and_one_where_nobody_is(home: Home) -> None:
     assert (outcome.value["error"]["code"], outcome.exit_code) == ("link.invalid", 2), "a link that lost its end"
 
 
-class Neighbour:
-    """Ends TLS with a certificate of their own and passes on every byte to the real coordinator and back."""
-
-    def __init__(self, home: Home, folder: Path) -> None:
-        self._real = urlsplit(home.url)
-        self._mine = tls.server_context(tls.identity(folder).path)
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.url = f"https://127.0.0.1:{self._server.getsockname()[1]}"
-        self.passed_on = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                victim, _ = self._server.accept()
-                threading.Thread(target=self._serve, args=(victim,), daemon=True).start()
-
-    def _serve(self, victim: socket.socket) -> None:
-        theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        theirs.check_hostname, theirs.verify_mode = False, ssl.CERT_NONE
-        with suppress(OSError), self._mine.wrap_socket(victim, server_side=True) as near:
-            asked = near.recv(65536)
-            if not asked:
-                return
-            with (
-                socket.create_connection((self._real.hostname or "", self._real.port or 0), timeout=20) as plain,
-                theirs.wrap_socket(plain) as far,
-            ):
-                back = threading.Thread(target=self._back, args=(far, near), daemon=True)
-                back.start()
-                while asked:
-                    self.passed_on += len(asked)
-                    far.sendall(asked)
-                    asked = near.recv(65536)
-                back.join(20)
-
-    @staticmethod
-    def _back(far: ssl.SSLSocket, near: ssl.SSLSocket) -> None:
-        with suppress(OSError, ValueError):
-            while said := far.recv(65536):
-                near.sendall(said)
-
-    def close(self) -> None:
-        self._server.close()
+def neighbour(home: Home, folder: Path) -> Between:
+    """Who ends TLS with a certificate of their own and passes on every byte to the real coordinator and back."""
+    real = urlsplit(home.url)
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    theirs.check_hostname, theirs.verify_mode = False, ssl.CERT_NONE
+    return Between(tls.server_context(tls.identity(folder).path), real.hostname or "", real.port or 0, theirs)
 
 
 def test_a_neighbour_who_forwards_everything_is_noticed_before_a_code_is_shown(home: Home, tmp_path: Path) -> None:
     """The lazy neighbour: the coordinator's own words about its certificate betray them."""
-    neighbour = Neighbour(home, tmp_path)
+    between = neighbour(home, tmp_path)
     try:
         victim = home.stage.player("victim")
-        outcome = victim.attempt("device", "join", neighbour.url, "--name", "victim")
-        assert neighbour.passed_on > 0, "they did sit in between"
+        outcome = victim.attempt("device", "join", between.url, "--name", "victim")
+        assert between.passed_on > 0, "they did sit in between"
         assert (outcome.value["error"]["code"], outcome.exit_code) == ("coordinator.wrong_certificate", 3)
     finally:
-        neighbour.close()
+        between.close()
     assert "victim" not in names(home)
 
 

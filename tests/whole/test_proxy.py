@@ -2,11 +2,8 @@
 
 import datetime
 import ipaddress
-import socket
 import ssl
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from between import Between
 from mesh.cli.stage import Player
 from mesh.protocol import links
 from whole.network import QuickStage, eventually, own_port
@@ -52,49 +50,18 @@ class Authority:
         )
 
 
-class Proxy:
-    """Ends TLS on loopback and passes every byte on, as a proxy for web pages does with requests and WebSockets."""
-
-    def __init__(self, pair: Path, target: int) -> None:
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(pair)
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.url = f"https://127.0.0.1:{self._server.getsockname()[1]}"
-        self._target = target
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                there, _ = self._server.accept()
-                threading.Thread(target=self._serve, args=(there,), daemon=True).start()
-
-    def _serve(self, there: socket.socket) -> None:
-        with (
-            suppress(OSError),
-            self._context.wrap_socket(there, server_side=True) as near,
-            socket.create_connection(("127.0.0.1", self._target), timeout=20) as far,
-        ):
-            far.settimeout(None)
-            threading.Thread(target=self._pass_on, args=(far, near), daemon=True).start()
-            self._pass_on(near, far)
-
-    @staticmethod
-    def _pass_on(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError, ValueError):
-            while piece := source.recv(65536):
-                target.sendall(piece)
-            target.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        self._server.close()
+def proxy_before(port: int, pair: Path) -> Between:
+    """Who ends TLS and passes every byte on, as a proxy for web pages does with requests and WebSockets."""
+    mine = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    mine.load_cert_chain(pair)
+    return Between(mine, "127.0.0.1", port)
 
 
 @pytest.fixture(scope="module")
-def ada(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[QuickStage, Player, Proxy]]:
+def ada(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[QuickStage, Player, Between]]:
     folder = tmp_path_factory.mktemp("proxy")
     authority, port = Authority(folder), own_port()
-    proxy = Proxy(authority.pair, port)
+    proxy = proxy_before(port, authority.pair)
     with pytest.MonkeyPatch.context() as patch, QuickStage(folder) as stage:
         player = stage.player("ada")
         served = player.start("serve", "--data", str(folder / "data"), "--port", str(port), "--public-url", proxy.url)
@@ -108,7 +75,7 @@ def ada(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[QuickStage, 
     proxy.close()
 
 
-def test_links_name_the_proxy_and_pin_no_certificate(ada: tuple[QuickStage, Player, Proxy]) -> None:
+def test_links_name_the_proxy_and_pin_no_certificate(ada: tuple[QuickStage, Player, Between]) -> None:
     stage, player, proxy = ada
     link = player.mesh("device", "invite")["link"]
     assert (links.parse(link).url, links.parse(link).tls_sha256) == (proxy.url, None)
@@ -126,7 +93,7 @@ def test_links_name_the_proxy_and_pin_no_certificate(ada: tuple[QuickStage, Play
     assert "coordinator.reached" in codes and "link.up" in codes
 
 
-def test_a_code_works_through_the_proxy_and_always_asks_twice(ada: tuple[QuickStage, Player, Proxy]) -> None:
+def test_a_code_works_through_the_proxy_and_always_asks_twice(ada: tuple[QuickStage, Player, Between]) -> None:
     """The proxy hides where a machine asks from, so nobody can be said to be near."""
     from whole.test_pairing import asking
 
