@@ -187,6 +187,7 @@ async def test_a_silent_devices_job_is_done_elsewhere_long_before_its_silence_is
         assert [choice.reason for choice in result.explanation.choices] == ["first", "backup"]
         town.board.release(asker.key, first.key)
         await paid(ann, ben, result.charge)
+        await asker.reported()  # a claim with its Submit pays; why the job went there is the asker's own news
         why = await ann.do(calls.why(town.network, result.job))
         assert [(one["worker"], one["reason"]) for one in why["attempts"]] == [
             (first.id, "first"),
