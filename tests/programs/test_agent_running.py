@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agents import a_town, until
-from mesh.coordinator.running import WORKER_JOBS_MAX, Running, RunningJobs
+from mesh.coordinator.telling.running import WORKER_JOBS_MAX, Running, RunningJobs
 from mesh.errors import MeshError
 from mesh.protocol.link import Started
 from mesh.protocol.values import Routing

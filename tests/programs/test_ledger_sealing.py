@@ -16,7 +16,7 @@ from sqlalchemy import text
 from coordinators import Bench, a_coordinator, an_id
 from engines import ENGINES
 from ledger_world import World
-from mesh.coordinator.exports import cell
+from mesh.coordinator.keeping.exports import cell
 from mesh.coordinator.store import audit, sealing
 from mesh.ids import ulid
 from mesh.protocol import link, signed

@@ -5,8 +5,8 @@ import pytest
 from coordinators import a_coordinator
 from mailboxes import a_mailbox, link_in
 from mesh.coordinator.config import BadConfig
-from mesh.coordinator.mail import server_of
 from mesh.coordinator.settings import MailSettings, WaySettings
+from mesh.coordinator.signing_in.mail import server_of
 from mesh.networks.ways_in import mail_address
 from mesh.protocol import links
 from programs.test_ways import Browser, refused

@@ -8,7 +8,7 @@ import pytest
 
 from mesh.agent.peers.reach import Reach, ask
 from mesh.agent.peers.relay_watch import RelayWatch, answers
-from mesh.coordinator.relays import ATTESTED_MS, Relays
+from mesh.coordinator.telling.relays import ATTESTED_MS, Relays
 from mesh.ids import DeviceKey
 from mesh.protocol import signed
 from mesh.protocol.papers import Observed, RelayInfo

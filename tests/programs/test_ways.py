@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey
 from coordinators import Person, a_coordinator
 from mesh.coordinator.config import BadConfig
 from mesh.coordinator.settings import GithubSettings, OidcSettings, WaySettings
-from mesh.coordinator.ways import Ways
+from mesh.coordinator.signing_in.ways import Ways
 from mesh.networks.ways_in import BadDomain
 from providers import CLIENT, SECRET, a_provider
 

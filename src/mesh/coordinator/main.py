@@ -17,32 +17,32 @@ import structlog
 from mesh.coordinator import config as configuring
 from mesh.coordinator import serving, tls
 from mesh.coordinator.acts import claim, rotation
-from mesh.coordinator.admissions import RelayAdmissions
 from mesh.coordinator.config import Config, Site
-from mesh.coordinator.conversation import Conversations
 from mesh.coordinator.http.app import Application, api
 from mesh.coordinator.http.desk import Desk
+from mesh.coordinator.http.looking import Looking
+from mesh.coordinator.keeping.rotating import Rotating
+from mesh.coordinator.keeping.sealer import Sealer
+from mesh.coordinator.keeping.upkeep import Upkeep
 from mesh.coordinator.keys import Keys
-from mesh.coordinator.links import Links
-from mesh.coordinator.live import LiveLinks
-from mesh.coordinator.looking import Looking
-from mesh.coordinator.mail import Mailer
-from mesh.coordinator.news import News
+from mesh.coordinator.links.conversation import Conversations
+from mesh.coordinator.links.websocket import Links
 from mesh.coordinator.parts import Parts
+from mesh.coordinator.placing.reports import Reports
 from mesh.coordinator.relay_child import RelayChild
-from mesh.coordinator.relays import Relays
-from mesh.coordinator.reports import Reports
-from mesh.coordinator.rotating import Rotating
-from mesh.coordinator.sealer import Sealer
 from mesh.coordinator.settings import WaySettings
+from mesh.coordinator.signing_in.mail import Mailer
+from mesh.coordinator.signing_in.ways import Ways
 from mesh.coordinator.snapshot import Snapshot
 from mesh.coordinator.store import devices, networks, relays, sealing, successions
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.successions import History
-from mesh.coordinator.upkeep import Upkeep
-from mesh.coordinator.watch import Watch
-from mesh.coordinator.ways import Ways
+from mesh.coordinator.telling.admissions import RelayAdmissions
+from mesh.coordinator.telling.live import LiveLinks
+from mesh.coordinator.telling.news import News
+from mesh.coordinator.telling.relays import Relays
+from mesh.coordinator.telling.watch import Watch
 from mesh.ids import NetworkId
 from mesh.protocol.links import secret_hash
 from mesh.protocol.papers import RelayInfo

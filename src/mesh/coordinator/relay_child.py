@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import msgspec
 import structlog
 
-from mesh.coordinator.admissions import RelayAdmissions
 from mesh.coordinator.config import RelayPlace
+from mesh.coordinator.telling.admissions import RelayAdmissions
 from mesh.errors import MeshError
 from mesh.protocol import link
 from mesh.protocol.link import Admissions

@@ -17,7 +17,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from mesh.coordinator.config import BadConfig
-from mesh.coordinator.links import TRUST
+from mesh.coordinator.links.websocket import TRUST
 from mesh.protocol.link import HANDSHAKE_BYTES_MAX, MESSAGE_BYTES_MAX
 
 GRACE_S = 1

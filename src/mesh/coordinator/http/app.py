@@ -38,8 +38,8 @@ from mesh.coordinator.http import (
 )
 from mesh.coordinator.http.app_errors import NoSuchAddress
 from mesh.coordinator.http.desk import Desk, answer
-from mesh.coordinator.links import Links
-from mesh.coordinator.looking import Looking, network_of
+from mesh.coordinator.http.looking import Looking, network_of
+from mesh.coordinator.links.websocket import Links
 from mesh.errors import KINDS, MeshError
 from mesh.networks.names import visible
 from mesh.pages.files import Files

@@ -16,15 +16,15 @@ from nacl.utils import random as nacl_random
 
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.once import Outcome, Repeatable, Sealing, once
-from mesh.coordinator.live import LiveLinks
-from mesh.coordinator.mail import Mailer
-from mesh.coordinator.news import News
+from mesh.coordinator.keeping.rotating import Rotating
 from mesh.coordinator.parts import Parts
-from mesh.coordinator.relays import Relays
-from mesh.coordinator.rotating import Rotating
+from mesh.coordinator.signing_in.mail import Mailer
+from mesh.coordinator.signing_in.ways import Ways
 from mesh.coordinator.store.connection import Store
-from mesh.coordinator.watch import Watch
-from mesh.coordinator.ways import Ways
+from mesh.coordinator.telling.live import LiveLinks
+from mesh.coordinator.telling.news import News
+from mesh.coordinator.telling.relays import Relays
+from mesh.coordinator.telling.watch import Watch
 from mesh.errors import MeshError
 
 KEY_LENGTH_MAX = 128

@@ -14,7 +14,7 @@ from nacl.exceptions import CryptoError
 
 from mesh.coordinator.http.cookie import cookie_in, kept_by_browser
 from mesh.coordinator.http.desk import Desk, desk_of
-from mesh.coordinator.providers import Step
+from mesh.coordinator.signing_in.providers import Step
 from mesh.errors import MeshError
 from mesh.ids import MemberId
 

@@ -13,8 +13,8 @@ from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import Caller, caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
 from mesh.coordinator.http.paging import Cursor, Limit
-from mesh.coordinator.running import Running
 from mesh.coordinator.store.connection import Store
+from mesh.coordinator.telling.running import Running
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, JobId, MemberId, NetworkId
 from mesh.protocol.link import Cancel

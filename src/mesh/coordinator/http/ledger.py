@@ -12,12 +12,12 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
-from mesh.coordinator import exports
 from mesh.coordinator.acts import charting, exporting
 from mesh.coordinator.acts import ledger as acts
 from mesh.coordinator.http.access import Caller, caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
 from mesh.coordinator.http.paging import Cursor, Limit
+from mesh.coordinator.keeping import exports
 from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.exporting import Wanted
 from mesh.coordinator.store.ledger_pages import FOREVER_MS

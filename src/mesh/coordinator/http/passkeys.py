@@ -9,7 +9,6 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from mesh.coordinator import passkeys
 from mesh.coordinator.acts import ways_in as acts
 from mesh.coordinator.acts.claim import SignedIn
 from mesh.coordinator.acts.moment import Moment
@@ -19,11 +18,12 @@ from mesh.coordinator.http.access import caller_of, public, signed_in
 from mesh.coordinator.http.desk import Desk, answer, desk_of
 from mesh.coordinator.http.flow import Back, Flow, FlowLost
 from mesh.coordinator.http.ways import PAGE_ONLY, entered, from_page, tries_of
-from mesh.coordinator.passkeys import NoPasskeys, PasskeyRefused, Where
+from mesh.coordinator.signing_in import passkeys
+from mesh.coordinator.signing_in.passkeys import NoPasskeys, PasskeyRefused, Where
+from mesh.coordinator.signing_in.ways import PASSKEY
 from mesh.coordinator.store import ways_in
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.ways_in import Passkey
-from mesh.coordinator.ways import PASSKEY
 from mesh.networks.names import person_name
 from mesh.sdk.answers import Done
 from mesh.sdk.ways_in import Entered

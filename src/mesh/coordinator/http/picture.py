@@ -12,8 +12,8 @@ from mesh.coordinator.acts.picture import Stitch
 from mesh.coordinator.http.access import Caller, caller_of, needs
 from mesh.coordinator.http.desk import Desk, answer, desk_of
 from mesh.coordinator.http.visible import visible
-from mesh.coordinator.running import Running
 from mesh.coordinator.snapshot import Seen
+from mesh.coordinator.telling.running import Running
 from mesh.devices.contribution import contributes
 from mesh.ids import NetworkId
 

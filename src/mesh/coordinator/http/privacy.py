@@ -7,11 +7,11 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
-from mesh.coordinator import personal_export
 from mesh.coordinator.acts import deletion as acts
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import bearer, caller_of, public, signed_in
 from mesh.coordinator.http.desk import answer, desk_of, token_hash
+from mesh.coordinator.keeping import personal_export
 from mesh.coordinator.store.connection import Store
 from mesh.sdk.answers import Done
 from mesh.sdk.privacy import DeletionAsked, DeletionPlan, DeletionSeen, NetworkLeft, TableFate

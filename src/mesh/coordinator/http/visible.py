@@ -4,8 +4,8 @@ Touches: nothing.
 """
 
 from mesh.coordinator.http.access import Caller
-from mesh.coordinator.sight import place_of
 from mesh.coordinator.snapshot import Seen, Snapshot
+from mesh.coordinator.telling.sight import place_of
 from mesh.policies.reach import reachable
 
 

@@ -25,10 +25,10 @@ from mesh.coordinator.http.desk import Desk, answer, desk_of
 from mesh.coordinator.http.flow import Back, Flow, FlowLost
 from mesh.coordinator.http.limiting import Limit
 from mesh.coordinator.http.pairing import seen_from
-from mesh.coordinator.providers import Provider, ProviderRefused, new_step
+from mesh.coordinator.signing_in.providers import Provider, ProviderRefused, new_step
+from mesh.coordinator.signing_in.ways import PASSKEY
 from mesh.coordinator.store import ways_in
 from mesh.coordinator.store.connection import Store
-from mesh.coordinator.ways import PASSKEY
 from mesh.errors import MeshError
 from mesh.ids import MemberId
 from mesh.networks.ways_in import Identity

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from mesh.coordinator.conversation import Conversations
-from mesh.coordinator.live import Ended, Link, LiveLinks
+from mesh.coordinator.links.conversation import Conversations
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.snapshot import Seen
 from mesh.coordinator.store import devices
+from mesh.coordinator.telling.live import Ended, Link, LiveLinks
 from mesh.devices.presence import OFFLINE_AFTER_S
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey, NetworkId

@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from mesh.coordinator import issuing
 from mesh.coordinator.acts.join import Joined
 from mesh.coordinator.acts.members import Gone
-from mesh.coordinator.admissions import RelayAdmissions
-from mesh.coordinator.live import Link, LiveLinks
 from mesh.coordinator.parts import Parts
-from mesh.coordinator.sight import Sight, known_devices
 from mesh.coordinator.snapshot import Seen
 from mesh.coordinator.store.devices import Device, Issued
 from mesh.coordinator.store.networks import Membership, Network
+from mesh.coordinator.telling.admissions import RelayAdmissions
+from mesh.coordinator.telling.live import Link, LiveLinks
+from mesh.coordinator.telling.sight import Sight, known_devices
 from mesh.ids import NetworkId
 from mesh.protocol.link import CertificateUpdate, KeyTaken, OwnDevice, Peers, Removed, StateUpdate
 from mesh.protocol.papers import PeerCertificate, RelayInfo

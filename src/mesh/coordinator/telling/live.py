@@ -6,8 +6,8 @@ Touches: nothing (sockets are behind the ``write`` it is given).
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
-from mesh.coordinator.running import RunningJobs
-from mesh.coordinator.topics import Topic
+from mesh.coordinator.telling.running import RunningJobs
+from mesh.coordinator.telling.topics import Topic
 from mesh.ids import DeviceId, NetworkId
 from mesh.protocol import link
 from mesh.protocol.link import Message

@@ -10,10 +10,10 @@ from mesh.coordinator.acts import checks, record
 from mesh.coordinator.acts.drawing import AskCheck
 from mesh.coordinator.acts.jobs import cancel, record_jobs
 from mesh.coordinator.acts.settle import Effect, SendClose
-from mesh.coordinator.live import LiveLinks
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.snapshot import Seen
 from mesh.coordinator.store.networks import Network
+from mesh.coordinator.telling.live import LiveLinks
 from mesh.errors import MeshError
 from mesh.ids import JobId, is_ulid
 from mesh.protocol import signed

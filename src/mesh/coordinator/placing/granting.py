@@ -10,14 +10,14 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from mesh.coordinator import choosing
 from mesh.coordinator.acts import permit as granting
 from mesh.coordinator.acts.limits import Apart, note_limit
 from mesh.coordinator.acts.permit import EpochMoved, Granted, Wanted
-from mesh.coordinator.choosing import choose, price_of
-from mesh.coordinator.live import LiveLinks
 from mesh.coordinator.parts import Parts
+from mesh.coordinator.placing import choosing
+from mesh.coordinator.placing.choosing import choose, price_of
 from mesh.coordinator.snapshot import Seen
+from mesh.coordinator.telling.live import LiveLinks
 from mesh.credits.limits import DayLimitReached
 from mesh.credits.tariff import Rate
 from mesh.credits.transfers import HoldRefused

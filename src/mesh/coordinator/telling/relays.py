@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import structlog
 
 from mesh.coordinator.acts import relays as acts
-from mesh.coordinator.news import News
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.store.relays import Relay
+from mesh.coordinator.telling.news import News
 from mesh.devices.addresses import ADDRESSES_MAX
 from mesh.ids import DeviceId, DeviceKey
 from mesh.protocol import signed

@@ -15,11 +15,11 @@ import structlog
 from mesh.coordinator.acts import rotation as acts
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.rotation import Turned
-from mesh.coordinator.news import News
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Network
 from mesh.coordinator.store.successions import History
+from mesh.coordinator.telling.news import News
 from mesh.ids import DeviceId, MemberId, NetworkId
 from mesh.protocol.signed import SEED_BYTES
 from mesh.protocol.succession import COORDINATOR, KeyOf, statement

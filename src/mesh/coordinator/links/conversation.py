@@ -7,16 +7,16 @@ import structlog
 
 from mesh.coordinator.acts import devices as device_acts
 from mesh.coordinator.acts.permit import unanswered_closes
-from mesh.coordinator.admissions import RelayAdmissions
-from mesh.coordinator.live import Link, LiveLinks
-from mesh.coordinator.news import News
+from mesh.coordinator.keeping.rotating import Rotating
 from mesh.coordinator.parts import Parts
-from mesh.coordinator.placing import Placing
-from mesh.coordinator.relays import Relays
-from mesh.coordinator.reports import Reports
-from mesh.coordinator.rotating import Rotating
-from mesh.coordinator.running import Running
+from mesh.coordinator.placing.granting import Placing
+from mesh.coordinator.placing.reports import Reports
 from mesh.coordinator.snapshot import Seen
+from mesh.coordinator.telling.admissions import RelayAdmissions
+from mesh.coordinator.telling.live import Link, LiveLinks
+from mesh.coordinator.telling.news import News
+from mesh.coordinator.telling.relays import Relays
+from mesh.coordinator.telling.running import Running
 from mesh.devices.addresses import home, neighbourhood
 from mesh.devices.capability import check
 from mesh.devices.copies import COPIED, WORD_LENGTH_MAX, CopiedHome, Start

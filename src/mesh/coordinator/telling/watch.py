@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from mesh.coordinator.parts import Parts
-from mesh.coordinator.topics import Topic
+from mesh.coordinator.telling.topics import Topic
 from mesh.ids import DeviceId, NetworkId
 from mesh.protocol.values import DeviceState
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from mesh.coordinator.config import BadConfig
-from mesh.coordinator.github import Github
-from mesh.coordinator.oidc import Oidc
-from mesh.coordinator.providers import Provider, ProviderOdd, trusted_url
 from mesh.coordinator.settings import WaySettings
+from mesh.coordinator.signing_in.github import Github
+from mesh.coordinator.signing_in.oidc import Oidc
+from mesh.coordinator.signing_in.providers import Provider, ProviderOdd, trusted_url
 from mesh.networks.ways_in import MAIL_ISSUER, domain_to_admit
 
 PASSKEY = "passkey"

@@ -8,11 +8,11 @@ import structlog
 
 from mesh.coordinator.acts import deletion as acts
 from mesh.coordinator.acts.settle import HORIZON_MS
-from mesh.coordinator.news import News
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.store import decisions, deletions, networks, people, records, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.deletions import Deletion
+from mesh.coordinator.telling.news import News
 from mesh.errors import MeshError
 from mesh.ids import MemberId, NetworkId
 from mesh.networks.retention import retention_of

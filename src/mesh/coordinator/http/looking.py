@@ -19,7 +19,7 @@ from mesh.coordinator.http.cookie import from_same_page, token_in
 from mesh.coordinator.http.desk import token_hash
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.store import people
-from mesh.coordinator.watch import Watch
+from mesh.coordinator.telling.watch import Watch
 from mesh.ids import NetworkId
 
 LIFE_SIGN_S = 4.0

@@ -15,8 +15,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from joserfc.jwt import JWTClaimsRegistry
 
-from mesh.coordinator.providers import ProviderOdd, Step, Web, exchanged, trusted_url
 from mesh.coordinator.settings import OidcSettings
+from mesh.coordinator.signing_in.providers import ProviderOdd, Step, Web, exchanged, trusted_url
 from mesh.networks.ways_in import Identity, domain_of, shown
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")

@@ -5,8 +5,8 @@ Touches: sockets (GitHub, or another installation of it).
 
 import msgspec
 
-from mesh.coordinator.providers import ProviderOdd, Step, Web, exchanged
 from mesh.coordinator.settings import GITHUB, GithubSettings
+from mesh.coordinator.signing_in.providers import ProviderOdd, Step, Web, exchanged
 from mesh.networks.ways_in import Identity, shown
 
 

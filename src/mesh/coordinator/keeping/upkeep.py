@@ -12,12 +12,12 @@ from mesh.coordinator.acts import devices as device_acts
 from mesh.coordinator.acts import rotation
 from mesh.coordinator.acts.close import sweep
 from mesh.coordinator.acts.once import KEPT_S
-from mesh.coordinator.news import News
+from mesh.coordinator.keeping.retaining import Retaining
 from mesh.coordinator.parts import Parts
-from mesh.coordinator.reports import Reports
-from mesh.coordinator.retaining import Retaining
+from mesh.coordinator.placing.reports import Reports
 from mesh.coordinator.snapshot import SEEN_EVERY_S, Seen
 from mesh.coordinator.store import devices, requests
+from mesh.coordinator.telling.news import News
 from mesh.devices.presence import has_left
 from mesh.errors import MeshError
 from mesh.ids import DeviceId
