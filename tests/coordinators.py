@@ -17,7 +17,7 @@ from mesh.coordinator.main import Coordinator
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.settings import WaySettings
 from mesh.coordinator.snapshot import Snapshot
-from mesh.coordinator.store.database import Database
+from mesh.coordinator.store.opening import open_database
 from mesh.ids import DeviceId, ulid
 from mesh.protocol import link, links, signed
 from mesh.protocol.links import JoinLink
@@ -239,7 +239,7 @@ async def a_coordinator(
     """A coordinator on a database in ``folder``, or ``where`` one is; open it again on the same to restart it."""
     clock = clock or Clock()
     keys = Keys(folder / "keys")
-    with Database.open(where or folder / "coordinator.db") as database:
+    with open_database(where or folder / "coordinator.db") as database:
         parts = Parts(database, keys, site, Snapshot(clock()), clock, secrets.token_bytes)
         coordinator = Coordinator(parts, ways)
         claim_text = await coordinator.start()

@@ -17,7 +17,7 @@ from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.permit import Granted, Wanted, grant
 from mesh.coordinator.evidence import open_batch, permits_named
 from mesh.coordinator.store.connection import Store
-from mesh.coordinator.store.database import Database
+from mesh.coordinator.store.opening import open_database
 from mesh.coordinator.store.schema import devices, networks, people
 from mesh.ids import ulid
 from mesh.protocol import signed
@@ -75,7 +75,7 @@ class World:
         ]
         self.now_ms = START_MS + 1000
         self.ready_ms = START_MS
-        self.database = Database.open(self.where)
+        self.database = open_database(self.where)
         if fresh:
             self.database.write_and_wait(self._fill)
 
@@ -123,7 +123,7 @@ class World:
 
     def reopen(self) -> None:
         self.database.close()
-        self.database = Database.open(self.where)
+        self.database = open_database(self.where)
         self.ready_ms = self.now_ms
 
     def give(self, party: Party, amount: int) -> None:

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from mesh.coordinator.store.database import Database
+from mesh.coordinator.store.opening import open_database
 
 START_S = 60
 _SETTINGS = {
@@ -54,7 +54,7 @@ class Server:
         if not empty and not self._template:
             self._template = "made_once"
             self._make(self._template)
-            Database.open(self._address(self._template)).close()
+            open_database(self._address(self._template)).close()
         name = f"t{secrets.token_hex(6)}"
         self._make(name, *([] if empty else ["-T", self._template]))
         return self._address(name)

@@ -22,6 +22,7 @@ from mesh.coordinator.evidence import open_batch, permits_named
 from mesh.coordinator.store import decisions, sealing, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.database import Database
+from mesh.coordinator.store.opening import open_database
 from mesh.credits.limits import DayLimitReached
 from mesh.credits.transfers import HoldRefused
 from mesh.networks.tokens import JoinToken, TokenUsed, redeem
@@ -34,7 +35,7 @@ class Two:
 
     def __init__(self, world: World, place: Place) -> None:
         self.world = world
-        self.second = world.database if isinstance(place.where, Path) else Database.open(place.where)
+        self.second = world.database if isinstance(place.where, Path) else open_database(place.where)
 
     def at(self, number: int) -> Database:
         return (self.world.database, self.second)[number % 2]

@@ -15,6 +15,7 @@ from engines import ENGINES, Place
 from mesh.coordinator.store import personal
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.database import Database
+from mesh.coordinator.store.opening import open_database
 from mesh.coordinator.store.personal import is_id, name_of, points_at
 from mesh.coordinator.store.schema import METADATA
 from mesh.coordinator.store.schema.columns import KEY
@@ -82,7 +83,7 @@ class Planted:
 @pytest.fixture(params=ENGINES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     place: Place = request.getfixturevalue(request.param)(tmp_path)
-    with Database.open(place.where) as opened:
+    with open_database(place.where) as opened:
         yield opened
 
 

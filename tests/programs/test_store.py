@@ -25,6 +25,7 @@ from mesh.coordinator.store import migrate
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.errors import BatchLost, StoreClosed, StoreInUse, StoreNewer, WriteRefused
+from mesh.coordinator.store.opening import open_database
 from mesh.coordinator.store.schema import METADATA
 from mesh.coordinator.store.sqlite import BATCH_MAX, connect, driver, engine_for
 
@@ -35,7 +36,7 @@ _SET = text("update members set name = :name where id = :id")
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    with Database.open(tmp_path / "mesh.db") as opened:
+    with open_database(tmp_path / "mesh.db") as opened:
         yield opened
 
 
@@ -75,7 +76,7 @@ def test_threads_that_read_then_write_lose_no_update(database: Database) -> None
 def test_two_connections_that_read_then_write_lose_no_update(tmp_path: Path) -> None:
     """The trap itself: the same on connections of one's own, as opened here. One of the two has to wait."""
     path = tmp_path / "mesh.db"
-    Database.open(path).close()
+    open_database(path).close()
     with connect(path) as raw:
         raw.execute("insert into members (id, name, created_ms) values ('counter', '0', 0)")
     raw.close()
@@ -268,7 +269,7 @@ async def test_more_than_a_batch_is_several_commits(database: Database) -> None:
 
 
 def test_what_was_queued_is_written_before_closing(tmp_path: Path) -> None:
-    database = Database.open(tmp_path / "mesh.db")
+    database = open_database(tmp_path / "mesh.db")
     gate = threading.Event()
     holder = held_up(database, gate)
     writers = [threading.Thread(target=database.write_and_wait, args=(add, f"m{n}")) for n in range(5)]
@@ -285,7 +286,7 @@ def test_what_was_queued_is_written_before_closing(tmp_path: Path) -> None:
         database.write_and_wait(add, "late")
     with pytest.raises(StoreClosed):
         database.read_and_wait(known)
-    with Database.open(tmp_path / "mesh.db") as again:
+    with open_database(tmp_path / "mesh.db") as again:
         assert len(again.read_and_wait(known)) == 5
 
 
@@ -306,9 +307,9 @@ def test_a_second_coordinator_on_the_same_folder_is_refused(tmp_path: Path, data
     del database
     script = (
         "import sys, pathlib\n"
-        "from mesh.coordinator.store.database import Database\n"
+        "from mesh.coordinator.store.opening import open_database\n"
         "from mesh.coordinator.store.errors import StoreInUse\n"
-        "try: Database.open(pathlib.Path(sys.argv[1]))\n"
+        "try: open_database(pathlib.Path(sys.argv[1]))\n"
         "except StoreInUse as error: print(error.wire()['code'], error.facts['process'])\n"
     )
     done = subprocess.run(
@@ -316,12 +317,12 @@ def test_a_second_coordinator_on_the_same_folder_is_refused(tmp_path: Path, data
     )
     assert done.stdout.split() == ["store.in_use", str(os.getpid())], done.stderr
     with pytest.raises(StoreInUse):
-        Database.open(tmp_path / "mesh.db")
+        open_database(tmp_path / "mesh.db")
 
 
 def test_the_lock_goes_with_its_owner(tmp_path: Path) -> None:
-    Database.open(tmp_path / "mesh.db").close()
-    Database.open(tmp_path / "mesh.db").close()
+    open_database(tmp_path / "mesh.db").close()
+    open_database(tmp_path / "mesh.db").close()
 
 
 # --- migrations -------------------------------------------------------------------------------------------------------
@@ -343,9 +344,9 @@ def test_the_head_is_the_newest_migration() -> None:
 
 def test_a_fresh_file_says_what_it_does_and_a_known_one_is_left_alone(tmp_path: Path) -> None:
     said: list[str] = []
-    Database.open(tmp_path / "mesh.db", progress=said.append).close()
+    open_database(tmp_path / "mesh.db", progress=said.append).close()
     assert said == [f"database: from nothing to {migrate.HEAD}", "database: ready"]
-    Database.open(tmp_path / "mesh.db", progress=said.append).close()
+    open_database(tmp_path / "mesh.db", progress=said.append).close()
     assert len(said) == 2
 
 
@@ -356,7 +357,7 @@ def test_an_older_file_keeps_its_rows(tmp_path: Path) -> None:
     raw.execute("insert into members (id, name, created_ms) values ('m', 'ann', 0)")
     raw.execute("insert into sessions (id, token_hash, member, created_ms, expires_ms) values ('s', 'h', 'm', 0, 0)")
     raw.close()
-    with Database.open(path) as database:
+    with open_database(path) as database:
         assert database.read_and_wait(known) == {"m"}
         assert database.read_and_wait(lambda store: store.value(text("select member from sessions"))) == "m"
 
@@ -370,7 +371,7 @@ def test_files_with_and_without_the_tables_of_codes_end_alike(tmp_path: Path) ->
         if name == "then":
             raw.execute("create table device_starts (device varchar(26) primary key)")
             fresh = tmp_path / "fresh"
-            Database.open(fresh).close()
+            open_database(fresh).close()
             with closing(connect(fresh)) as made:
                 wanted = "select sql from sqlite_master where tbl_name = 'pairings' and sql is not null"
                 statements = [row[0] for row in made.execute(wanted)]
@@ -378,7 +379,7 @@ def test_files_with_and_without_the_tables_of_codes_end_alike(tmp_path: Path) ->
                 raw.execute(statement)
             raw.execute(_WAITING)
         raw.close()
-        with Database.open(path) as database:
+        with open_database(path) as database:
             test_migrations_make_exactly_the_schema(database)
             kept = database.read_and_wait(lambda store: store.value(text("select count(*) from pairings")))
             assert kept == (1 if name == "then" else 0)
@@ -393,13 +394,13 @@ values ('p', 'KXPT', 'k', 'attic', '', 's', 'c', 'n', 0, 1)
 
 def test_a_newer_file_is_refused_and_unharmed(tmp_path: Path) -> None:
     path = tmp_path / "mesh.db"
-    Database.open(path).close()
+    open_database(path).close()
     raw = connect(path)
     raw.execute("update alembic_version set version_num = '9999'")
     raw.close()
     before = path.read_bytes()
     with pytest.raises(StoreNewer):
-        Database.open(path)
+        open_database(path)
     assert path.read_bytes() == before
 
 
@@ -421,7 +422,7 @@ def upgrade() -> None:
 def with_a_rebuild(tmp_path: Path, then: str = "pass") -> tuple[Path, Any]:
     """A file at the head with a job and its explanation, and settings that know one migration more."""
     path, scripts = tmp_path / "mesh.db", tmp_path / "scripts"
-    Database.open(path).close()
+    open_database(path).close()
     raw = connect(path)
     raw.execute("insert into members (id, name, created_ms) values ('m', 'ann', 0)")
     raw.execute("insert into networks (id, name, network_key, created_by, created_ms) values ('n', 'home', '', 'm', 0)")
@@ -485,7 +486,7 @@ def test_a_half_done_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytes
     raw.execute("create table permits (id text)")  # in the way of the second migration
     raw.close()
     with pytest.raises(Exception, match="permits"):
-        Database.open(path)
+        open_database(path)
     raw = sqlite3.connect(path)
     assert [name for (name,) in raw.execute("select name from sqlite_master where type = 'table'")] == ["permits"]
     raw.close()

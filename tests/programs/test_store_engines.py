@@ -20,8 +20,8 @@ from sqlalchemy.engine import Connection
 from engines import ENGINES, Place
 from mesh.coordinator.store import migrate, postgres, sqlite
 from mesh.coordinator.store.connection import Store
-from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.errors import BatchLost, StoreNewer, StoreUnreachable, StoreUrl, WriteRefused
+from mesh.coordinator.store.opening import open_database
 from mesh.coordinator.store.postgres import WRITERS
 from mesh.coordinator.store.schema import METADATA
 
@@ -53,18 +53,18 @@ def known(store: Store) -> set[str]:
 
 
 def test_migrations_make_exactly_the_schema(place: Place) -> None:
-    Database.open(place.where).close()
+    open_database(place.where).close()
     with engine_of(place.where).connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 
 def test_a_newer_database_is_refused(place: Place) -> None:
-    Database.open(place.where).close()
+    open_database(place.where).close()
     with engine_of(place.where).connect() as connection:
         connection.execute(text("update alembic_version set version_num = '9999'"))
         connection.commit()
     with pytest.raises(StoreNewer):
-        Database.open(place.where)
+        open_database(place.where)
 
 
 # --- every migration, with rows in every table --------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_every_migration_keeps_the_rows_of_every_table(empty: Path | str) -> Non
             before = filled(connection)
     assert len(before) >= 25
     assert set(before.values()) == {1}
-    Database.open(empty).close()
+    open_database(empty).close()
 
 
 # --- a server that is not there, or goes away ---------------------------------------------------------------------
@@ -157,7 +157,7 @@ def served(on_postgres: Any, tmp_path: Path) -> Iterator[Place]:
 
 def test_a_server_that_dies_tells_every_caller_and_the_next_act_works_once_it_is_back(served: Place) -> None:
     assert served.server is not None
-    with Database.open(served.where) as database:
+    with open_database(served.where) as database:
         database.write_and_wait(add, "before")
         assert database.read_and_wait(known) == {"before"}
         served.server.kill()
@@ -176,7 +176,7 @@ def test_a_server_that_dies_tells_every_caller_and_the_next_act_works_once_it_is
 
 def test_a_server_that_was_restarted_while_nothing_was_written_costs_no_act(served: Place) -> None:
     assert served.server is not None
-    with Database.open(served.where) as database:
+    with open_database(served.where) as database:
         together = threading.Barrier(WRITERS)
 
         def every_writer(store: Store, member: str) -> str:
@@ -197,7 +197,7 @@ def test_a_server_that_was_restarted_while_nothing_was_written_costs_no_act(serv
 
 
 def test_an_act_that_is_refused_undoes_only_itself(served: Place) -> None:
-    with Database.open(served.where) as database:
+    with open_database(served.where) as database:
 
         def twice(store: Store) -> None:
             add(store, "b")
@@ -213,18 +213,18 @@ def test_an_act_that_is_refused_undoes_only_itself(served: Place) -> None:
 
 
 def test_what_was_queued_is_written_before_closing(served: Place) -> None:
-    database = Database.open(served.where)
+    database = open_database(served.where)
     for at in range(40):
         database._put(waiting(add, f"m{at}"))
     database.close()
-    with Database.open(served.where) as again:
+    with open_database(served.where) as again:
         assert len(again.read_and_wait(known)) == 40
 
 
 def waiting(act: Any, *args: Any) -> Any:
     from concurrent.futures import Future
 
-    from mesh.coordinator.store.database import Waiting
+    from mesh.coordinator.store.waiting import Waiting
 
     return Waiting(act, (args, {}), Future(), None)
 
@@ -241,5 +241,5 @@ def waiting(act: Any, *args: Any) -> Any:
 )
 def test_an_address_that_leads_nowhere_is_refused_in_words(where: str, error: type[Exception]) -> None:
     with pytest.raises(error) as refused:
-        Database.open(where)
+        open_database(where)
     assert "p@" not in str(refused.value), "no password in an error"

@@ -17,8 +17,8 @@ from sqlalchemy import text
 
 from mesh.coordinator.store import postgres
 from mesh.coordinator.store.connection import Store
-from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.errors import BatchLost
+from mesh.coordinator.store.opening import open_database
 from pg_server import Server
 
 _ADD = text("insert into ballast (id, bytes) values (:id, :bytes)")
@@ -77,7 +77,7 @@ def known(store: Store) -> set[str]:
 
 def test_a_full_disk_tells_every_caller_and_is_over_when_there_is_room(disk: tuple[Disk, str]) -> None:
     room, where = disk
-    with Database.open(where) as database:
+    with open_database(where) as database:
         database.write_and_wait(add, "before")
         room.resize(room.used_mb() + 2)
         said: dict[str, Any] = {}

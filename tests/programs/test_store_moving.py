@@ -17,6 +17,7 @@ from mesh.coordinator.store import sealing
 from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.errors import StoreInUse
 from mesh.coordinator.store.moving import TargetNotEmpty, move
+from mesh.coordinator.store.opening import open_database
 from mesh.coordinator.store.schema import METADATA
 
 
@@ -52,7 +53,7 @@ def test_everything_arrives_and_the_ledger_is_the_same_there_and_back(tmp_path: 
     assert stages == [table.name for table in METADATA.sorted_tables]
     with pytest.raises(TargetNotEmpty):
         move(tmp_path / "mesh.db", there, lambda stage, fraction: None)
-    world.where, world.database = there, Database.open(there)
+    world.where, world.database = there, open_database(there)
     assert rows(world.database) == before
     assert world.database.read_and_wait(ledger.accounts, world.network) == money  # type: ignore[arg-type]
     proof = world.verify()
@@ -61,7 +62,7 @@ def test_everything_arrives_and_the_ledger_is_the_same_there_and_back(tmp_path: 
     world.report(world.used(permit, world.bob, claim=world.claim(permit, world.bob)))
     world.database.close()
     back = move(there, tmp_path / "back.db", lambda stage, fraction: None)
-    world.where, world.database = tmp_path / "back.db", Database.open(tmp_path / "back.db")
+    world.where, world.database = tmp_path / "back.db", open_database(tmp_path / "back.db")
     assert back.rows == sum(rows(world.database).values()) > moved.rows
     assert world.verify().ok
     world.database.close()

@@ -16,6 +16,7 @@ from engines import ENGINES
 from mesh.coordinator.store.connection import BY_ITSELF, Prepared, Store, adding, several_of, side_by_side
 from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.errors import WriteRefused
+from mesh.coordinator.store.opening import open_database
 from mesh.coordinator.store.schema.people import members
 
 _ADD = adding(members, "id", "name", "created_ms")
@@ -30,7 +31,7 @@ class Missing(Exception):
 
 @pytest.fixture(params=ENGINES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with Database.open(request.getfixturevalue(request.param)(tmp_path).where) as database:
+    with open_database(request.getfixturevalue(request.param)(tmp_path).where) as database:
         yield database
 
 
@@ -176,7 +177,7 @@ def until(true: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with Database.open(request.getfixturevalue("on_postgres")(tmp_path).where) as database:
+    with open_database(request.getfixturevalue("on_postgres")(tmp_path).where) as database:
         yield database
 
 

@@ -10,22 +10,14 @@ import typer
 
 from mesh.cli import here
 from mesh.cli.output import Json, Out, day, foreign, table
-from mesh.errors import MeshError, RemoteError
+from mesh.errors import RemoteError
 
 if TYPE_CHECKING:
-    from mesh.ids import DeviceKey
     from mesh.protocol.links import JoinLink
-    from mesh.sdk.answers import About, Network
+    from mesh.sdk.answers import Network
     from mesh.sdk.home import Home
 
 app = typer.Typer(help="Sign in as a person.", no_args_is_help=True)
-
-
-class OtherCoordinator(MeshError):
-    """This MESH_HOME belongs to another coordinator. Set MESH_HOME to another folder for this link."""
-
-    code = "home.other_coordinator"
-    kind = "conflict"
 
 
 @app.command()
@@ -56,7 +48,7 @@ def claim(
             return
     with Coordinator(known) as client:
         if record.coordinator is not None and record.coordinator.key != known.key:
-            check_follows(record.coordinator.key, client.do(calls.about()))
+            here.check_follows(record.coordinator.key, client.do(calls.about()))
         claimed = client.do(calls.claim(parsed.secret, name, platform.node()))
     session = SessionRecord(claimed.token, claimed.member, claimed.name)
     network = claimed.network or record.network
@@ -197,14 +189,3 @@ def logout(json: Json = False) -> None:
             client.do(calls.end_session(current.session))
     place.write(msgspec.structs.replace(place.read(), session=None))
     Out(json).result({"signed_out": True}, "Signed out. Sign in again: mesh auth login")
-
-
-def check_follows(known: "DeviceKey", about: "About") -> None:
-    """The coordinator of the link is the one of this home, under a newer key. Raises OtherCoordinator."""
-    from mesh.sdk.following import the_same
-    from mesh.sdk.pinning import WrongCertificate
-
-    try:
-        the_same(known, about)
-    except WrongCertificate as error:
-        raise OtherCoordinator from error

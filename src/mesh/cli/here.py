@@ -16,7 +16,9 @@ from mesh.ids import NetworkId
 
 if TYPE_CHECKING:
     from mesh.cli.output import Out
+    from mesh.ids import DeviceKey
     from mesh.protocol.links import JoinLink
+    from mesh.sdk.answers import About
     from mesh.sdk.client import Coordinator
     from mesh.sdk.home import Home
 
@@ -45,6 +47,13 @@ class BadName(MeshError):
 
     code = "usage.name"
     kind = "invalid"
+
+
+class OtherCoordinator(MeshError):
+    """This MESH_HOME belongs to another coordinator. Set MESH_HOME to another folder for this link."""
+
+    code = "home.other_coordinator"
+    kind = "conflict"
 
 
 def home() -> "Home":
@@ -123,3 +132,14 @@ def network_of(place: "Home", client: "Coordinator", wanted: str | None) -> Netw
     if len(matching) != 1:
         raise NoNetwork
     return matching[0].network
+
+
+def check_follows(known: "DeviceKey", about: "About") -> None:
+    """The coordinator of the link is the one of this home, under a newer key. Raises OtherCoordinator."""
+    from mesh.sdk.following import the_same
+    from mesh.sdk.pinning import WrongCertificate
+
+    try:
+        the_same(known, about)
+    except WrongCertificate as error:
+        raise OtherCoordinator from error

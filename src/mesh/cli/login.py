@@ -7,7 +7,6 @@ import platform
 from typing import TYPE_CHECKING
 
 from mesh.cli import here
-from mesh.cli.auth import check_follows
 from mesh.cli.output import Out, foreign, line
 from mesh.cli.pairing import Answers, since, whence
 from mesh.errors import MeshError
@@ -98,7 +97,7 @@ def _coordinator(place: "Home", address: str | None) -> "CoordinatorRecord":
     met = first_met(coordinator_url(address))
     if known is not None:
         with Coordinator(met) as client:
-            check_follows(known.key, client.do(calls.about()))
+            here.check_follows(known.key, client.do(calls.about()))
     return met
 
 

@@ -36,7 +36,7 @@ from mesh.coordinator.signing_in.ways import Ways
 from mesh.coordinator.snapshot import Snapshot
 from mesh.coordinator.store import devices, networks, relays, sealing, successions
 from mesh.coordinator.store.connection import Store
-from mesh.coordinator.store.database import Database
+from mesh.coordinator.store.opening import open_database
 from mesh.coordinator.store.successions import History
 from mesh.coordinator.telling.admissions import RelayAdmissions
 from mesh.coordinator.telling.live import LiveLinks
@@ -154,7 +154,7 @@ def wall_ms() -> int:
 @contextlib.asynccontextmanager
 async def opened(config: Config, site: Site, keys: Keys) -> AsyncIterator[Coordinator]:
     """A coordinator on its database, closed at the end."""
-    database = await asyncio.to_thread(Database.open, database_place(config))
+    database = await asyncio.to_thread(open_database, database_place(config))
     try:
         parts = Parts(database, keys, site, Snapshot(wall_ms()), wall_ms, secrets.token_bytes)
         yield Coordinator(parts, config.ways)

@@ -20,9 +20,8 @@ import msgspec
 
 from mesh.protocol.values import Unit
 from mesh.units import KIB, MIB
-from mesh.workloads import processor
 from mesh.workloads.catalogue import CHAT_DEFAULT
-from mesh.workloads.contract import BadInput, Engine, Model, Payload
+from mesh.workloads.contract import BadInput, Payload
 
 MESSAGES_MAX = 1000
 INPUT_BYTES_MAX = MIB
@@ -216,13 +215,6 @@ class Chat:
     def to_line(self, result: Payload) -> dict[str, Any]:
         """The answer: ``{"text": "...", "finish": "..."}``."""
         return {"text": result.manifest["text"], "finish": result.manifest["finish"]}
-
-    def load(self, model: Model) -> Engine:
-        """Load the engine. Only in the child: this imports xllamacpp. Raises ProcessorTooOld."""
-        processor.check()
-        from mesh.workloads.chat_engine import LlamaChat
-
-        return LlamaChat(model)
 
 
 def tokens_max(payload: Payload) -> int:

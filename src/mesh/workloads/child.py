@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any
 
 from mesh.errors import MeshError
+from mesh.workloads import engines
 from mesh.workloads.batching import Line, Taken
 from mesh.workloads.breath import Breath
 from mesh.workloads.confine import die_with_parent, keep_to_files, keep_to_work
@@ -40,7 +41,6 @@ from mesh.workloads.frames import (
     read_command,
 )
 from mesh.workloads.frames import Taken as BytesTaken
-from mesh.workloads.known import loadable
 from mesh.workloads.speech import Speech
 
 CUT_PIECES = 64
@@ -323,7 +323,7 @@ def _load(source: int, out: int) -> Engine:
     started = time.monotonic()
     try:
         kept = keep_to_files(load.model.files.values(), os.getcwd())
-        engine = loadable(load.workload).load(load.model)
+        engine = engines.load(load.workload, load.model)
         isolation = keep_to_work(kept)
     except Exception as problem:  # noqa: BLE001 - no job was read yet: its text cannot quote one
         _write_all(out, frame(Broken(f"{type(problem).__name__}: {problem}"[:500])))

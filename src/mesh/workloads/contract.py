@@ -213,10 +213,6 @@ class Workload(Protocol):
         """What a batch's results say of such a job, as fields of a JSON object."""
         ...
 
-    def load(self, model: Model) -> Engine:
-        """Load the engine; only called in the child."""
-        ...
-
 
 @runtime_checkable
 class Divisible(Protocol):

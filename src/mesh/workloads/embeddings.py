@@ -4,7 +4,7 @@ Input: manifest ``{"texts": [str, ...]}``, no blobs; with ``"cut": true`` too lo
 Result: manifest ``{"model", "dim", "count", "tokens"}`` and one blob: float32, little-endian, shape [count, dim], row
 by row in the order of the texts. Counted in UTF-8 bytes of text.
 
-Touches: nothing (the engine, in ``embeddings_engine``, is imported by ``load``).
+Touches: nothing.
 """
 
 import math
@@ -16,7 +16,7 @@ from typing import Any
 from mesh.protocol.values import Unit
 from mesh.units import KIB, MIB
 from mesh.workloads.catalogue import EMBEDDINGS_DEFAULT
-from mesh.workloads.contract import BadInput, Engine, Model, Payload, Unstreamed
+from mesh.workloads.contract import BadInput, Payload, Unstreamed
 
 TEXTS_MAX = 10_000
 """Texts of one job: some 30 s of work on two cores, and a result of 15 MB."""
@@ -199,12 +199,6 @@ class Embeddings(Unstreamed):
             raise BadResult
         sums = {name: sum(result.manifest[name] for result in results) for name in ("count", "tokens")}
         return Payload({**first, **sums}, (b"".join(result.blobs[0] for result in results),))
-
-    def load(self, model: Model) -> Engine:
-        """Load the engine. Only in the child: this imports numpy, onnxruntime and tokenizers."""
-        from mesh.workloads.embeddings_engine import OnnxEmbeddings
-
-        return OnnxEmbeddings(model)
 
 
 def _checked_bytes(index: int, text: object) -> int:

@@ -4,7 +4,7 @@ Input: manifest ``{}`` and one blob per page, each as ``pages`` makes them. Resu
 (``Read``), one entry per page in order, and no blobs. Boxes are [left, top, right, bottom] in pixels of the page as it
 was read, that is after it was turned by ``turned`` degrees clockwise. Counted in pages.
 
-Touches: nothing (the engine, in ``ocr_engine``, is imported by ``load``).
+Touches: nothing.
 """
 
 import base64
@@ -17,7 +17,7 @@ import msgspec
 from mesh.protocol.values import Unit
 from mesh.units import KIB, MIB
 from mesh.workloads.catalogue import OCR_DEFAULT
-from mesh.workloads.contract import BadInput, Engine, Model, Payload, Unstreamed
+from mesh.workloads.contract import BadInput, Payload, Unstreamed
 from mesh.workloads.pages import page_size
 from mesh.workloads.pictures import Size
 
@@ -161,12 +161,6 @@ class Ocr(Unstreamed):
         """The pages of all results, in order."""
         pages = [page for result in results for page in result.manifest["pages"]]
         return Payload({"model": results[0].manifest["model"], "pages": pages})
-
-    def load(self, model: Model) -> Engine:
-        """Load the engine. Only in the child: this imports tesserocr and Pillow."""
-        from mesh.workloads.ocr_engine import Tesseract
-
-        return Tesseract(model)
 
 
 def read_of(result: Payload) -> Read:

@@ -16,7 +16,7 @@ import msgspec
 
 from mesh.protocol.values import Unit
 from mesh.units import MIB
-from mesh.workloads.contract import BadInput, Engine, Model, Payload, Unstreamed
+from mesh.workloads.contract import BadInput, Payload, Unstreamed
 from mesh.workloads.pictures import PNG_MARK, Size, kind_of
 
 SIDE_MAX = 2048
@@ -152,9 +152,3 @@ class Pages(Unstreamed):
     def to_line(self, result: Payload) -> dict[str, Any]:
         """Not in batches."""
         raise BadInput
-
-    def load(self, model: Model) -> Engine:
-        """Load the engine. Only in the child: this imports Pillow and pypdfium2."""
-        from mesh.workloads.pages_engine import Drawing
-
-        return Drawing(model)

@@ -6,7 +6,6 @@ Touches: processes (through ``workloads``).
 """
 
 import asyncio
-import importlib.util
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -15,9 +14,9 @@ import msgspec
 
 from mesh.errors import MeshError, from_wire
 from mesh.units import GIB
+from mesh.workloads import engines
 from mesh.workloads.child import EngineFailed
 from mesh.workloads.contract import Model, Payload
-from mesh.workloads.known import MODULES
 from mesh.workloads.pages import Drawn, Pages, TooCostly
 from mesh.workloads.pictures import Unreadable
 from mesh.workloads.process import (
@@ -57,8 +56,7 @@ class Drawer:
         self._process: EngineProcess | None = None
 
     async def __aenter__(self) -> Self:
-        missing = [module for module in MODULES["pages"] if importlib.util.find_spec(module) is None]
-        if missing:
+        if missing := engines.missing("pages"):
             raise EngineNotLoaded(
                 "Files cannot be prepared for OCR here. Install Mesh with its `ocr` extra, then try again.",
                 missing=missing,

@@ -7,7 +7,6 @@ Touches: processes, files and clock (through ``workloads``).
 """
 
 import asyncio
-import importlib.util
 import time
 from collections.abc import Callable, Coroutine
 from statistics import median
@@ -20,11 +19,11 @@ from mesh.agent.engines.slots import Known, Say, Slot, units_of_time
 from mesh.errors import MeshError
 from mesh.protocol.values import Isolation, ModelOffer
 from mesh.units import MINUTE
-from mesh.workloads import processor
+from mesh.workloads import engines, processor
 from mesh.workloads.catalogue import BUILTIN, Catalogue
 from mesh.workloads.contract import ANY_TURN, NOBODY, Listener, Model, Payload, Turn
 from mesh.workloads.files import ModelFiles
-from mesh.workloads.known import MODULES, workload_named
+from mesh.workloads.known import workload_named
 from mesh.workloads.process import EngineNotLoaded, EngineProcess, engine_process
 from mesh.workloads.speed import Sample, Speed, speed_from
 
@@ -173,8 +172,7 @@ class Engines:
     def _check_able(self, known: Known) -> None:
         """Raise what keeps this machine from running a model at all."""
         workload = known.workload.name
-        missing = [module for module in MODULES[workload] if importlib.util.find_spec(module) is None]
-        if missing:
+        if missing := engines.missing(workload):
             raise EngineNotLoaded(
                 f"The engine for {workload} is not installed here. Install Mesh with its `{workload}` extra.",
                 missing=missing,

@@ -3,7 +3,7 @@
 ``await database.write(act, …)`` is answered once what the act did is durable, and never before. Which engine that is
 (a SQLite file, or PostgreSQL) nobody above knows.
 
-Touches: threads; files or sockets (the database).
+Touches: threads.
 """
 
 import asyncio
@@ -12,16 +12,15 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection
 
 from mesh.concurrency import expected
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.errors import StoreClosed
-from mesh.errors import MeshError
+from mesh.coordinator.store.waiting import Waiting
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -29,51 +28,8 @@ P = ParamSpec("P")
 READERS = 4  # reader threads, each with a connection of its own
 
 
-class Waiting:
-    """An act that waits for its turn, and where its answer goes. ``alone``: nothing else may be written meanwhile.
-
-    ``lane``: which others it may be done with at once, by ``several`` with the arguments of each; None: with none.
-    ``begun``: the act itself was called.
-    """
-
-    __slots__ = ("act", "alone", "answer", "arguments", "begun", "error", "lane", "loop", "result", "several")
-
-    def __init__(
-        self,
-        act: Callable[..., Any],
-        arguments: tuple[tuple[Any, ...], dict[str, Any]],
-        answer: "asyncio.Future[Any] | Future[Any]",
-        loop: asyncio.AbstractEventLoop | None,
-    ) -> None:
-        args, kwargs = arguments
-        self.act: Callable[[Store], Any] = lambda store: act(store, *args, **kwargs)
-        self.arguments = args
-        self.answer = answer
-        self.loop = loop
-        self.alone = not getattr(act, "side_by_side", False)
-        self.begun = False
-        self.several: Callable[[Store, list[tuple[Any, ...]]], Any] | None = getattr(act, "several", None)
-        self.lane = None if self.several is None or kwargs else (self.several, act.group(*args))  # type: ignore[attr-defined]
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-    def run(self, store: Store) -> Any:
-        """Do the act."""
-        self.begun = True
-        return self.act(store)
-
-    def deliver(self) -> None:
-        """Give the caller what came of it."""
-        if self.answer.done():
-            return  # the caller was cancelled; what was committed stays committed
-        if self.error is None:
-            self.answer.set_result(self.result)
-        else:
-            self.answer.set_exception(self.error)
-
-
 class Database(ABC):
-    """An open database. Make it with ``Database.open``; close it to flush."""
+    """An open database. Made by ``open_database``; close it to flush."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
@@ -82,22 +38,6 @@ class Database(ABC):
         self._reading = threading.local()
         self._reader_connections: list[Connection] = []
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="mesh-store-reader")
-
-    @staticmethod
-    def open(where: Path | str, *, progress: Callable[[str], None] | None = None) -> "Database":
-        """Open a SQLite file (a path) or a PostgreSQL database (its URL), brought to the schema of this version.
-
-        ``progress`` hears of each step. Raises StoreInUse where another process has the file, StoreNewer where a newer
-        Mesh wrote it, StoreUnreachable, StoreTooOld.
-        """
-        say = progress or (lambda _: None)
-        if isinstance(where, Path):
-            from mesh.coordinator.store.sqlite import SqliteDatabase
-
-            return SqliteDatabase.open_file(where, say)
-        from mesh.coordinator.store.postgres import PostgresDatabase
-
-        return PostgresDatabase.open_url(where, say)
 
     async def write(self, act: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run an act; returns what it returned, once that is durable.
@@ -189,26 +129,3 @@ class Database(ABC):
             return query(Store(connection))
         finally:
             self._end_reading(connection)
-
-
-def answer(batch: list[Waiting], lost: MeshError | None) -> None:
-    """Tell every caller; one wake-up per event loop. ``lost``: why nothing of the batch was kept."""
-    for waiting in batch:
-        if lost is not None:
-            # One exception object per caller: a shared one would collect all their tracebacks.
-            waiting.error = type(lost)(lost.message, **lost.facts)
-            waiting.error.__cause__ = lost.__cause__
-    loops: dict[asyncio.AbstractEventLoop, list[Waiting]] = {}
-    for waiting in batch:
-        if waiting.loop is None:
-            waiting.deliver()
-        else:
-            loops.setdefault(waiting.loop, []).append(waiting)
-    for loop, mine in loops.items():
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(_deliver, mine)
-
-
-def _deliver(batch: list[Waiting]) -> None:
-    for waiting in batch:
-        waiting.deliver()

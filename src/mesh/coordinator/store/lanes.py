@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Hashable
 
-from mesh.coordinator.store.database import Waiting
+from mesh.coordinator.store.waiting import Waiting
 
 MOST = 32
 """Acts of one group: some 20 ms of work, which the last of them waits."""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from mesh.coordinator.store import networks, sealing
 from mesh.coordinator.store.connection import Store
-from mesh.coordinator.store.database import Database
+from mesh.coordinator.store.opening import open_database
 from mesh.coordinator.store.schema import METADATA
 from mesh.errors import MeshError
 from mesh.ids import NetworkId
@@ -47,7 +47,7 @@ def move(source: Path | str, target: str | Path, progress: Callable[[str, float]
     The coordinator must not run: a SQLite file is locked meanwhile. Raises StoreInUse, StoreUrl, StoreUnreachable,
     TargetNotEmpty, CopyDiffers.
     """
-    with Database.open(source) as old, Database.open(target) as new:
+    with open_database(source) as old, open_database(target) as new:
         return new.write_and_wait(lambda store: old.read_and_wait(lambda there: _copy(there, store, progress)))
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from mesh.coordinator.store.connection import BY_ITSELF, Store
-from mesh.coordinator.store.database import Database, Waiting, answer
+from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.errors import (
     BatchLost,
     Raced,
@@ -33,6 +33,7 @@ from mesh.coordinator.store.errors import (
 )
 from mesh.coordinator.store.lanes import Lanes
 from mesh.coordinator.store.migrate import to_head
+from mesh.coordinator.store.waiting import Waiting, answer
 from mesh.errors import MeshError
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ def engine_for(url: str, *, read_only: bool = False) -> Engine:
 
 
 class PostgresDatabase(Database):
-    """An open database on a server. Make it with ``Database.open``."""
+    """An open database on a server. Make it with ``open_database``."""
 
     def __init__(self, url: str) -> None:
         super().__init__()

@@ -21,10 +21,11 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from mesh.coordinator.store.connection import Store
-from mesh.coordinator.store.database import Database, Waiting, answer
+from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.errors import BatchLost, StoreClosed, WriteRefused
 from mesh.coordinator.store.lock import FolderLock
 from mesh.coordinator.store.migrate import to_head
+from mesh.coordinator.store.waiting import Waiting, answer
 from mesh.errors import MeshError
 
 BUSY_S = 5.0  # only a stray sqlite3 shell or a backup can hold the file: our own writer is alone
@@ -63,7 +64,7 @@ def driver(connection: Connection) -> sqlite3.Connection:
 
 
 class SqliteDatabase(Database):
-    """An open file. Make it with ``Database.open``; close it to flush and to release the folder."""
+    """An open file. Make it with ``open_database``; close it to flush and to release the folder."""
 
     def __init__(self, path: Path, lock: FolderLock) -> None:
         super().__init__()
