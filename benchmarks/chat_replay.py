@@ -16,6 +16,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from mesh.workloads import chat_engine  # noqa: E402
 from mesh.workloads.catalogue import BUILTIN, CHAT_DEFAULT  # noqa: E402
 from mesh.workloads.chat_engine import LlamaChat  # noqa: E402
 from mesh.workloads.contract import Model, Payload, Piece, Stop  # noqa: E402
-from mesh.workloads.replay import Replayed, agrees  # noqa: E402
+from mesh.workloads.replay import Replayed, judged  # noqa: E402
 from modelfolder import shared_model_files  # noqa: E402
 
 TOPICS = (
@@ -139,7 +140,8 @@ def main() -> None:
                     "kind": kind,
                     "prompts": len(found),
                     "same_text": same,
-                    "pass": sum(agrees(one) for one in found),
+                    "found": Counter(judged(one, alike=True) for one in found),
+                    "found_elsewhere": Counter(judged(one, alike=False) for one in found),
                     "gap_max": [round(one, 3) for one in sorted(one.gap_max for one in found)[-3:]],
                     "gap_max_least": [round(one, 3) for one in sorted(one.gap_max for one in found)[:3]],
                     "gap_mean": [round(one, 4) for one in sorted(one.gap_mean for one in found)[-3:]],

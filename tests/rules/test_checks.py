@@ -22,10 +22,24 @@ from mesh.credits.checks import (
 from mesh.credits.settlement import AttemptFacts, ShareFacts, settle_job
 from mesh.credits.tariff import Rate
 from mesh.ids import MemberId, ulid, ulid_draw
-from mesh.workloads.comparing import NotCheckable, again, edits, rows_of, same
+from mesh.protocol.values import JobSpec
+from mesh.workloads.catalogue import CHAT_DEFAULT, EMBEDDINGS_DEFAULT
+from mesh.workloads.comparing import CannotTell, NotCheckable, again, drawing, edits, same
 from mesh.workloads.contract import Payload
 from mesh.workloads.embeddings import payload_of
-from mesh.workloads.replay import FAR, GAP_MAX, Replayed, Token, Trace, agrees
+from mesh.workloads.replay import (
+    FAR,
+    GAP_MAX,
+    STRETCH_BYTES,
+    STRETCH_TOKENS,
+    TOKENS_LEAST,
+    Replayed,
+    Token,
+    Trace,
+    beginning,
+    judged,
+    stretches,
+)
 
 ANN, BOB = MemberId("ann"), MemberId("bob")
 
@@ -80,7 +94,7 @@ def test_one_miss_proves_nothing_and_one_person_alone_never_does():
 
 
 def test_what_is_sensitive_is_never_looked_at():
-    assert checkable("embeddings", "private")
+    assert checkable("embeddings", "private") and checkable("chat", "public")
     assert not checkable("embeddings", "sensitive")
     assert not checkable("transcribe", "public")
 
@@ -115,8 +129,8 @@ def test_vectors_are_the_same_within_what_honest_devices_differ_in():
     longer = tuple(1.01 * value for value in turned(0.0))
     assert not same("embeddings", vectors(longer, turned(1.0)), honest, rows)
     assert not same("embeddings", vectors((1.0, 0.0, 0.0), (1.0, 0.0, 0.0)), honest, rows)
-    assert rows_of("embeddings", asked) == 2
-    assert again("embeddings", asked, honest, [1]).manifest == {"texts": ["b"]}
+    assert drawing("embeddings", asked, honest) == (2, 2)
+    assert again(a_spec("embeddings", EMBEDDINGS_DEFAULT), asked, honest, [1]).manifest == {"texts": ["b"]}
     assert same("embeddings", honest, vectors(turned(1.0)), [1])
 
 
@@ -167,7 +181,7 @@ def test_a_claim_that_the_engine_would_have_made_itself_has_no_gaps():
     assert trace.take(likely((b"one", -0.1)))
     assert trace.take(likely((b" two", -0.2)))
     assert not trace.take(likely((b"", -0.3), (b" three", -1.0)))
-    assert trace.over and trace.found() == Replayed(3, 0.0, 0.0, True) and agrees(trace.found())
+    assert trace.over and trace.found() == Replayed(3, 0.0, 0.0, True) and judged(trace.found(), alike=True) == "passed"
 
 
 def test_where_the_engine_would_have_said_something_else_the_gap_is_noted_and_it_goes_on_behind():
@@ -186,7 +200,7 @@ def test_what_is_not_among_the_likeliest_is_far_off_and_characters_are_never_cut
     assert trace.prefix == "ż"
     trace.take(likely((b"x", -0.1)))
     assert trace.prefix == "żółw" and trace.found().gap_max == FAR
-    assert not agrees(trace.found())
+    assert judged(trace.found(), alike=True) == "missed"
 
 
 def test_an_answer_that_ends_where_the_model_would_go_on_is_found():
@@ -235,23 +249,95 @@ def test_other_text_is_given_up_before_it_is_read_to_its_end():
     trace = Trace(" ".join(["word"] * 500), ended=False)
     while not trace.over:
         trace.take(likely((b"x", -0.1)))
-    assert not trace.found().whole and not agrees(trace.found())
+    assert not trace.found().whole and judged(trace.found(), alike=True) == "missed"
 
 
 def test_many_small_gaps_are_one_large_one():
-    assert agrees(Replayed(100, GAP_MAX, 0.01, True))
-    assert not agrees(Replayed(100, 0.3, 0.3, True))
+    assert judged(Replayed(100, GAP_MAX, 0.01, True), alike=True) == "passed"
+    assert judged(Replayed(100, 0.3, 0.3, True), alike=True) == "missed"
 
 
-def test_only_greedy_chats_in_free_text_are_replayed():
+@pytest.mark.parametrize(
+    ("found", "alike", "elsewhere"),
+    [
+        (Replayed(64, 0.53, 0.02, True), "passed", "passed"),
+        (Replayed(64, 1.3, 0.03, True), "unsure", "unsure"),
+        (Replayed(64, 0.5, 0.07, True), "unsure", "unsure"),
+        (Replayed(64, 0.5, 0.02, False), "unsure", "unsure"),
+        (Replayed(64, 2.0, 0.04, True), "missed", "unsure"),
+        (Replayed(64, 5.0, 0.6, True), "missed", "unsure"),
+        (Replayed(20, 16.0, 1.9, False), "missed", "missed"),
+    ],
+)
+def test_between_right_and_wrong_nobody_is_accused_and_of_another_build_only_what_is_certain(found, alike, elsewhere):
+    assert judged(found, alike=True) == alike
+    assert judged(found, alike=False) == elsewhere
+
+
+def test_one_odd_token_of_a_short_answer_is_no_bad_mean():
+    trace = Trace("Yes", ended=False)
+    trace.take(likely((b"No", -0.5), (b"Yes", -1.0)))
+    assert trace.found().gap_mean == pytest.approx(0.5 / TOKENS_LEAST)
+    assert judged(trace.found(), alike=True) == "passed"
+
+
+def test_of_a_long_answer_a_stretch_is_looked_at_from_between_two_words_on():
+    text = "word " * 1000
+    assert stretches(text) == 5000 // STRETCH_BYTES
+    trace = Trace(text, ended=True, begin=beginning(text, 3), most=STRETCH_TOKENS)
+    assert 3 * STRETCH_BYTES - 5 < len(trace.prefix) <= 3 * STRETCH_BYTES
+    for _ in range(STRETCH_TOKENS - 1):
+        assert trace.take(likely((b" word", -0.1)))
+    assert not trace.take(likely((b" word", -0.1)))
+    assert trace.over and trace.found() == Replayed(STRETCH_TOKENS, 0.0, 0.0, True)
+
+
+def test_a_stretch_begins_at_no_blank_among_others_and_at_the_beginning_where_there_is_none():
+    assert (stretches("Yes."), beginning("Yes.", 0)) == (1, 0)
+    assert beginning("x" * 1000, 2) == 0
+    assert beginning("a b" + "x" * 1000, 2) == 1, "what has no blanks is looked at from its start on"
+    assert beginning("a b" + " " * 1000 + "c", 2) == 1
+
+
+def test_the_end_of_an_answer_is_looked_at_with_its_last_stretch():
+    trace = Trace("one two", ended=True, begin=3, most=STRETCH_TOKENS)
+    trace.take(likely((b" two", -0.1)))
+    assert not trace.over
+    trace.take(likely((b" three", -0.1), (b"", -3.1)))
+    assert trace.over and trace.found().gap_max == pytest.approx(3.0)
+
+
+def a_spec(workload, model):
+    return JobSpec(workload, model, units=1)
+
+
+def test_only_greedy_chats_in_free_text_of_models_of_mesh_are_replayed():
     claimed = Payload({"model": "m", "text": "Yes.", "finish": "stop", "left_out": 0})
-    greedy = Payload({"prompt": "Is it?", "temperature": 0})
-    assert again("chat", greedy, claimed, [0]).manifest["replay"] == {"text": "Yes.", "finish": "stop"}
-    for payload, answer in (
-        (Payload({"prompt": "Is it?"}), claimed),
-        (Payload({"prompt": "Is it?", "temperature": 0, "json": True}), claimed),
-        (greedy, Payload({**claimed.manifest, "left_out": 1})),
-        (greedy, Payload({**claimed.manifest, "text": ""})),
+    greedy, spec = Payload({"prompt": "Is it?", "temperature": 0}), a_spec("chat", CHAT_DEFAULT)
+    assert drawing("chat", greedy, claimed) == (1, 1)
+    replay = again(spec, greedy, claimed, [0]).manifest["replay"]
+    assert replay == {"text": "Yes.", "finish": "stop", "begin": 0, "tokens": STRETCH_TOKENS}
+    for of, payload, answer in (
+        (spec, Payload({"prompt": "Is it?"}), claimed),
+        (spec, Payload({"prompt": "Is it?", "temperature": 0, "json": True}), claimed),
+        (spec, greedy, Payload({**claimed.manifest, "left_out": 1})),
+        (spec, greedy, Payload({**claimed.manifest, "text": ""})),
+        (a_spec("chat", "my-own"), greedy, claimed),
     ):
         with pytest.raises(NotCheckable):
-            again("chat", payload, answer, [0])
+            again(of, payload, answer, [0])
+
+
+def test_who_says_that_another_build_answered_is_held_to_what_is_certain_only():
+    def claimed(engine):
+        return Payload({"text": "Yes.", "finish": "stop", "engine": engine})
+
+    def mine(gap, mean):
+        return Payload({"engine": "ours", "replayed": Replayed(64, gap, mean, True)._asdict()})
+
+    assert same("chat", claimed("ours"), mine(0.2, 0.01), [0])
+    assert not same("chat", claimed("ours"), mine(3.0, 0.2), [0])
+    assert not same("chat", claimed("another"), mine(16.0, 3.0), [0])
+    for engine in ("another", None):
+        with pytest.raises(CannotTell):
+            same("chat", claimed(engine), mine(3.0, 0.2), [0])

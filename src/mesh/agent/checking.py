@@ -4,7 +4,7 @@ Input and result never leave the owner's devices: this one's own engine does it,
 there is none the verdict is ``skipped``, and so it is where anything goes wrong here: a miss is only ever an answer
 that was compared.
 
-Touches: engines and the coordinator's link (through its arguments), randomness (which texts), threads (comparing).
+Touches: engines and the coordinator's link (through its arguments), randomness (which parts), threads (comparing).
 """
 
 import asyncio
@@ -82,11 +82,11 @@ class Checking:
             return "skipped"
 
     async def _right(self, done: Done) -> bool:
-        """Whether the answer is the one that an engine of the owner's own gives. Raises NotCheckable and more."""
-        name, count = done.spec.workload, comparing.rows_of(done.spec.workload, done.payload)
-        drawn = random.SystemRandom().sample(range(count), min(count, comparing.TEXTS_MAX))
-        rows = sorted(drawn)
-        payload = comparing.again(name, done.payload, done.result, rows)
+        """Whether the answer is the one that an engine of the owner's own gives. Raises as ``comparing`` does."""
+        name = done.spec.workload
+        drawing = comparing.drawing(name, done.payload, done.result)
+        rows = sorted(random.SystemRandom().sample(range(drawing.parts), drawing.looked_at))
+        payload = comparing.again(done.spec, done.payload, done.result, rows)
         async with asyncio.timeout(LIMIT_S):
             mine = await self._again(done, payload)
         return await asyncio.to_thread(comparing.same, name, done.result, mine, rows)

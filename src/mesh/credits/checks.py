@@ -37,8 +37,8 @@ MISSES_OWNERS = 2
 CHECK_S = 600.0
 """A check is answered within ten minutes: so long a requester keeps what it asked and got."""
 
-# Chats can be replayed, but no threshold parts honest answers from others yet: docs/decisions/0008-spot-checks.md.
-CHECKED_WORKLOADS = frozenset({"embeddings", "ocr"})
+CHECKED_WORKLOADS = frozenset({"embeddings", "ocr", "chat"})
+"""Which chats have one right answer is known to their requester alone, who says ``skipped`` of the others."""
 
 
 class Miss(NamedTuple):

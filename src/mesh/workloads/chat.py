@@ -5,10 +5,12 @@ A job's manifest holds either ``messages`` (role and content each, the last one 
 (texts), ``json`` (true: any JSON object; an object: the JSON schema to keep to) and ``trim``: messages over the model's
 window are an error, unless this allows the oldest ones but the system's to be left out. ``so_far``: the answer begins
 with this text, which was said elsewhere; only what follows it is made. No blobs. ``replay`` (``text`` and ``finish`` of
-an answer) asks for no answer, but how far that one is from this model's own: ``workloads.replay``.
+an answer, the byte at which to ``begin``, how many ``tokens`` to look at) asks for no answer, but how far that one is
+from this model's own: ``workloads.replay``.
 
-The result's manifest: ``model``, ``text``, ``finish`` (``stop`` or ``length``), ``prompt_tokens``, ``tokens``, and
-``left_out``: how many messages were. The stream is the text in UTF-8; no character is cut.
+The result's manifest: ``model``, ``engine`` (its build), ``text``, ``finish`` (``stop`` or ``length``),
+``prompt_tokens``, ``tokens``, and ``left_out``: how many messages were. The stream is the text in UTF-8; no character
+is cut.
 
 Touches: nothing.
 """
@@ -306,8 +308,10 @@ def _check_settings(manifest: dict[str, Any]) -> None:
     if not fits or any(len(one.encode(errors="replace")) > STOP_BYTES_MAX for one in stop):
         raise BadSetting(f"`stop` is a list of up to {STOPS_MAX} texts of up to {STOP_BYTES_MAX} bytes.")
     replay = manifest.get("replay", {"text": "-", "finish": "stop"})
-    if not isinstance(replay, dict) or set(replay) != {"text", "finish"} or not _is_answer(replay):
-        raise BadSetting("`replay` is the `text` and the `finish` of an answer.")
+    if not isinstance(replay, dict) or not _is_answer(replay) or not _is_stretch(replay):
+        raise BadSetting(
+            "`replay` has `text` and `finish` of an answer, and may say where to `begin` and how many `tokens`."
+        )
     schema = manifest.get("json", False)
     if not isinstance(schema, bool | dict):
         raise BadSetting("`json` is true, or a JSON schema.")
@@ -316,12 +320,20 @@ def _check_settings(manifest: dict[str, Any]) -> None:
 
 
 def _is_answer(replay: dict[str, Any]) -> bool:
-    text = replay["text"]
+    text = replay.get("text")
     try:
         fits = isinstance(text, str) and 0 < len(text.encode()) <= INPUT_BYTES_MAX
     except UnicodeEncodeError:
         return False
-    return fits and replay["finish"] in ("stop", "length")
+    return fits and replay.get("finish") in ("stop", "length")
+
+
+def _is_stretch(replay: dict[str, Any]) -> bool:
+    """Whether it begins at a character of the text, and looks at one token at least; nothing else is in it."""
+    begin, tokens, text = replay.get("begin", 0), replay.get("tokens", 1), replay["text"].encode()
+    if type(begin) is not int or type(tokens) is not int or set(replay) - {"text", "finish", "begin", "tokens"}:
+        return False
+    return 0 <= begin < len(text) and text[begin] & 0xC0 != 0x80 and 1 <= tokens <= TOKENS_MAX
 
 
 def _number(manifest: dict[str, Any], name: str, least: float, most: float, *, whole: bool = False) -> None:

@@ -11,10 +11,12 @@ Touches: model files, a Unix socket (at the start), the processor's count.
 """
 
 import os
+import platform
 import socket
 import stat
 from collections.abc import Iterator, Sequence
-from typing import Any
+from importlib.metadata import version
+from typing import Any, NamedTuple
 
 import psutil
 import xllamacpp
@@ -29,6 +31,9 @@ LANES_MAX = 2
 OTHERS_LANES = 1
 BATCH_TOKENS = 64
 """Prompts are read so many tokens at a time: half a second on a slow machine, then a cancel is heeded."""
+
+BUILD = f"xllamacpp {version('xllamacpp')} {platform.machine().lower()}"
+"""What computes: only answers of the same build are held to all that a replay can find."""
 
 _SEED_MAX = 2**32 - 1
 
@@ -61,7 +66,7 @@ class LlamaChat:
         """Answer one chat, saying each token as it comes; a stop ends it with the next token."""
         payload: Payload = pieces[0].content
         if "replay" in payload.manifest:
-            return [self._replay(payload, stop)]
+            return [self._replay(lane, payload, stop)]
         messages, left_out = payload.manifest.get("messages"), 0
         for _ in range(TRIMS_MAX):
             answer = _Answer(stop, say)
@@ -79,28 +84,33 @@ class LlamaChat:
         """The answer to the one piece."""
         return answers[0]
 
-    def _replay(self, payload: Payload, stop: Stop) -> Payload:
+    def _replay(self, lane: int, payload: Payload, stop: Stop) -> Payload:
         """Look how far a claimed answer is from what this model says itself; the answer has no text of its own."""
         claimed = payload.manifest["replay"]
         ended = claimed["finish"] == "stop" and "stop" not in payload.manifest
-        trace = Trace(claimed["text"], ended=ended)
+        begin, most = claimed.get("begin", 0), claimed.get("tokens")
+        trace = Trace(claimed["text"], ended=ended, begin=begin, most=most)
+        # What is asked again and again begins alike, so it is kept from one time to the next; never from somebody else.
+        kept: dict[str, Any] = {"id_slot": lane, "cache_prompt": False}
         while not trace.over:
             following = _Following(stop, trace)
-            self._ask(payload, payload.manifest.get("messages"), following, after=trace.prefix)
+            self._ask(payload, payload.manifest.get("messages"), following, _Along(trace.prefix, kept))
             if following.over is not None:
                 raise ChatTooLong.by(*following.over)
+            kept["cache_prompt"] = True
         done = _Answer(stop, lambda content: None).result(self._model, 0)
         return Payload({**done.manifest, "finish": "stop", "replayed": trace.found()._asdict()})
 
     def _ask(
-        self, payload: Payload, messages: list[dict[str, str]] | None, answer: "_Answer", after: str | None = None
+        self, payload: Payload, messages: list[dict[str, str]] | None, answer: "_Answer", along: "_Along | None" = None
     ) -> None:
         request = _settings(payload)
-        if after is not None:
+        if along is not None:
             # It never ends by itself: how likely an end is stands among the likeliest tokens all the same.
             request.update(temperature=0, ignore_eos=True, logprobs=TOP if messages is None else True, top_logprobs=TOP)
+            request.update(along.kept)
             request.pop("stop", None)
-        said = payload.manifest.get("so_far", "") + (after or "")
+        said = payload.manifest.get("so_far", "") + ("" if along is None else along.prefix)
         try:
             if messages is None:
                 request["prompt"] = payload.manifest["prompt"] + said
@@ -115,6 +125,13 @@ class LlamaChat:
             raise EngineRefused from None
         if answer.problem is not None:
             raise answer.problem
+
+
+class _Along(NamedTuple):
+    """Where a replay goes on: the claimed text before it, and what is kept from one time to the next."""
+
+    prefix: str
+    kept: dict[str, Any]
 
 
 class _Answer:
@@ -162,6 +179,7 @@ class _Answer:
         return Payload(
             {
                 "model": model,
+                "engine": BUILD,
                 "text": "".join(self._parts),
                 "finish": self._finish,
                 "prompt_tokens": int(self._usage.get("prompt_tokens", 0)),

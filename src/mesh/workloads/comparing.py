@@ -2,7 +2,8 @@
 
 Vectors of one model are equal to 1e-7 on every honest device, so a cosine of 0.9999 is generous and a text that was cut
 is not within it. Readings of a page differ by a letter in a hundred between versions of the reader. Chats are not
-written again but replayed (``replay``), and only greedy ones, in free text.
+written again but replayed (``replay``), a stretch of each, and only greedy ones, in free text, of models that come with
+Mesh: their files are the same everywhere.
 
 Touches: nothing.
 """
@@ -10,12 +11,15 @@ Touches: nothing.
 from collections.abc import Sequence
 from math import sqrt
 from operator import mul
+from typing import NamedTuple
 
 from mesh.errors import MeshError
+from mesh.protocol.values import JobSpec
+from mesh.workloads.catalogue import BUILTIN
 from mesh.workloads.contract import Payload
 from mesh.workloads.embeddings import may_cut, payload_of, texts_of, vectors_of
 from mesh.workloads.ocr import read_of
-from mesh.workloads.replay import Replayed, agrees
+from mesh.workloads.replay import STRETCH_TOKENS, Replayed, beginning, judged, stretches
 
 COSINE_MIN = 0.9999
 LENGTH_OFF_MAX = 1e-3
@@ -33,35 +37,60 @@ class NotCheckable(MeshError):
     kind = "invalid"
 
 
-def rows_of(workload: str, payload: Payload) -> int:
-    """How many parts of a job may be looked at one by one; 1: it is looked at as a whole."""
-    return len(texts_of(payload)) if workload == "embeddings" else 1
+class CannotTell(MeshError):
+    """The answer is neither surely right nor surely wrong, so nothing is said of it."""
+
+    code = "check.cannot_tell"
+    kind = "invalid"
 
 
-def again(workload: str, payload: Payload, claimed: Payload, rows: Sequence[int]) -> Payload:
-    """What to ask one's own engine; ``rows``: those that were drawn, in order. Raises NotCheckable."""
+class Drawing(NamedTuple):
+    """Into how many parts a job falls that may be looked at one by one, and at how many of them a check looks."""
+
+    parts: int
+    looked_at: int
+
+
+def drawing(workload: str, payload: Payload, claimed: Payload) -> Drawing:
+    """What the checker is to draw from: the texts of embeddings, the stretches of a chat; else the job is one."""
     if workload == "embeddings":
+        count = len(texts_of(payload))
+        return Drawing(count, min(count, TEXTS_MAX))
+    return Drawing(stretches(claimed.manifest["text"]) if workload == "chat" else 1, 1)
+
+
+def again(spec: JobSpec, payload: Payload, claimed: Payload, rows: Sequence[int]) -> Payload:
+    """What to ask one's own engine; ``rows``: the parts that were drawn, in order. Raises NotCheckable."""
+    if spec.workload == "embeddings":
         texts = texts_of(payload)
         return payload_of([texts[row] for row in rows], cut=may_cut(payload))
-    if workload == "ocr":
+    if spec.workload == "ocr":
         return payload
-    manifest = payload.manifest
+    manifest, text = payload.manifest, claimed.manifest.get("text")
     greedy = manifest.get("temperature") == 0 and not manifest.get("json") and not claimed.manifest.get("left_out")
-    if workload != "chat" or not greedy or not claimed.manifest["text"]:
+    if spec.workload != "chat" or spec.model not in {entry.id for entry in BUILTIN} or not greedy or not text:
         raise NotCheckable
-    replay = {"text": claimed.manifest["text"], "finish": claimed.manifest["finish"]}
-    return Payload({**manifest, "replay": replay})
+    stretch = {"begin": beginning(text, rows[0]), "tokens": STRETCH_TOKENS}
+    return Payload({**manifest, "replay": {"text": text, "finish": claimed.manifest["finish"], **stretch}})
 
 
 def same(workload: str, claimed: Payload, mine: Payload, rows: Sequence[int]) -> bool:
-    """Whether a claimed answer is the one that one's own engine gave, as far as honest devices agree."""
+    """Whether a claimed answer is the one that one's own engine gave, as far as honest devices agree.
+
+    Raises CannotTell.
+    """
     if workload == "embeddings":
         theirs, own = vectors_of(claimed), vectors_of(mine)
         return len(own) == len(rows) and all(_alike(theirs[row], known) for row, known in zip(rows, own, strict=True))
     if workload == "ocr":
         pages = zip(read_of(claimed).pages, read_of(mine).pages, strict=True)
         return all(_reads_alike(page.text, known.text) for page, known in pages)
-    return agrees(Replayed(**mine.manifest["replayed"]))
+    engine = mine.manifest.get("engine")
+    alike = engine is not None and claimed.manifest.get("engine") == engine
+    finding = judged(Replayed(**mine.manifest["replayed"]), alike=alike)
+    if finding == "unsure":
+        raise CannotTell
+    return finding == "passed"
 
 
 def _alike(one: Sequence[float], known: Sequence[float]) -> bool:

@@ -3,13 +3,15 @@
 The checker's engine goes on from the claimed text as it would itself. As long as it says the same, nothing else is
 asked of it; where it would have said something else, the *gap* between its own choice and the claimed one (in natural
 logarithms of probability) is noted, and it goes on from behind the claimed one. So a claim of another build of the
-same engine costs about what writing it cost, with a few small gaps; other text has large gaps at once.
+same engine costs about what writing it cost, with a few small gaps; other text has large gaps at once. Of a long answer
+only a stretch is looked at.
 
 Touches: nothing.
 """
 
+import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 TOP = 10
 """So many of the likeliest tokens are looked at for the claimed one; one that is not among them is far off."""
@@ -20,11 +22,31 @@ BACK_MAX = 8
 ANOTHER_MAX = 2.0
 """How far from the likeliest one a token may be to be tried as another reading."""
 DIFFERENT_MAX = 24
-"""So often the engine may have to go on from another's word. Honest builds of one model need it a few times."""
+"""So often the engine may have to go on from another's word: honest builds need it once in 22 tokens."""
+
+STRETCH_TOKENS = 64
+"""So many tokens of an answer are looked at: what a laptop says in a second."""
+STRETCH_BYTES = 4 * STRETCH_TOKENS
+"""About as much text: a long answer is drawn from in such steps."""
+TOKENS_LEAST = 32
+"""A mean is taken over no fewer tokens: in a short answer one odd token is no bad mean yet."""
+
+# Where these four come from: docs/decisions/0008-spot-checks.md.
 GAP_MAX = 1.0
-"""The largest gap of an honest claim; half of it was seen (docs/decisions/0008-spot-checks.md). None is drawn yet."""
+"""The largest gap of an answer that passes."""
 GAP_MEAN_MAX = 0.05
-"""And the largest mean over all tokens of a claim, which no single odd token may hide; two fifths of it were seen."""
+"""And its largest mean, which no single odd token may hide."""
+MISSED_GAP = 2.0
+"""An answer of the same build is wrong from here on; between this and ``GAP_MAX`` nobody can tell."""
+MISSED_MEAN = 0.1
+"""Or from this mean on."""
+MISSED_MEAN_ELSEWHERE = 1.0
+"""An answer of another build, or of another kind of processor, is wrong from this mean on: others may put the question
+to the model in other words, and only what has nothing to do with it is certain."""
+
+Finding = Literal["passed", "missed", "unsure"]
+
+_BETWEEN_WORDS = re.compile(rb"(?<=\S) (?=\S)")
 
 
 class Token(NamedTuple):
@@ -35,7 +57,7 @@ class Token(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """What a replay found. ``tokens`` looked at, the largest and the mean gap, and whether it came to the end."""
+    """What a replay found: ``tokens`` looked at, the largest and the mean gap, and whether it was not given up."""
 
     tokens: int
     gap_max: float
@@ -46,16 +68,19 @@ class Replayed(NamedTuple):
 class Trace:
     """Goes along a claimed text with what an engine would have said. ``ended``: it claims that nothing followed.
 
+    ``begin``: the byte from which on it looks, at the start of a character; ``most``: so many tokens at most.
+
     Text does not say of which tokens it was made: "also" may be one, or "a" and "lso". The likeliest that fits is taken
     to be it; where nothing fits afterwards, the choice before is taken back as long as there is another likely one.
     """
 
-    def __init__(self, claimed: str, *, ended: bool) -> None:
+    def __init__(self, claimed: str, *, ended: bool, begin: int = 0, most: int | None = None) -> None:
         self._claimed = claimed.encode()
         self._ended = ended
+        self._most = most
         self._steps: list[_Step] = []
         self._different = 0
-        self._at = 0
+        self._at = begin
         self.over = False
 
     @property
@@ -82,14 +107,20 @@ class Trace:
             self._different += 1
             while self._at < len(self._claimed) and self._claimed[self._at] & 0xC0 == 0x80:
                 self._at += 1
-        self.over = self._different > DIFFERENT_MAX or (self._at == len(self._claimed) and not self._ended)
+        self.over = self._different > DIFFERENT_MAX or self._all_seen()
         return agreed and not self.over
 
     def found(self) -> Replayed:
         """What there is to say about the claim."""
         gaps = [step.gap for step in self._steps] or [FAR]
-        whole = self._at == len(self._claimed) and self._different <= DIFFERENT_MAX
-        return Replayed(len(gaps), max(gaps), sum(gaps) / len(gaps), whole)
+        whole = self._all_seen() and self._different <= DIFFERENT_MAX
+        return Replayed(len(gaps), max(gaps), sum(gaps) / max(len(gaps), TOKENS_LEAST), whole)
+
+    def _all_seen(self) -> bool:
+        if self._most is not None and len(self._steps) >= self._most:
+            return True
+        at_end = self._at == len(self._claimed)
+        return at_end and (not self._ended or (bool(self._steps) and self._steps[-1].length == 0))
 
     def _go(self, step: "_Step") -> None:
         self._steps.append(step)
@@ -116,9 +147,23 @@ class _Step(NamedTuple):
     others: list[tuple[float, int]]
 
 
-def agrees(found: Replayed) -> bool:
-    """Whether a claim is what this model says, allowing for what honest builds differ in."""
-    return found.whole and found.gap_max <= GAP_MAX and found.gap_mean <= GAP_MEAN_MAX
+def judged(found: Replayed, *, alike: bool) -> Finding:
+    """What a replay says of a claim; ``alike``: it was made by the same build of the engine as the checker's."""
+    if found.whole and found.gap_max <= GAP_MAX and found.gap_mean <= GAP_MEAN_MAX:
+        return "passed"
+    wrong = found.gap_max >= MISSED_GAP or found.gap_mean >= MISSED_MEAN
+    return "missed" if (wrong if alike else found.gap_mean >= MISSED_MEAN_ELSEWHERE) else "unsure"
+
+
+def stretches(text: str) -> int:
+    """In how many places a look at an answer may begin."""
+    return max(1, len(text.encode()) // STRETCH_BYTES)
+
+
+def beginning(text: str, stretch: int) -> int:
+    """The byte at which a stretch begins: the last blank between two words up to its place, since tokens part there."""
+    content, at = text.encode(), stretch * STRETCH_BYTES
+    return max((blank.start() for blank in _BETWEEN_WORDS.finditer(content) if blank.start() <= at), default=0)
 
 
 def _gap_of_end(token: Token) -> float:
