@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from coordinators import a_coordinator
+from mesh.networks import codes
 from mesh.networks import pairing as rules
 from mesh.networks.pairing import Sides
 from mesh.protocol import links, signed
@@ -43,7 +44,7 @@ class Machine:
             "key": self.key,
             "machine": "linux x86_64, 8 cores",
             "secret_sha256": hashed,
-            "commitment": rules.commitment(self.key, self.nonce),
+            "commitment": codes.commitment(self.key, self.nonce),
             "proof": signed.sign(proof, self.seed),
         }
         self.asked = await self.bench.post("/v1/pairings", {**body, **changes})
@@ -172,7 +173,7 @@ async def test_five_wrong_halves_close_a_code_and_the_member_waits(tmp_path):
         refused(await confirm(bench, network, ann, code, machine.key), 429, "pairing.too_many_wrong")
         refused(await machine.state(), 410, "pairing.closed")
         refused(await look(bench, network, bob, code), 410, "pairing.closed")
-        bench.clock.forward(rules.LIFE_S + 1)
+        bench.clock.forward(codes.LIFE_S + 1)
         again = await Machine(bench, "cellar").show()
         assert (await look(bench, network, ann, again)).status_code == 200, "the wait is over"
 
@@ -191,7 +192,7 @@ async def test_a_code_ends_after_ten_minutes_and_a_yes_after_two(tmp_path):
         ann, network = await a_home(bench)
         machine = Machine(bench)
         code = await machine.show()
-        bench.clock.forward(rules.LIFE_S)
+        bench.clock.forward(codes.LIFE_S)
         refused(await confirm(bench, network, ann, code, machine.key), 410, "pairing.expired")
         refused(await machine.state(), 410, "pairing.expired")
         late = Machine(bench, "late")
@@ -267,10 +268,10 @@ async def test_a_members_yes_waits_for_an_admin_and_a_guest_says_none(tmp_path):
 async def test_strangers_fill_neither_the_disk_nor_the_place_of_others(tmp_path):
     async with a_coordinator(tmp_path) as bench:
         await a_home(bench)
-        for number in range(rules.OPEN_OF_ADDRESS_MAX):
+        for number in range(codes.OPEN_OF_ADDRESS_MAX):
             assert (await Machine(bench, f"m{number}").ask()).status_code == 200
         refused(await Machine(bench, "one-more").ask(), 429, "pairing.too_many_wait")
-        bench.clock.forward(rules.LIFE_S)
+        bench.clock.forward(codes.LIFE_S)
         assert (await Machine(bench, "later").ask()).status_code == 200
 
 

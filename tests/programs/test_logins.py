@@ -7,6 +7,7 @@ import secrets
 import pytest
 
 from coordinators import Person, a_coordinator
+from mesh.networks import codes
 from mesh.networks import logins as rules
 from mesh.networks.logins import Sides
 
@@ -27,7 +28,7 @@ class CommandLine:
         self.binding = binding or bench.coordinator.parts.site.binding
 
     async def ask(self, **changes):
-        commitment = rules.commitment(self.hashed, self.nonce)
+        commitment = codes.commitment(self.hashed, self.nonce)
         body = {"label": self.label, "secret_sha256": self.hashed, "commitment": commitment, "admin": self.admin}
         self.asked = await self.bench.post("/v1/logins", {**body, **changes})
         return self.asked
@@ -134,11 +135,11 @@ async def test_who_sits_in_between_makes_another_code_and_wrong_codes_end(tmp_pa
         ann = await bench.claim()
         between = CommandLine(bench, binding="f" * 64)
         code = await between.show()
-        for _ in range(rules.WRONG_MAX):
+        for _ in range(codes.WRONG_MAX):
             refused(await look(bench, ann, code), 404, "login.wrong_code")
         refused(await look(bench, ann, code), 429, "login.too_many_wrong")
         refused(await between.state(), 410, "login.closed")
-        bench.clock.forward(rules.LIFE_S)
+        bench.clock.forward(codes.LIFE_S)
         refused(await look(bench, ann, "KXPT-9R4M"), 400, "login.bad_code")
         line = CommandLine(bench)
         refused(await confirm(bench, ann, between, await line.show()), 403, "login.other")
@@ -169,7 +170,7 @@ async def test_a_code_ends_by_time_by_a_no_and_when_nobody_waits(tmp_path):
         refused(await confirm(bench, ann, line, code), 403, "login.refused")
         line = CommandLine(bench)
         code = await line.show()
-        bench.clock.forward(rules.LIFE_S)
+        bench.clock.forward(codes.LIFE_S)
         refused(await confirm(bench, ann, line, code), 410, "login.expired")
         refused(await line.state(), 410, "login.expired")
         line = CommandLine(bench)
@@ -189,7 +190,7 @@ async def test_few_may_wait_and_a_known_token_is_no_new_one(tmp_path):
         for line in lines[:8]:
             assert (await line.ask()).status_code == 200
         refused(await lines[8].ask(), 429, "login.too_many_wait")
-        bench.clock.forward(rules.LIFE_S)
+        bench.clock.forward(codes.LIFE_S)
         assert (await lines[8].ask()).status_code == 200
 
 

@@ -1,7 +1,7 @@
 """Logins: a command line without a session shows a code; a person who is signed in elsewhere types it and decides.
 
-It is the device flow of OAuth (RFC 8628) with one thing more: as in ``pairing``, both sides compute the code from what
-each saw of the other, so that it fits only where nobody sits in between; and the session's token is made by the command
+It is the device flow of OAuth (RFC 8628) with one thing more: both sides compute the code from what each saw of the
+other (``codes``), so that it fits only where nobody sits in between; and the session's token is made by the command
 line, which sends its hash alone. The code of a login has nine letters and digits, that of a device eight: neither is
 ever taken for the other.
 
@@ -11,22 +11,17 @@ may, and opens no further way in, unless the yes said so, and then for minutes.
 Touches: nothing.
 """
 
-import hashlib
-from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey, MemberId
-from mesh.networks import pairing
+from mesh.networks import codes
+from mesh.networks.codes import Refusals
 
-Outcome = Literal["confirmed", "refused", "closed"]
 State = Literal["waiting", "slow_down", "confirmed"]
 
-LIFE_S = 600.0
-"""How long a code works: to walk to a browser, sign in there and type it."""
-WRONG_MAX = pairing.WRONG_MAX
 POLL_S = 5.0
 """How often a command line may ask what became of it (RFC 8628 names the same)."""
 SLOWER_S = 5.0
@@ -137,29 +132,6 @@ class SignInAgain(MeshError):
     kind = "forbidden"
 
 
-class Login(msgspec.Struct, frozen=True):
-    """A command line that asks to be signed in. ``nonce`` None: it has not shown its number yet, and has no code."""
-
-    id: str
-    handle: str
-    label: str
-    """What its machine calls itself: shown, never believed."""
-    admin: bool
-    """Whether it asks for what only admins may, for minutes."""
-    address: str | None
-    """Where it asks from; None behind a proxy, where that cannot be told."""
-    secret_hash: str
-    commitment: str
-    coordinator_nonce: str
-    created_ms: int
-    expires_ms: int
-    nonce: str | None = None
-    wrong: int = 0
-    outcome: Outcome | None = None
-    member: MemberId | None = None
-    """Who said yes."""
-
-
 class Sides(msgspec.Struct, frozen=True, array_like=True):
     """What both sides must have seen alike. ``binding``: the pinned certificate's SHA-256, else the URL's origin."""
 
@@ -170,15 +142,40 @@ class Sides(msgspec.Struct, frozen=True, array_like=True):
     secret_sha256: str
 
 
-def commitment(secret_sha256: str, nonce: str) -> str:
-    """What a command line shows of its random number before it has heard the coordinator's."""
-    return pairing.commitment(DeviceKey(secret_sha256), nonce)
+class Login(codes.Asked, frozen=True, kw_only=True):
+    """A command line that asks to be signed in. One that is withdrawn is forgotten, so none has ended like that."""
+
+    REFUSALS: ClassVar[Refusals] = Refusals(
+        unknown=LoginUnknown,
+        bad_code=BadCode,
+        wrong_code=WrongCode,
+        too_many_wrong=TooManyWrong,
+        too_many_wait=TooManyWait,
+        expired=LoginExpired,
+        ended={"confirmed": LoginUsed, "refused": LoginRefused, "closed": LoginClosed},
+    )
+    label: str
+    """What its machine calls itself: shown, never believed."""
+    admin: bool
+    """Whether it asks for what only admins may, for minutes."""
+    member: MemberId | None = None
+    """Who said yes."""
+
+    @property
+    def committed(self) -> str:
+        """The hash of its secret."""
+        return self.secret_hash
+
+    def expected(self, coordinator: DeviceKey, binding: str) -> str:
+        """The second half of its code."""
+        assert self.nonce is not None
+        sides = Sides(coordinator, binding, self.label, self.admin, self.secret_hash)
+        return check(sides, handle=self.handle, coordinator_nonce=self.coordinator_nonce, nonce=self.nonce)
 
 
 def check(sides: Sides, *, handle: str, coordinator_nonce: str, nonce: str) -> str:
     """The second half of the code."""
-    said = msgspec.json.encode([sides, handle, coordinator_nonce, nonce])
-    return pairing.symbols(hashlib.blake2b(said, digest_size=8, person=b"mesh-login-check").digest(), CHECK_LENGTH)
+    return codes.half([sides, handle, coordinator_nonce, nonce], b"mesh-login-check", CHECK_LENGTH)
 
 
 def shown_code(handle: str, check: str) -> str:
@@ -189,40 +186,10 @@ def shown_code(handle: str, check: str) -> str:
 
 def parse_code(text: str) -> tuple[str, str]:
     """Handle and check of a code, however it was typed. Raises BadCode."""
-    letters = pairing.letters_of(text, pairing.HANDLE_LENGTH + CHECK_LENGTH)
-    if letters is None:
+    halves = codes.halves(text, codes.HANDLE_LENGTH + CHECK_LENGTH)
+    if halves is None:
         raise BadCode
-    return letters[: pairing.HANDLE_LENGTH], letters[pairing.HANDLE_LENGTH :]
-
-
-def ended(login: Login, now_ms: int) -> MeshError | None:
-    """Why a login can no longer be confirmed; None while it can."""
-    if login.outcome is None:
-        return LoginExpired() if now_ms >= login.expires_ms else None
-    ends: dict[Outcome, type[MeshError]] = {"confirmed": LoginUsed, "refused": LoginRefused, "closed": LoginClosed}
-    return ends[login.outcome]()
-
-
-def wrongly_typed(login: Login) -> Login:
-    """Its first half came with another second half; after five times it is closed."""
-    wrong = login.wrong + 1
-    return msgspec.structs.replace(login, wrong=wrong, outcome="closed" if wrong >= WRONG_MAX else login.outcome)
-
-
-def may_wait(waiting: Sequence[str | None], address: str | None) -> None:
-    """Refuse a further command line where too many wait already. Raises TooManyWait."""
-    try:
-        pairing.may_wait(waiting, address)
-    except pairing.TooManyWait:
-        raise TooManyWait from None
-
-
-def may_try(wrong_ms: tuple[int, ...], now_ms: int) -> tuple[int, ...]:
-    """When a person typed wrong codes, as far as it still counts. Raises TooManyWrong."""
-    try:
-        return pairing.may_try(wrong_ms, now_ms)
-    except pairing.TooManyWrong:
-        raise TooManyWrong from None
+    return halves
 
 
 class Polls(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey
 from mesh.networks import logins as rules
+from mesh.networks.codes import commitment
 from mesh.networks.logins import LoginExpired, Sides
 from mesh.protocol import signed
 from mesh.protocol.links import SECRET_BYTES, new_secret
@@ -73,8 +74,7 @@ def ask(known: CoordinatorRecord, label: str, *, admin: bool = False) -> Waiting
         about = client.do(calls.about())
         key = the_same(known.key, about) if known.key else DeviceKey(about.key)
         signed.parse_key(key)
-        commitment = rules.commitment(hashed, nonce)
-        body = {"label": label, "secret_sha256": hashed, "commitment": commitment, "admin": admin}
+        body = {"label": label, "secret_sha256": hashed, "commitment": commitment(hashed, nonce), "admin": admin}
         asked = client.do(calls.ask_to_log_in(body))
         said = (asked.url, asked.tls_sha256, asked.more)
         where = confirmed_place(known.url, known.tls_sha256, key, said)

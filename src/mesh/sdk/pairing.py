@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey
 from mesh.networks import pairing as rules
+from mesh.networks.codes import commitment
 from mesh.networks.pairing import Sides
 from mesh.protocol import signed
 from mesh.protocol.links import MORE_MAX, SECRET_BYTES, JoinLink, new_secret, secret_hash
@@ -134,7 +135,7 @@ def _body(proof: JoinProof, seed: bytes, machine: str, nonce: str) -> dict[str, 
         "key": proof.key,
         "machine": machine[: rules.MACHINE_LENGTH_MAX],
         "secret_sha256": proof.secret_sha256,
-        "commitment": rules.commitment(proof.key, nonce),
+        "commitment": commitment(proof.key, nonce),
         "proof": signed.sign(proof, seed),
     }
 

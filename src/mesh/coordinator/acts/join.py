@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import devices, networks, pairings, successions, tokens
+from mesh.coordinator.store import codes, devices, networks, successions, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.devices import Device, Issued
 from mesh.coordinator.store.networks import Network
@@ -66,7 +66,7 @@ def join(store: Store, asked: Asked, issue: Issue, moment: Moment) -> Joined:
     if network is None:
         raise TokenUnknown
     _check_pinned(store, asked, network)
-    paired = pairings.of_token(store, token.id)
+    paired = codes.pairing_of(store, token.id)
     if paired is not None and (paired.key, paired.name) != (asked.key, asked.name):
         raise OtherMachine
     if here is not None:

@@ -6,29 +6,20 @@ Touches: database (through the store it is given).
 from collections.abc import Callable
 from typing import NamedTuple
 
-import msgspec
-
+from mesh.coordinator.acts import codes
 from mesh.coordinator.acts import tokens as token_acts
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.tokens import Terms
-from mesh.coordinator.store import devices, pairings, people, tokens
+from mesh.coordinator.store import devices, people, tokens
+from mesh.coordinator.store.codes import PAIRINGS
 from mesh.coordinator.store.connection import Store
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey, MemberId, NetworkId
 from mesh.networks import pairing as rules
+from mesh.networks.codes import LIFE_S, is_elsewhere
 from mesh.networks.names import NameTaken, machine_name
-from mesh.networks.pairing import (
-    Elsewhere,
-    OtherMachine,
-    Pairing,
-    PairingUnknown,
-    PairingUsed,
-    Sides,
-)
+from mesh.networks.pairing import Elsewhere, OtherMachine, Pairing, PairingUsed
 from mesh.networks.tokens import JoinToken
-
-KEPT_MS = 86_400_000
-"""A request is kept for a day after its end, so that who comes late is told what became of it."""
 
 
 class BadRequest(MeshError):
@@ -39,7 +30,7 @@ class BadRequest(MeshError):
 
 
 class Asking(NamedTuple):
-    """A machine asks for a code; it has proven its key. ``random`` gives five random bytes for a handle."""
+    """A machine asks for a code; it has proven its key. ``random`` gives three random bytes for a handle."""
 
     key: DeviceKey
     name: str
@@ -73,16 +64,12 @@ class Where(NamedTuple):
 def start(store: Store, asking: Asking, moment: Moment) -> Pairing:
     """Take down a machine's request. Raises BadName, TooManyWait, BadRequest."""
     machine_name(asking.name)
-    pairings.prune(store, before_ms=moment.now_ms - KEPT_MS)
-    rules.may_wait(pairings.waiting(store, now_ms=moment.now_ms), asking.address)
-    if tokens.by_secret(store, asking.secret_hash) is not None or pairings.secret_known(store, asking.secret_hash):
+    codes.make_room(store, PAIRINGS, asking.address, moment)
+    if tokens.by_secret(store, asking.secret_hash) is not None or PAIRINGS.secret_known(store, asking.secret_hash):
         raise BadRequest
-    handle = rules.symbols(asking.random(), rules.HANDLE_LENGTH)
-    while pairings.handle_taken(store, handle, now_ms=moment.now_ms):  # of 2^20, 256 at most are
-        handle = rules.symbols(asking.random(), rules.HANDLE_LENGTH)
     pairing = Pairing(
         id=moment.new_id(),
-        handle=handle,
+        handle=codes.new_handle(store, PAIRINGS, asking.random, moment),
         key=asking.key,
         name=asking.name,
         machine=asking.machine,
@@ -91,51 +78,15 @@ def start(store: Store, asking: Asking, moment: Moment) -> Pairing:
         commitment=asking.commitment,
         coordinator_nonce=asking.coordinator_nonce,
         created_ms=moment.now_ms,
-        expires_ms=moment.now_ms + int(rules.LIFE_S * 1000),
+        expires_ms=moment.now_ms + int(LIFE_S * 1000),
     )
-    pairings.add(store, pairing)
+    PAIRINGS.add(store, pairing)
     return pairing
-
-
-def known(store: Store, pairing: str, nonce: str) -> Pairing:
-    """A machine's own request: it alone knows the number that it had committed to. Raises PairingUnknown."""
-    found = pairings.get(store, pairing)
-    if found is None or rules.commitment(found.key, nonce) != found.commitment:
-        raise PairingUnknown
-    return found
-
-
-def reveal(store: Store, pairing: str, nonce: str) -> Pairing:
-    """A machine shows its number: from now on its code counts. Once is enough. Raises PairingUnknown."""
-    found = known(store, pairing, nonce)
-    pairings.reveal(store, pairing, nonce)
-    return msgspec.structs.replace(found, nonce=nonce)
 
 
 def withdraw(store: Store, pairing: str, nonce: str) -> None:
     """A machine stops waiting: its code is worth nothing from now on. Raises PairingUnknown."""
-    pairings.end(store, known(store, pairing, nonce).id, "withdrawn")
-
-
-def find(store: Store, code: tuple[str, str], coordinator: tuple[DeviceKey, str], moment: Moment) -> Pairing | None:
-    """The machine that shows a code, whatever became of it; None where none does, which is counted for the machine.
-
-    ``coordinator``: our key, and what proofs of this installation are bound to.
-    """
-    handle, check = code
-    found = pairings.by_handle(store, handle)
-    if found is None or found.nonce is None:
-        return None
-    sides = Sides(found.key, *coordinator, found.name, found.secret_hash)
-    ours = rules.check(sides, handle=handle, coordinator_nonce=found.coordinator_nonce, nonce=found.nonce)
-    if ours == check:  # not secret: whoever may ask has five tries
-        return found
-    if rules.ended(found, moment.now_ms) is None:
-        counted = rules.wrongly_typed(found)
-        pairings.count_wrong(store, found.id, counted.wrong)
-        if counted.outcome is not None:
-            pairings.end(store, found.id, counted.outcome)
-    return None
+    PAIRINGS.end(store, codes.known(store, PAIRINGS, pairing, nonce).id, "withdrawn")
 
 
 def confirm(store: Store, yes: Yes, where: Where, moment: Moment) -> JoinToken:
@@ -144,10 +95,10 @@ def confirm(store: Store, yes: Yes, where: Where, moment: Moment) -> JoinToken:
     The network's admins approve by it; from others the device waits for an admin. Raises PairingUnknown, why the
     request has ended, Elsewhere, OtherMachine, NameTaken, TermsRefused, BadTag.
     """
-    found = _still_open(store, yes.pairing, moment)
+    found = codes.still_open(store, PAIRINGS, yes.pairing, moment)
     if found.key != yes.key:
         raise OtherMachine
-    if rules.is_elsewhere(found.address, where.address) and not yes.elsewhere:
+    if is_elsewhere(found.address, where.address) and not yes.elsewhere:
         raise Elsewhere
     if devices.name_taken(store, where.network, found.name):
         raise NameTaken(
@@ -158,24 +109,9 @@ def confirm(store: Store, yes: Yes, where: Where, moment: Moment) -> JoinToken:
     token = token_acts.make(
         store, terms, network=where.network, maker=where.member, secret_hash=found.secret_hash, moment=moment
     )
-    if not pairings.end(store, found.id, "confirmed", token=token.id):
+    if not PAIRINGS.end(store, found.id, "confirmed", by=token.id):
         raise PairingUsed
     return token
-
-
-def refuse(store: Store, pairing: str, moment: Moment) -> None:
-    """A member says no: the machine is told. Raises PairingUnknown and why the request has ended."""
-    pairings.end(store, _still_open(store, pairing, moment).id, "refused")
-
-
-def _still_open(store: Store, pairing: str, moment: Moment) -> Pairing:
-    found = pairings.get(store, pairing)
-    if found is None:
-        raise PairingUnknown
-    ended = rules.ended(found, moment.now_ms)
-    if ended is not None:
-        raise ended
-    return found
 
 
 class Answered(NamedTuple):
@@ -188,7 +124,7 @@ class Answered(NamedTuple):
 
 def look(store: Store, pairing: str, nonce: str) -> Answered:
     """What became of a machine's request, for that machine. Raises PairingUnknown."""
-    found = known(store, pairing, nonce)
+    found = codes.known(store, PAIRINGS, pairing, nonce)
     if found.token is None:
         return Answered(found)
     token = tokens.get(store, found.token)

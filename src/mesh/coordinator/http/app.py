@@ -37,11 +37,13 @@ from mesh.coordinator.http import (
     ways,
 )
 from mesh.coordinator.http.app_errors import NoSuchAddress
+from mesh.coordinator.http.codes import Tries
 from mesh.coordinator.http.desk import Desk, answer
 from mesh.coordinator.http.looking import Looking, network_of
 from mesh.coordinator.links.websocket import Links
 from mesh.errors import KINDS, MeshError
 from mesh.networks.names import visible
+from mesh.networks.pairing import Pairing
 from mesh.pages.files import Files
 from mesh.protocol.link import LINK_PATH
 
@@ -112,7 +114,7 @@ def api(desk: Desk) -> FastAPI:
     app.state.desk = desk
     app.state.files = Files("dashboard.html")
     app.state.nonces = sessions.Nonces()
-    app.state.tries = pairing.Tries()
+    app.state.tries = Tries(Pairing.REFUSALS)
     app.state.waits = logins.Waits()
     app.state.letters = mail.Letters()
     app.state.way_tries = ways.Tries()

@@ -3,8 +3,11 @@
 Touches: nothing.
 """
 
+from fastapi import Request
+
+from mesh.coordinator.config import Site, is_loopback
 from mesh.errors import MeshError
-from mesh.networks.pairing import household
+from mesh.networks.codes import household
 
 KEYS_MAX = 10_000
 """Addresses that are remembered at once; beyond that the longest known one is forgotten."""
@@ -40,3 +43,13 @@ class Limit:
         """Count a try from an address; None: hidden by a proxy. Raises TooOften."""
         if not self.take(household(address), now_ms, times=1 if address else BEHIND_PROXY):
             raise TooOften
+
+
+def seen_from(request: Request, site: Site) -> str | None:
+    """The address that a request comes from; None where a proxy on this machine hides it.
+
+    What a proxy writes into headers is not believed: not every proxy replaces what the client wrote there.
+    """
+    host = request.client.host if request.client else None
+    behind_proxy = site.tls_sha256 is None and site.secure
+    return None if host is None or (behind_proxy and is_loopback(host)) else host

@@ -7,25 +7,26 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from mesh.coordinator.acts import codes
 from mesh.coordinator.acts import logins as acts
 from mesh.coordinator.acts.logins import Asking, Yes
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import Caller, caller_of, public, signed_in
+from mesh.coordinator.http.codes import HANDLE_BYTES, CodeBody, NonceBody, Tries, found_by, still_open
 from mesh.coordinator.http.desk import answer, desk_of
-from mesh.coordinator.http.pairing import seen_from
+from mesh.coordinator.http.limiting import seen_from
+from mesh.coordinator.store.codes import LOGINS
 from mesh.coordinator.store.connection import Store
-from mesh.ids import MemberId
 from mesh.networks import logins as rules
-from mesh.networks import pairing
-from mesh.networks.logins import Login, Polls, WrongCode
+from mesh.networks.codes import NONCE_BYTES, OPEN_MAX, is_elsewhere
+from mesh.networks.logins import Login, Polls
 from mesh.networks.names import person_name
 from mesh.sdk.answers import Done
 from mesh.sdk.ways_in import LoginAsked, LoginShown, LoginState
 
 router = APIRouter()
 log = structlog.get_logger()
-HANDLE_BYTES = 3
-POLLS_MAX = 4 * pairing.OPEN_MAX
+POLLS_MAX = 4 * OPEN_MAX
 """Requests whose last poll is remembered: those that wait, and some that have ended since."""
 
 
@@ -38,18 +39,6 @@ class AskBody(BaseModel):
     admin: bool = False
 
 
-class NonceBody(BaseModel):
-    """The random number that a command line had committed to; it alone knows it."""
-
-    nonce: str = Field(pattern=r"^[0-9a-f]{64}$")
-
-
-class CodeBody(BaseModel):
-    """A code as a person typed it."""
-
-    code: str = Field(max_length=64)
-
-
 class YesBody(CodeBody):
     """A person's yes: to the request that they were shown, and whether it may be elsewhere."""
 
@@ -57,20 +46,12 @@ class YesBody(CodeBody):
     elsewhere: bool = False
 
 
-class Waits:
-    """Wrong codes of each person, as long as they count; and how often each command line asks."""
+class Waits(Tries):
+    """Wrong codes of each person; and how often each command line asks."""
 
     def __init__(self) -> None:
-        self._wrong: dict[MemberId, tuple[int, ...]] = {}
+        super().__init__(Login.REFUSALS)
         self._polls: dict[str, Polls] = {}
-
-    def begin(self, member: MemberId, now_ms: int) -> None:
-        """Count a try as wrong, until it is known to be right. Raises TooManyWrong."""
-        self._wrong[member] = (*rules.may_try(self._wrong.get(member, ()), now_ms), now_ms)
-
-    def right(self, member: MemberId) -> None:
-        """The newest try was none of the wrong ones."""
-        self._wrong[member] = self._wrong[member][:-1]
 
     def poll(self, login: str, now_ms: int) -> tuple[bool, float]:
         """A known request asks once more: whether that was in time, and how long it must wait now."""
@@ -92,7 +73,7 @@ async def ask(body: AskBody, request: Request) -> Response:
         address=seen_from(request, parts.site),
         secret_hash=body.secret_sha256,
         commitment=body.commitment,
-        coordinator_nonce=parts.random_bytes(pairing.NONCE_BYTES).hex(),
+        coordinator_nonce=parts.random_bytes(NONCE_BYTES).hex(),
         random=lambda: parts.random_bytes(HANDLE_BYTES),
     )
 
@@ -115,11 +96,9 @@ async def state(login: str, body: NonceBody, request: Request) -> Response:
     if not in_time:
         return answer(LoginState("slow_down", every_s))
     if found.nonce is None:
-        await parts.database.write(acts.reveal, login, body.nonce)
+        await parts.database.write(codes.reveal, LOGINS, login, body.nonce)
     if found.member is None:
-        ended = rules.ended(found, parts.now_ms())
-        if ended is not None:
-            raise ended
+        still_open(found, parts.now_ms())
         return answer(LoginState("waiting", every_s))
     return answer(LoginState("confirmed", every_s, found.member, name))
 
@@ -141,9 +120,7 @@ async def look(body: CodeBody, request: Request) -> Response:
     """Which command line shows this code, where it asks from, and what a yes would grant. Changes nothing."""
     parts, caller = desk_of(request).parts, caller_of(request)
     found = await _found(request, body.code, caller)
-    ended = rules.ended(found, parts.now_ms())
-    if ended is not None:
-        raise ended
+    still_open(found, parts.now_ms())
     here = seen_from(request, parts.site)
     shown = LoginShown(
         login=found.id,
@@ -152,7 +129,7 @@ async def look(body: CodeBody, request: Request) -> Response:
         secret_sha256=found.secret_hash,
         address=found.address,
         your_address=here,
-        elsewhere=pairing.is_elsewhere(found.address, here),
+        elsewhere=is_elsewhere(found.address, here),
         asked_ms=found.created_ms,
         expires_ms=found.expires_ms,
         time_ms=parts.now_ms(),
@@ -184,7 +161,7 @@ async def refuse(body: CodeBody, request: Request) -> Response:
     found = await _found(request, body.code, caller_of(request))
 
     def act(store: Store, moment: Moment) -> tuple[Done, None]:
-        acts.refuse(store, found.id, moment)
+        codes.refuse(store, LOGINS, found.id, moment)
         return Done(), None
 
     response, _ = await desk_of(request).act(request, act)
@@ -193,15 +170,7 @@ async def refuse(body: CodeBody, request: Request) -> Response:
 
 async def _found(request: Request, code: str, caller: Caller) -> Login:
     """The request that shows a code. Raises BadCode, TooManyWrong, WrongCode."""
-    parts, waits = desk_of(request).parts, _waits(request)
-    halves, moment = rules.parse_code(code), parts.moment()
-    waits.begin(caller.member, moment.now_ms)
-    found = await parts.database.write(acts.find, halves, (parts.keys.public, parts.site.binding), moment)
-    if found is None:
-        log.info("login.wrong_code", member=caller.member)
-        raise WrongCode
-    waits.right(caller.member)
-    return found
+    return await found_by(request, LOGINS, rules.parse_code(code), caller.member, _waits(request))
 
 
 def _waits(request: Request) -> Waits:

@@ -10,8 +10,7 @@ from mesh.coordinator.acts.mail import AskedByMail
 from mesh.coordinator.http.access import caller_of, public, signed_in
 from mesh.coordinator.http.cookie import MAIL, kept_by_browser
 from mesh.coordinator.http.desk import Desk, answer, desk_of
-from mesh.coordinator.http.limiting import Limit
-from mesh.coordinator.http.pairing import seen_from
+from mesh.coordinator.http.limiting import Limit, seen_from
 from mesh.coordinator.http.ways import WayNotHere, from_page
 from mesh.errors import MeshError
 from mesh.ids import MemberId

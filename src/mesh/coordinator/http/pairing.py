@@ -9,16 +9,20 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from mesh.coordinator.acts import codes
 from mesh.coordinator.acts import pairing as acts
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.pairing import Asking, Where, Yes
-from mesh.coordinator.config import Site, is_loopback
 from mesh.coordinator.http.access import Caller, caller_of, needs, public
+from mesh.coordinator.http.codes import HANDLE_BYTES, CodeBody, NonceBody, Tries, found_by, still_open
 from mesh.coordinator.http.desk import answer, desk_of
+from mesh.coordinator.http.limiting import seen_from
+from mesh.coordinator.store.codes import PAIRINGS
 from mesh.coordinator.store.connection import Store
-from mesh.ids import DeviceKey, MemberId, NetworkId
+from mesh.ids import DeviceKey, NetworkId
 from mesh.networks import pairing as rules
-from mesh.networks.pairing import Pairing, WrongCode
+from mesh.networks.codes import NONCE_BYTES, is_elsewhere
+from mesh.networks.pairing import Pairing
 from mesh.networks.tokens import JoinToken
 from mesh.protocol import signed
 from mesh.protocol.papers import JoinProof
@@ -26,8 +30,6 @@ from mesh.sdk.answers import Done, PairingAsked, PairingConfirmed, PairingShown,
 
 router = APIRouter()
 log = structlog.get_logger()
-HANDLE_BYTES = 3
-"""Random bytes of a handle: 20 bits are used."""
 
 
 class AskBody(BaseModel):
@@ -41,18 +43,6 @@ class AskBody(BaseModel):
     proof: str = Field(max_length=8192)
 
 
-class NonceBody(BaseModel):
-    """The random number that a machine had committed to; it alone knows it."""
-
-    nonce: str = Field(pattern=r"^[0-9a-f]{64}$")
-
-
-class CodeBody(BaseModel):
-    """A code as a member typed it."""
-
-    code: str = Field(max_length=64)
-
-
 class YesBody(CodeBody):
     """A member's yes: the key that they were shown, whether it may be elsewhere, and terms as a link has them."""
 
@@ -61,21 +51,6 @@ class YesBody(CodeBody):
     approve: bool = False
     tags: list[str] = Field(default_factory=list, max_length=64)
     ephemeral: bool = False
-
-
-class Tries:
-    """Wrong codes of each member, as long as they count. A try is counted before its code is looked at."""
-
-    def __init__(self) -> None:
-        self._wrong: dict[MemberId, tuple[int, ...]] = {}
-
-    def begin(self, member: MemberId, now_ms: int) -> None:
-        """Count a try as wrong, until it is known to be right. Raises TooManyWrong."""
-        self._wrong[member] = (*rules.may_try(self._wrong.get(member, ()), now_ms), now_ms)
-
-    def right(self, member: MemberId) -> None:
-        """The newest try was none of the wrong ones."""
-        self._wrong[member] = self._wrong[member][:-1]
 
 
 @router.post(
@@ -96,7 +71,7 @@ async def ask(body: AskBody, request: Request) -> Response:
         address=seen_from(request, parts.site),
         secret_hash=body.secret_sha256,
         commitment=body.commitment,
-        coordinator_nonce=parts.random_bytes(rules.NONCE_BYTES).hex(),
+        coordinator_nonce=parts.random_bytes(NONCE_BYTES).hex(),
         random=lambda: parts.random_bytes(HANDLE_BYTES),
     )
 
@@ -117,11 +92,9 @@ async def state(pairing: str, body: NonceBody, request: Request) -> Response:
     parts = desk_of(request).parts
     found = await parts.database.read(acts.look, pairing, body.nonce)
     if found.pairing.nonce is None:
-        await parts.database.write(acts.reveal, pairing, body.nonce)
+        await parts.database.write(codes.reveal, PAIRINGS, pairing, body.nonce)
     if found.network is None:
-        ended = rules.ended(found.pairing, parts.now_ms())
-        if ended is not None:
-            raise ended
+        still_open(found.pairing, parts.now_ms())
         return answer(PairingState("waiting"))
     network = parts.snapshot.networks[found.network]
     return answer(PairingState("confirmed", network.id, network.name, network.key, found.by))
@@ -144,9 +117,7 @@ async def look(network: str, body: CodeBody, request: Request) -> Response:
     """Which machine shows this code, where it asks from, and what a yes would grant. Changes nothing."""
     parts, caller = desk_of(request).parts, caller_of(request)
     found = await _found(request, body.code)
-    ended = rules.ended(found, parts.now_ms())
-    if ended is not None:
-        raise ended
+    still_open(found, parts.now_ms())
     here = seen_from(request, parts.site)
     shown = PairingShown(
         pairing=found.id,
@@ -156,7 +127,7 @@ async def look(network: str, body: CodeBody, request: Request) -> Response:
         fingerprint=rules.fingerprint(found.key),
         address=found.address,
         your_address=here,
-        elsewhere=rules.is_elsewhere(found.address, here),
+        elsewhere=is_elsewhere(found.address, here),
         asked_ms=found.created_ms,
         expires_ms=found.expires_ms,
         time_ms=parts.now_ms(),
@@ -192,7 +163,7 @@ async def refuse(network: str, body: CodeBody, request: Request) -> Response:
     found = await _found(request, body.code)
 
     def act(store: Store, moment: Moment) -> tuple[Done, None]:
-        acts.refuse(store, found.id, moment)
+        codes.refuse(store, PAIRINGS, found.id, moment)
         return Done(), None
 
     response, _ = await desk_of(request).act(request, act)
@@ -200,35 +171,12 @@ async def refuse(network: str, body: CodeBody, request: Request) -> Response:
 
 
 async def _found(request: Request, code: str) -> Pairing:
-    """The machine that shows a code and still waits. Raises BadCode, TooManyWrong, WrongCode, why it has ended."""
-    parts, tries, caller = desk_of(request).parts, _tries(request), caller_of(request)
-    halves, moment = rules.parse_code(code), parts.moment()
-    tries.begin(caller.member, moment.now_ms)
-    us = (parts.keys.public, parts.site.binding)
-    found = await parts.database.write(acts.find, halves, us, moment)
-    if found is None:
-        log.info("pairing.wrong_code", member=caller.member)
-        raise WrongCode
-    tries.right(caller.member)
-    return found
-
-
-def _tries(request: Request) -> Tries:
+    """The machine that shows a code. Raises BadCode, TooManyWrong, WrongCode."""
     tries: Any = request.app.state.tries
     assert isinstance(tries, Tries)
-    return tries
+    return await found_by(request, PAIRINGS, rules.parse_code(code), caller_of(request).member, tries)
 
 
 def _waits(caller: Caller, *, approve: bool) -> bool:
     """Whether the device must still wait for an admin: a code carries no approval but an admin's own."""
     return approve or not caller.may("devices.approve")
-
-
-def seen_from(request: Request, site: Site) -> str | None:
-    """The address that a request comes from; None where a proxy on this machine hides it.
-
-    What a proxy writes into headers is not believed: not every proxy replaces what the client wrote there.
-    """
-    host = request.client.host if request.client else None
-    behind_proxy = site.tls_sha256 is None and site.secure
-    return None if host is None or (behind_proxy and is_loopback(host)) else host

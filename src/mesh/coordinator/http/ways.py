@@ -23,8 +23,7 @@ from mesh.coordinator.http.access import caller_of, public, signed_in
 from mesh.coordinator.http.cookie import check_act, set_cookie
 from mesh.coordinator.http.desk import Desk, answer, desk_of
 from mesh.coordinator.http.flow import Back, Flow, FlowLost
-from mesh.coordinator.http.limiting import Limit
-from mesh.coordinator.http.pairing import seen_from
+from mesh.coordinator.http.limiting import Limit, seen_from
 from mesh.coordinator.signing_in.providers import Provider, ProviderRefused, new_step
 from mesh.coordinator.signing_in.ways import PASSKEY
 from mesh.coordinator.store import ways_in
