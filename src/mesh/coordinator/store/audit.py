@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select, and_, bindparam, case, false, func, literal, or_, select
 
+from mesh.coordinator.store import ledger_hours
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.schema.jobs import attempts, evidence
 from mesh.coordinator.store.schema.ledger import accounts, entries, postings
@@ -260,6 +261,7 @@ _CHECKS = (
     ("nothing is paid without a Submit", "attempts", _no_submit()),
     ("credits are issued by a named act", "postings", _unapproved()),
     ("pending pay is never negative", "accounts", _negative_pending()),
+    ("an hour's sums are those of its entries", "ledger_hours", ledger_hours.wrong()),
     ("amounts are exact in every reader", "accounts", _out_of_range()),
 )
 CHAINED = "what is sealed is as it was when it was sealed"

@@ -19,9 +19,9 @@ FOREVER_MS = 2**47
 FEW = 2000
 """A device with fewer postings than that is looked through, and its member's lines are not."""
 Drive = Literal["member", "device", "kind", "all"]
-_WRITTEN_MS = 60_000
+WRITTEN_MS = 60_000
 """A posting's id is a ULID made while it is written: of its own moment, or of a little later. A minute is ample."""
-_LOWEST = bytes(10)
+LOWEST = bytes(10)
 LINE_COLUMNS = (
     postings.c.id,
     postings.c.posted_ms,
@@ -77,8 +77,8 @@ def lines(store: Store, wanted: Wanted, *, before: str, most: int) -> Sequence[A
 
 def id_bounds(wanted: Wanted) -> tuple[str, str]:
     """Before which id, and from which one, the postings of the time asked for lie: what an index can be asked."""
-    bound = NEWEST if wanted.until_ms >= FOREVER_MS else ulid(wanted.until_ms + _WRITTEN_MS, _LOWEST)
-    return bound, ulid(wanted.since_ms, _LOWEST) if wanted.since_ms else ""
+    bound = NEWEST if wanted.until_ms >= FOREVER_MS else ulid(wanted.until_ms + WRITTEN_MS, LOWEST)
+    return bound, ulid(wanted.since_ms, LOWEST) if wanted.since_ms else ""
 
 
 @cache

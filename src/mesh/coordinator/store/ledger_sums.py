@@ -13,8 +13,9 @@ from typing import Literal, NamedTuple
 from sqlalchemy import bindparam, case, func, or_, select
 
 from mesh.coordinator.store.connection import Prepared, Store
+from mesh.coordinator.store.ledger_hours import HOUR_MS
 from mesh.coordinator.store.ledger_pages import Wanted, id_bounds
-from mesh.coordinator.store.schema.ledger import accounts, entries, postings
+from mesh.coordinator.store.schema.ledger import accounts, entries, ledger_hours, postings
 
 By = Literal["member", "device"]
 
@@ -28,25 +29,72 @@ class Sum(NamedTuple):
     spent: int
 
 
-def sums(store: Store, wanted: Wanted, by: By, step_ms: int) -> Sequence[Sum]:
-    """Sums of every step in which anything was earned or spent; steps count from ``wanted.since_ms``."""
-    before, from_id = id_bounds(wanted)
-    facts = {**wanted._asdict(), "before": before, "from_id": from_id, "step_ms": step_ms}
+class Grid(NamedTuple):
+    """Steps of ``step_ms`` from ``origin_ms`` on, both whole hours; nothing was posted later than ``now_ms``."""
+
+    origin_ms: int
+    step_ms: int
+    now_ms: int
+
+
+def sums(store: Store, wanted: Wanted, by: By, grid: Grid) -> Sequence[Sum]:
+    """Sums of every step in which anything was earned or spent.
+
+    Whole hours are read from their sums, as far as they are sealed; the entries themselves for what is left: parts of
+    hours at both ends, and what is not sealed yet. ``wanted.since_ms`` is not before the grid's origin.
+    """
+    first, last = -(-wanted.since_ms // HOUR_MS), wanted.until_ms // HOUR_MS
+    if wanted.until_ms > grid.now_ms:
+        last = grid.now_ms // HOUR_MS + 1
+    first_ms, last_ms = first * HOUR_MS, max(first, last) * HOUR_MS
+    narrowed = (bool(wanted.member), bool(wanted.device), wanted.kind)
+    whole = {"first": first, "last": last, "origin": grid.origin_ms // HOUR_MS, "step": grid.step_ms // HOUR_MS}
+    rows = list(store.rows(_hours(by, *narrowed), {**wanted._asdict(), **whole})) if first < last else []
+    spans = [(wanted.since_ms, min(first_ms, wanted.until_ms), False), (first_ms, last_ms, True)]
+    for since_ms, until_ms, unsealed in [*spans, (last_ms, wanted.until_ms, False)]:
+        if since_ms < until_ms:
+            part = wanted._replace(since_ms=since_ms, until_ms=until_ms)
+            before, from_id = id_bounds(part)
+            facts = {**part._asdict(), "before": before, "from_id": from_id}
+            facts |= {"origin_ms": grid.origin_ms, "step_ms": grid.step_ms}
+            rows += store.rows(_statement(by, unsealed, *narrowed), facts)
     found: dict[tuple[str, int], list[int]] = {}
-    for row in store.rows(_statement(by, bool(wanted.member), bool(wanted.device), wanted.kind), facts):
+    for row in rows:
         for side, (who, amount) in enumerate(((row.worked, row.earned), (row.asked, -row.spent))):
-            if amount and who is not None:
+            if amount and who:
                 found.setdefault((who, row.step), [0, 0])[side] += int(amount)
     return [Sum(who, step, earned, spent) for (who, step), (earned, spent) in found.items()]
 
 
 @cache
-def _statement(by: By, of_member: bool, of_device: bool, kind: str) -> Prepared:
-    """Sums by who worked, who asked, and step: read once for both sides."""
+def _hours(by: By, of_member: bool, of_device: bool, kind: str) -> Prepared:
+    """Sums of whole hours, by who worked, who asked, and step."""
+    devices = (ledger_hours.c.worker, ledger_hours.c.requester)
+    worked, asked = devices if by == "device" else (accounts.c.member, accounts.c.member)
+    step = ((ledger_hours.c.hour - bindparam("origin")) // bindparam("step")).label("step")
+    earned, spent = func.sum(ledger_hours.c.earned).label("earned"), func.sum(ledger_hours.c.spent).label("spent")
+    query = (
+        select(worked.label("worked"), asked.label("asked"), step, earned, spent)
+        .join(accounts, accounts.c.id == ledger_hours.c.account)
+        .where(accounts.c.network == bindparam("network"))
+        .where(ledger_hours.c.hour >= bindparam("first"))
+        .where(ledger_hours.c.hour < bindparam("last"))
+        .group_by(worked, asked, step)
+    )
+    if of_member:
+        query = query.where(accounts.c.member == bindparam("member"))
+    if of_device:
+        query = query.where(or_(*(column == bindparam("device") for column in devices)))
+    return Prepared(query.where(ledger_hours.c.kind == bindparam("kind")) if kind else query)
+
+
+@cache
+def _statement(by: By, unsealed: bool, of_member: bool, of_device: bool, kind: str) -> Prepared:
+    """The same from entries: of all, or of those that are not sealed yet."""
     worked, asked = (
         (postings.c.worker, postings.c.requester) if by == "device" else (accounts.c.member, accounts.c.member)
     )
-    step = ((postings.c.posted_ms - bindparam("since_ms")) // bindparam("step_ms")).label("step")
+    step = ((postings.c.posted_ms - bindparam("origin_ms")) // bindparam("step_ms")).label("step")
     earns, pays = accounts.c.member == postings.c.earner, accounts.c.member == postings.c.payer
     query = (
         select(
@@ -67,6 +115,8 @@ def _statement(by: By, of_member: bool, of_device: bool, kind: str) -> Prepared:
         .where(or_(earns, pays))
         .group_by(worked, asked, step)
     )
+    if unsealed:
+        query = query.where(postings.c.sealed_number.is_(None))
     if of_member:
         query = query.where(accounts.c.network == bindparam("network")).where(accounts.c.member == bindparam("member"))
     if of_device:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select, and_, bindparam, func, select, update
 
+from mesh.coordinator.store import ledger_hours
 from mesh.coordinator.store.connection import Prepared, Store, adding_once, side_by_side
 from mesh.coordinator.store.schema.ledger import accounts, entries, ledger_heads, postings
 from mesh.credits.chain import GENESIS, linked
@@ -114,7 +115,7 @@ def hash_at(store: Store, network: NetworkId, number: int) -> str | None:
 
 @side_by_side
 def seal(store: Store, network: NetworkId, sign: Callable[[int, str], str], now_ms: int) -> Head | None:
-    """Number and chain the next postings, sign the new head; None if there were none.
+    """Number and chain the next postings, count them into the sums, sign the new head; None if there were none.
 
     The head's row is locked first: two sealers follow one another.
     """
@@ -132,6 +133,7 @@ def seal(store: Store, network: NetworkId, sign: Callable[[int, str], str], now_
         before = linked(before, _content(network, number, row, lines))
         sealed.append({"posting": row.id, "number": number, "hash": before})
     store.run(_SEAL, sealed)
+    ledger_hours.add(store, network, int(last.number) + 1, number)
     after = Head(number, before, sign(number, before), now_ms)
     store.run(_MOVE_HEAD, {"in_network": network, **after._asdict()})
     return after

@@ -147,6 +147,25 @@ entries = Table(
 )
 """What a posting does to each account; the amounts of one posting sum to zero. ``rolled``: counted in the account."""
 
+ledger_hours = Table(
+    "ledger_hours",
+    METADATA,
+    Column("account", ID, ForeignKey("accounts.id"), primary_key=True),
+    Column("hour", WHOLE, primary_key=True, autoincrement=False),
+    Column("kind", WORD, primary_key=True),
+    Column("requester", ID, primary_key=True),
+    Column("worker", ID, primary_key=True),
+    money("amount"),
+    money("earned"),
+    money("spent"),
+    Index("ix_ledger_hours_amount", "account", "hour", "amount"),
+)
+"""What the sealed entries of an account sum to, for each hour (since 1970) in which they were posted, kind and pair of
+devices ('' for none): so that a long ledger is not added up anew for each look at it.
+
+``earned``, ``spent``: of it, what came to an account of the posting's earner, and (negative) left one of its payer.
+"""
+
 tariffs = Table(
     "tariffs",
     METADATA,
