@@ -1,7 +1,8 @@
 """How long the API takes for a page of 50 lines out of a ledger of a million, however it is narrowed down.
 
 Settlements of three people, two of them with nearly everything, are written directly; one person has a handful, and an
-admin's gifts are rare. Then pages are asked for over HTTP without sockets: the newest, one from the middle, the oldest.
+admin's gifts are rare. All is sealed, as it is a second after it was posted. Then pages are asked for over HTTP without
+sockets: the newest, one from the middle, the oldest; and charts of all of it.
 
 Run: `python benchmarks/ledger_pages.py [--lines 1000000] [--postgres]`
 
@@ -24,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from sqlalchemy import text
 
 from coordinators import Bench, Joined, Person, a_coordinator
+from mesh.coordinator.keeping.sealer import Sealer
 from mesh.coordinator.store import postgres
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.ledger import About, Books
@@ -65,14 +67,14 @@ def fill(store: Store, bench: Bench, network: str, people: list[Person], devices
 
 
 async def measured(bench: Bench, path: str, person: Person) -> dict[str, Any]:
-    """Milliseconds of one page, asked for again and again, and how many lines it has."""
+    """Milliseconds of one page, asked for again and again, and how many lines (or series) it has."""
     took, lines = [], 0
     for _ in range(ROUNDS):
         began = time.perf_counter()
         answer = await bench.get(path, person)
         took.append((time.perf_counter() - began) * 1000)
         assert answer.status_code == 200, answer.text
-        lines = len(answer.json()["lines"])
+        lines = len(answer.json().get("lines", answer.json().get("series")))
     return {"p50_ms": round(statistics.median(took), 1), "max_ms": round(max(took), 1), "lines": lines}
 
 
@@ -90,6 +92,9 @@ async def run(lines: int, where: Path | str | None) -> dict[str, Any]:
                 numbers = range(first, min(first + PART, postings))
                 await database.write(fill, bench, network, people, devices, numbers)
                 bench.clock.now_ms += 20 * DAY_MS * PART // postings
+            began_sealing = time.perf_counter()
+            await Sealer(bench.coordinator.parts).once()
+            sealed_s = round(time.perf_counter() - began_sealing, 1)
             middle, path = (began + bench.clock.now_ms) // 2, f"/v1/networks/{network}/ledger?limit=50"
             everything = f"until_ms={began + DAY_MS // 2}"
             asked = {
@@ -110,7 +115,12 @@ async def run(lines: int, where: Path | str | None) -> dict[str, Any]:
             }
             if isinstance(where, str):
                 await asyncio.to_thread(vacuumed, where)
-            return {name: await measured(bench, path + more, person) for name, (more, person) in asked.items()}
+            found = {name: await measured(bench, path + more, person) for name, (more, person) in asked.items()}
+            charts = {"by member": "", "by device": "&by=device", "of a member": f"&member={others[0].member}"}
+            charts |= {"a day and a bit": f"&since_ms={middle + 1234}&until_ms={middle + DAY_MS}"}
+            for name, more in charts.items():
+                found[f"chart, {name}"] = await measured(bench, path.replace("?limit=50", "/chart?") + more, ann)
+            return {"sealed_s": sealed_s, **found}
 
 
 def vacuumed(url: str) -> None:

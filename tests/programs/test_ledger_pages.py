@@ -7,6 +7,7 @@ import pytest
 
 from coordinators import a_coordinator
 from engines import ENGINES
+from mesh.coordinator.keeping.sealer import Sealer
 from mesh.coordinator.store.ledger import About, Books
 from mesh.credits import transfers
 
@@ -15,7 +16,7 @@ POSTINGS = 120
 
 
 async def town(bench):
-    """A ledger of many kinds, between three people with a device each, over three days."""
+    """A ledger of many kinds, between three people with a device each, over three days; sealed but for its end."""
     ann = await bench.claim()
     network = await bench.network(ann)
     people = [ann, *[await bench.sign_in(await bench.invite(network, ann, "member"), name) for name in ("Bob", "Cyd")]]
@@ -37,7 +38,9 @@ async def town(bench):
 
     for at in range(POSTINGS):
         await bench.coordinator.parts.database.write(fill, at)
-        bench.clock.forward(2160)
+        if at in (7, 3 * POSTINGS // 4):
+            await Sealer(bench.coordinator.parts).once()
+        bench.clock.forward(20 if at % 5 else 10_720)
     return network, people, devices
 
 

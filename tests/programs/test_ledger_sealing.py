@@ -102,6 +102,30 @@ def test_whatever_is_done_to_a_sealed_posting_is_found_where_it_is(world: World,
     assert (wrong.invariant, wrong.found) == (audit.CHAINED, 3)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_sum_that_is_not_its_entries_is_found(engine: str, request: Any, tmp_path: Path) -> None:
+    world = World(request.getfixturevalue(engine)(tmp_path))
+    work(world, 3)
+    seal(world)
+    work(world, 2)
+    assert world.verify().ok, "what is not sealed is in no sum yet"
+    seal(world)
+    assert world.verify().ok, "and is added to those that are there"
+    account = "(select min(account) from ledger_hours)"
+    for statement in (
+        f"update ledger_hours set amount = amount + 1 where account = {account}",
+        f"update ledger_hours set amount = amount - 1, spent = spent + 1 where account = {account}",
+        f"update ledger_hours set spent = spent - 1, worker = '' where account = {account}",
+        f"delete from ledger_hours where account = {account}",
+    ):
+        sql(world, statement)
+        wrong = world.verify().wrong
+        assert wrong is not None
+        assert (wrong.invariant, wrong.table) == ("an hour's sums are those of its entries", "ledger_hours")
+        assert wrong.found != wrong.expected
+    world.database.close()
+
+
 def test_a_cut_end_with_its_head_set_back_is_found_by_who_kept_a_head(world: World, tmp_path: Path) -> None:
     work(world, 3)
     before = seal(world)

@@ -146,6 +146,25 @@ def test_every_migration_keeps_the_rows_of_every_table(empty: Path | str) -> Non
     open_database(empty).close()
 
 
+def test_a_ledger_that_was_sealed_before_is_summed_up_by_the_hour(empty: Path | str) -> None:
+    upgraded(empty, "0017")
+    with engine_of(empty).connect() as connection:
+        filled(connection)
+        connection.execute(text("update postings set requester = null, posted_ms = 7200001, kind = 'settle'"))
+        connection.execute(
+            text(
+                "insert into postings (id, network, kind, business, posted_ms) "
+                "select 'later', network, 'settle', 'later', 7200002 from postings"
+            )
+        )
+        connection.execute(text("insert into entries (posting, account, amount) select 'later', id, 5 from accounts"))
+        connection.commit()
+    upgraded(empty, "0021")
+    with engine_of(empty).connect() as connection:
+        found = connection.execute(text("select * from ledger_hours")).all()
+    assert [tuple(row) for row in found] == [("x", 2, "settle", "", "x", 1, 1, 1)]
+
+
 # --- a server that is not there, or goes away ---------------------------------------------------------------------
 
 
