@@ -1,6 +1,7 @@
 """Shared fixtures: one event-loop story (asyncio through anyio), and the engines of the store."""
 
 import signal
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -13,6 +14,16 @@ __all__ = ["_system", "_wheel", "on_old_postgres", "on_postgres", "on_sqlite"]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("mesh", deadline=None)  # no test asserts a time: a busy machine fails none
 hypothesis.settings.load_profile("mesh")
+
+LONG_FIRST = ("whole", "storms", "pages", "programs")
+"""Folders with files that take a minute: begun last, each would be waited for by workers that have nothing to do."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of those folders first; the order within a folder stays."""
+    folders = {name: place for place, name in enumerate(LONG_FIRST)}
+    here = Path(__file__).parent
+    items.sort(key=lambda item: folders.get(item.path.relative_to(here).parts[0], len(folders)))
 
 
 @pytest.fixture
