@@ -9,15 +9,19 @@ also checked when they are parsed, since other libraries accept forgeries made w
 Touches: nothing (a signing key is an argument; Ed25519 signatures need no randomness).
 """
 
-import base64
 import binascii
 from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
-from nacl.bindings import crypto_core_ed25519_is_valid_point
+from nacl.bindings import (
+    crypto_core_ed25519_is_valid_point,
+    crypto_sign,
+    crypto_sign_BYTES,
+    crypto_sign_open,
+    crypto_sign_seed_keypair,
+)
 from nacl.exceptions import BadSignatureError
-from nacl.signing import SigningKey, VerifyKey
 
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey, is_device_key
@@ -61,26 +65,25 @@ _headers: dict[type[Paper], bytes] = {}
 
 def public_key(seed: bytes) -> DeviceKey:
     """The public key that belongs to a 32-byte seed."""
-    return DeviceKey(bytes(_signing_key(seed).verify_key).hex())
+    return DeviceKey(_key_pair(seed)[0].hex())
 
 
 @lru_cache(maxsize=1024)  # a device speaks with few others, over and over: the check costs as much as a signature
-def parse_key(text: str) -> VerifyKey:
-    """Read a public key; refuse what is malformed, of small order, or not on the curve. Raises BadKey."""
+def parse_key(text: str) -> bytes:
+    """Read a public key, 32 bytes; refuse what is malformed, of small order, or not on the curve. Raises BadKey."""
     if not is_device_key(text):
         raise BadKey
     raw = bytes.fromhex(text)
     # libsodium's check: canonical, on the main subgroup, not of small order.
     if not crypto_core_ed25519_is_valid_point(raw):
         raise BadKey
-    return VerifyKey(raw)
+    return raw
 
 
 def sign(paper: Paper, seed: bytes) -> str:
     """Sign a paper into a compact JWS: ``header.payload.signature`` in unpadded base64url."""
     signing_input = _header(type(paper)) + b"." + _b64(_encoder.encode(paper))
-    signature = _signing_key(seed).sign(signing_input).signature
-    return (signing_input + b"." + _b64(signature)).decode()
+    return (signing_input + b"." + _b64(sign_bytes(signing_input, seed))).decode()
 
 
 def verify(token: str, kind: type[PaperT], key: DeviceKey, network: str) -> PaperT:
@@ -111,20 +114,30 @@ def peek(token: str, kind: type[PaperT]) -> PaperT:
 
 def sign_bytes(message: bytes, seed: bytes) -> bytes:
     """A bare 64-byte signature, for transcripts of handshakes whose bytes name their purpose."""
-    return _signing_key(seed).sign(message).signature
+    return crypto_sign(message, _key_pair(seed)[1])[:crypto_sign_BYTES]
 
 
 def check_bytes(message: bytes, signature: bytes, key: DeviceKey) -> None:
     """Verify what ``sign_bytes`` made. Raises BadToken, BadKey."""
-    try:
-        parse_key(key).verify(message, signature)
-    except (BadSignatureError, ValueError) as error:
-        raise BadToken("A signature does not match.", reason="signature") from error
+    if not _fits(message, signature, parse_key(key)):
+        raise BadToken("A signature does not match.", reason="signature")
 
 
 @lru_cache(maxsize=8)  # a program has one seed; deriving its key pair costs three times a signature
-def _signing_key(seed: bytes) -> SigningKey:
-    return SigningKey(seed)
+def _key_pair(seed: bytes) -> tuple[bytes, bytes]:
+    """Public and secret key, the latter in libsodium's form of 64 bytes."""
+    public, secret = crypto_sign_seed_keypair(seed)
+    return public, secret
+
+
+def _fits(message: bytes, signature: bytes, key: bytes) -> bool:
+    if len(signature) != crypto_sign_BYTES:
+        return False
+    try:
+        crypto_sign_open(signature + message, key)
+    except BadSignatureError:
+        return False
+    return True
 
 
 def _header(kind: type[Paper]) -> bytes:
@@ -155,24 +168,29 @@ def _split(token: str, kind: type[Paper]) -> tuple[bytes, bytes, bytes]:
     return header, payload, signature
 
 
-def _verified_payload(token: str, kind: type[Paper], key: VerifyKey) -> bytes:
+def _verified_payload(token: str, kind: type[Paper], key: bytes) -> bytes:
     header, payload, signature = _split(token, kind)
-    try:
-        key.verify(header + b"." + payload, _unb64(signature))
-    except (BadSignatureError, ValueError) as error:
-        raise BadToken("A signed token was altered, or signed by another key.", reason="signature") from error
+    if not _fits(header + b"." + payload, _unb64(signature), key):
+        raise BadToken("A signed token was altered, or signed by another key.", reason="signature")
     return _unb64(payload)
 
 
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+_FROM_URL = bytes.maketrans(b"-_+/=", b"+/!!!")
+"""The other alphabet's own digits become no digits at all, and so does padding."""
+
+
 def _b64(raw: bytes) -> bytes:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=")
+    return binascii.b2a_base64(raw, newline=False).translate(_TO_URL).rstrip(b"=")
 
 
 def _unb64(text: bytes) -> bytes:
+    padded = text.translate(_FROM_URL) + b"=" * (-len(text) % 4)
     try:
-        raw = base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:
+        raw = binascii.a2b_base64(padded, strict_mode=True)
+    except binascii.Error as error:
         raise BadToken(reason="form") from error
-    if _b64(raw) != text:  # one form only: stray bits in the last digit would give a second token for one signature
+    # One form only: stray bits in the last digit would give a second token for one signature.
+    if binascii.b2a_base64(raw, newline=False) != padded:
         raise BadToken(reason="form")
     return raw

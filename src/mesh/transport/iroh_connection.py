@@ -41,6 +41,7 @@ class IrohConnection:
         self._streams: Inbox[IrohStream] = Inbox(STREAMS_WAITING_MAX)
         self._accepting = False
         self._closed = asyncio.Event()
+        self._aborted = False
         self._last_path = Path("relayed")
         self._tasks.start(self._watch())
 
@@ -51,8 +52,8 @@ class IrohConnection:
 
     @property
     def closed(self) -> bool:
-        """Whether the connection has ended."""
-        return self._closed.is_set() or self._raw.close_reason() is not None
+        """Whether the connection has ended, as far as it was told here: asking the binding takes as long as signing."""
+        return self._aborted or self._closed.is_set()
 
     @property
     def close_reason(self) -> str | None:
@@ -124,6 +125,7 @@ class IrohConnection:
 
     def abort(self, code: int, reason: str) -> None:
         """Tell the peer that it is over, without waiting for anything."""
+        self._aborted = True
         self._raw.close(code, reason.encode())
 
     async def _next_stream(self) -> IrohStream:

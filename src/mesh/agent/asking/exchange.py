@@ -40,6 +40,7 @@ LAST_WORD_S = 3.0
 and who says nothing for three is silent."""
 
 Last = frames.Done | frames.Fault | frames.Busy | frames.Decline
+_LAST = (frames.Done, frames.Fault, frames.Busy, frames.Decline)
 
 
 class DeviceBusy(MeshError):
@@ -283,7 +284,7 @@ class Exchanges:
                 if not answered.done():
                     answered.set_result(None)
             return
-        if isinstance(frame, frames.Hello | frames.Blob):
+        if isinstance(frame, (frames.Hello, frames.Blob)):
             return
         waiting = self._waiting.get((frame.job, frame.attempt))
         if waiting is None:
@@ -292,7 +293,7 @@ class Exchanges:
         if isinstance(frame, frames.Chunk):
             self._chunk(waiting, stream, frame)
         waiting.watch.heard(frame)
-        if isinstance(frame, frames.Done | frames.Fault | frames.Busy | frames.Decline):
+        if isinstance(frame, _LAST):
             if not waiting.last.done():
                 waiting.last.set_result(frame)
         elif isinstance(frame, frames.Progress) and waiting.job.on_progress is not None:

@@ -109,7 +109,9 @@ class Flight:
         self._told(self, frame)
 
 
+_TELLS = (frames.Accept, frames.Busy, frames.Decline, frames.Started, frames.Done, frames.Fault)
+
+
 def load_of(frame: AnyFrame) -> Load | None:
     """The load that a frame tells of, if any."""
-    tells = frames.Accept | frames.Busy | frames.Decline | frames.Started | frames.Done | frames.Fault
-    return frame.load if isinstance(frame, tells) else None
+    return frame.load if isinstance(frame, _TELLS) else None

@@ -6,12 +6,13 @@ Whoever shows one kind of paper as another, or an old, altered or foreign one, i
 Touches: nothing.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from mesh.agent.membership import Membership
 from mesh.agent.peers.shown import Shown
 from mesh.errors import MeshError
-from mesh.ids import DeviceId
+from mesh.ids import DeviceId, PermitId
 from mesh.protocol import frames, receipt, signed
 from mesh.protocol.papers import Certificate
 from mesh.protocol.permit import CLOCK_LEEWAY_S, Permit
@@ -44,10 +45,13 @@ class ClockUnsure(MeshError):
 
 
 class Checked(NamedTuple):
-    """A Submit whose papers are in order. ``permit`` None: between devices of one owner, at price 0."""
+    """A Submit whose papers are in order. ``permit`` None: between devices of one owner, at price 0; else ``shown`` is
+    how it was shown.
+    """
 
     submit: receipt.Submit
     permit: Permit | None
+    shown: Shown | None = None
 
     @property
     def until_ms(self) -> int:
@@ -57,8 +61,13 @@ class Checked(NamedTuple):
         return self.permit.finish_by_ms + LEEWAY_MS
 
 
-def check_submit(membership: Membership, asker: Certificate, frame: frames.Submit, shown: Shown | None) -> Checked:
-    """Check a Submit frame of an admitted peer; ``shown``: the permit it rides on. Raises MeshErrors that say why."""
+def check_submit(
+    membership: Membership, asker: Certificate, frame: frames.Submit, earlier: Callable[[PermitId], Shown | None]
+) -> Checked:
+    """Check a Submit frame of an admitted peer. The permit came with it, or is one that was shown ``earlier``.
+
+    Raises MeshErrors that say why.
+    """
     submit = signed.verify(frame.signed, receipt.Submit, asker.key, membership.network)
     if (submit.requester, submit.worker) != (asker.device, membership.me):
         raise BadToken("A Submit names other devices than the two that speak.", reason="parties")
@@ -68,14 +77,17 @@ def check_submit(membership: Membership, asker: Certificate, frame: frames.Submi
         if submit.permit is not None or submit.maximum != 0:
             raise PermitRefused("Between devices of one owner nothing is paid and no permit counts.", reason="own")
         return Checked(submit, None)
-    if submit.permit is None or shown is None:
+    shown = None
+    if submit.permit is not None:
+        shown = earlier(submit.permit) if frame.permit is None else Shown(frame.permit)
+    if shown is None:
         raise PermitMissing
     permit = check_permit(membership, asker, shown)
     if submit.permit != permit.permit:
         raise PermitRefused("The Submit names another permit than it brings.", reason="id")
     _check_fit(permit, frame, submit)
     _check_share(permit, membership.me, submit)
-    return Checked(submit, permit)
+    return Checked(submit, permit, shown)
 
 
 def check_permit(membership: Membership, asker: Certificate, shown: Shown) -> Permit:

@@ -11,10 +11,11 @@ from mesh.agent.myself import Myself
 from mesh.agent.peers.sessions import PeerConnection
 from mesh.agent.working.checks import Checked
 from mesh.errors import MeshError
-from mesh.policies.decide import DEFAULT_POLICY, Asked, Decision, Place, decide
+from mesh.policies.decide import DEFAULT_POLICY, Asked, Decision, Place, Rules
 from mesh.policies.times import minute_of_week
 from mesh.protocol import frames
 from mesh.protocol.permit import Permit
+from mesh.protocol.values import Policy
 
 
 class NotNow(MeshError):
@@ -53,6 +54,7 @@ class Door:
     def __init__(self, membership: Membership, myself: Myself) -> None:
         self._membership = membership
         self._myself = myself
+        self._narrowed: tuple[Policy, Asked, Rules] | None = None
 
     def refuse(self, asker: PeerConnection, frame: frames.Submit, checked: Checked) -> None:
         """Raise the reason for which this device does not take the job now."""
@@ -96,4 +98,10 @@ class Door:
             charging=self._myself.condition_read.plugged_in is True,
             named=spec.routing.mode == "device" and spec.routing.device == membership.me,
         )
-        return decide(policy or DEFAULT_POLICY, asked, place)
+        return self._rules(policy or DEFAULT_POLICY, asked).decide(place)
+
+    def _rules(self, policy: Policy, asked: Asked) -> Rules:
+        """The policy, narrowed to what is asked: those of a series ask the same, job after job."""
+        if self._narrowed is None or self._narrowed[0] is not policy or self._narrowed[1] != asked:
+            self._narrowed = policy, asked, Rules(policy, asked)
+        return self._narrowed[2]

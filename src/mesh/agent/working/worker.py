@@ -17,7 +17,6 @@ from mesh.agent.identity import Keychain
 from mesh.agent.membership import Membership
 from mesh.agent.outbox import Outbox
 from mesh.agent.peers.sessions import PeerConnection
-from mesh.agent.peers.shown import Shown
 from mesh.agent.peers.stream import SessionStream
 from mesh.agent.store import Store, StoreBroken
 from mesh.agent.working.attempt import Attempt, AttemptKey, Doorkeeper, Repeated, WrongInput
@@ -141,10 +140,9 @@ class Worker:
     def _submitted(self, peer: PeerConnection, stream: SessionStream, frame: frames.Submit) -> None:
         assert peer.certificate is not None
         try:
-            shown = self._permit_of(stream, frame)
-            checked = check_submit(self._membership, peer.certificate, frame, shown)
-            if shown is not None and checked.permit is not None and checked.permit.share == "each":
-                stream.keep(checked.permit.permit, shown)
+            checked = check_submit(self._membership, peer.certificate, frame, stream.permits.get)
+            if checked.shown is not None and checked.permit is not None and checked.permit.share == "each":
+                stream.keep(checked.permit.permit, checked.shown)
             self._doorkeeper.refuse(peer, frame, checked)
             attempt = Attempt(peer, stream, frame, checked)
             self._refuse_repeated(attempt)
@@ -162,13 +160,6 @@ class Worker:
             attempt.task = self.spawn(self._fetch(attempt))
         else:
             self._queue(attempt)
-
-    def _permit_of(self, stream: SessionStream, frame: frames.Submit) -> Shown | None:
-        """The permit as it was shown: it came with this frame, or with an earlier one of its series."""
-        if frame.permit is not None:
-            return Shown(frame.permit)
-        named = signed.peek(frame.signed, receipt.Submit).permit
-        return None if named is None else stream.permits.get(named)
 
     def _refuse_repeated(self, attempt: Attempt) -> None:
         if attempt.key in self._seen:
