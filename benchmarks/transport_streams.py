@@ -154,8 +154,8 @@ async def measure(kind: str, size: int, trips: int) -> dict[str, Any]:
         else:
             transport = await IrohTransport.open(SEEDS["client"], Options(bind="127.0.0.1:0"))
             if kind == "iroh unpatched":
-                builder = iroh.iroh_ffi._UniffiRustBufferBuilder
-                setattr(builder, "write", getattr(builder, iroh_patch.ORIGINAL))  # noqa: B010
+                converter = iroh.iroh_ffi._UniffiFfiConverterBytes
+                setattr(converter, "lower", getattr(converter, iroh_patch.ORIGINAL))  # noqa: B010
             connection = await transport.dial(Address(where["key"], where["addresses"]), LIMIT_S)
             stream = await connection.open_stream(LIMIT_S)
             result = await use(stream, size, trips)

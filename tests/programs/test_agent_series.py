@@ -2,13 +2,14 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from agents import a_town, until
 from mesh.agent.asking import series as keeping
 from mesh.errors import MeshError
 from mesh.jobs.dispatch import WINDOW_MAX
-from mesh.protocol import link
+from mesh.protocol import frames, link
 from mesh.protocol.values import Routing
 from mesh.sdk import calls
 from programs.test_blamed_inputs import UNREADABLE, refused, workers_of
@@ -231,11 +232,16 @@ async def test_a_token_that_a_worker_turned_away_is_shown_again(tmp_path):
     async with a_town(tmp_path) as (_town, ann, ben):
         asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
         await in_series(asker)
-        known = worker.agent.parts.worker._permit_of
-        worker.agent.parts.worker._permit_of = lambda stream, frame: None
+        serving = worker.agent.parts.worker
+
+        def blind(peer, stream, frame):
+            seen = msgspec.structs.replace(frame, permit=None) if isinstance(frame, frames.Submit) else frame
+            type(serving).frame(serving, peer, stream, seen)
+
+        serving.frame = blind
         with pytest.raises(MeshError):
             await asker.run("three")
-        worker.agent.parts.worker._permit_of = known
+        del serving.frame
         assert (await asker.run("four")).device == worker.id
 
 

@@ -8,6 +8,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Awaitable
+from typing import Any
 
 import iroh
 import pytest
@@ -45,9 +46,12 @@ async def test_the_endpoints_id_is_the_devices_key(ends: Ends) -> None:
 # 1. Writes are copied byte by byte in Python.
 
 
-async def test_the_write_patch_is_in_place_and_large_writes_cost_little(ends: Ends) -> None:
-    builder = iroh.iroh_ffi._UniffiRustBufferBuilder
-    assert builder.write is iroh_patch._write
+CONVERTER = iroh.iroh_ffi._UniffiFfiConverterBytes
+
+
+async def test_the_patch_of_bytes_is_in_place_and_large_writes_cost_little(ends: Ends) -> None:
+    assert CONVERTER.lower.func is iroh_patch.lowered
+    assert CONVERTER.lift is iroh_patch.lifted
     here, there = await a_stream(*await connect(ends))
     before = time.thread_time()
     async with asyncio.TaskGroup() as group:
@@ -56,17 +60,22 @@ async def test_the_write_patch_is_in_place_and_large_writes_cost_little(ends: En
     assert time.thread_time() - before < 1.5  # a byte at a time takes 3 s
 
 
+ODD = (b"", b"x", bytearray(b"frames"), memoryview(b"frames")[1:3], bytes(range(256)) * 999)
+
+
+@pytest.mark.parametrize("content", ODD)
+async def test_bytes_of_any_kind_and_length_come_out_as_they_went_in(ends: Ends, content: bytes) -> None:
+    assert CONVERTER.lift(CONVERTER.lower(content)) == bytes(content)
+    assert CONVERTER.lift(getattr(CONVERTER, iroh_patch.ORIGINAL)(content)) == bytes(content)
+
+
 @pytest.mark.parametrize("broken", ["slow", "wrong"])
-async def test_a_patch_that_did_not_take_is_noticed_at_start(broken: str) -> None:
-    class Unpatched(iroh.iroh_ffi._UniffiRustBufferBuilder):
-        def write(self, value: bytes) -> None:
-            if broken == "slow":
-                getattr(self, iroh_patch.ORIGINAL)(value)
-            else:
-                iroh_patch._write(self, value[::-1])
+async def test_a_patch_that_did_not_take_is_noticed_at_start(ends: Ends, broken: str) -> None:
+    def lower(value: bytes) -> Any:
+        return getattr(CONVERTER, iroh_patch.ORIGINAL)(value) if broken == "slow" else CONVERTER.lower(value[::-1])
 
     with pytest.raises(iroh_patch.BindingUnsuitable):
-        iroh_patch.check_writes(Unpatched)
+        iroh_patch.check_bytes(lower, CONVERTER.lift)
 
 
 async def test_another_version_of_the_binding_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from mesh.ids import DeviceKey
 from mesh.transport.inbox import Inbox, Tasks
 from mesh.transport.interface import Address, ConnectionLost, DialTimeout, TransportError, TransportTimeout
 from mesh.transport.iroh_connection import CLOSE_LIMIT_S, CODE_BUSY, CODE_NOT_ADMITTED, IrohConnection
-from mesh.transport.iroh_patch import deafen, patch_calls, patch_freeing, patch_writes, touch
+from mesh.transport.iroh_patch import deafen, patch_bytes, patch_calls, patch_freeing, touch
 
 ALPN = b"mesh/1"
 """What this protocol is called in the handshake; a peer that speaks another one is refused there."""
@@ -128,7 +128,7 @@ class IrohTransport:
         ``admits`` is asked for each incoming peer, key proven, before anything that it sent on a stream is looked at.
         Raises BindingUnsuitable, EndpointFailed.
         """
-        patch_writes(iroh)
+        patch_bytes(iroh)
         patch_freeing(iroh, _LOOP.call)
         patch_calls(iroh)
         _LOOP.enter()
