@@ -10,7 +10,7 @@ from mesh.agent.asking.documents import FilesTooLarge, NoFile, PageDone, read_do
 from mesh.errors import MeshError
 from mesh.jobs.placement import NowhereToRun
 from mesh.protocol.values import ModelOffer, Need, Routing
-from mesh.sdk import control
+from mesh.sdk import AsyncMesh, control
 from mesh.sdk.documents import NamedFile, PageRead, ReadFiles
 from mesh.workloads.contract import BadInput, Payload
 from mesh.workloads.known import workload_named
@@ -108,6 +108,37 @@ async def test_a_page_that_fails_is_named_and_the_others_are_read(tmp_path):
         failed = {page.file: page.done.wire_code for page in told if isinstance(page.done, MeshError)}
         assert failed == {1: "input.kind_unknown", 2: "input.invalid", 3: "input.unreadable"}
         assert widths_of([page for page in told if page.file in (0, 4)]) == [1100, 1300]
+
+
+async def test_a_program_hands_in_documents_as_a_batch_and_what_is_none_fails_alone(tmp_path):
+    picture = tmp_path / "plan.png"
+    picture.write_bytes(encoded(a_page([], (1100, 400)), "PNG"))
+    given = [
+        picture,
+        NamedFile("scan.pdf", a_document(WIDTHS[:2])),
+        {"id": "again", "file": str(picture)},
+        str(tmp_path / "away.pdf"),
+        NamedFile("no.png", b"no picture"),
+    ]
+    async with a_town(tmp_path) as (_town, ann, _ben):
+        device = await a_reading_device(ann, "ann-box")
+        async with AsyncMesh(device.home.path) as mesh:
+            batch = await mesh.submit_batch(given, "ocr", name="papers")
+            assert (batch.lines, batch.workload) == (6, "ocr")
+            assert (await mesh.submit_batch(given, "ocr", name="papers")).again
+
+            async def ended():
+                return (await mesh.batch("papers")).state == "done"
+
+            await until(ended)
+            lines = {line.id: line async for line in mesh.batch_results("papers")}
+            assert list(lines) == ["plan.png", "scan.pdf:1", "scan.pdf:2", "again", "away.pdf", "no.png"]
+            assert lines["again"].manifest["pages"][0]["text"] == "1100 wide"
+            assert {id for id, line in lines.items() if line.error} == {"away.pdf", "no.png"}
+            with pytest.raises(MeshError) as wrong:
+                await mesh.submit_batch([{"text": "no file"}], "ocr")
+            assert wrong.value.wire_code == "batch.bad_line"
+        assert sorted(path.suffix for path in device.home.batches.iterdir() if path.name.startswith("new-")) == []
 
 
 async def test_where_nobody_reads_the_reason_is_told_once(tmp_path):

@@ -79,6 +79,21 @@ async def test_the_answer_comes_token_by_token_and_the_whole_says_the_same(engin
     assert answer["model"] == MODEL
 
 
+async def test_while_it_reads_a_long_question_it_tells_how_far_it_is(engines):
+    reading, told = Reading(), []
+
+    def advance(fraction):
+        told.append((fraction, len(reading.come)))
+
+    question = asked("Tell me more. " * 350, max_tokens=4)
+    await say(engines, question, listener=Listener(outlet=reading.outlet, advance=advance), limit_s=200.0)
+    assert all(come == 0 for _, come in told), "it is said before the first word"
+    fractions = [fraction for fraction, _ in told]
+    assert len(set(fractions)) > 1, "seconds of reading are no silence"
+    assert fractions == sorted(fractions)
+    assert 0 <= fractions[0] < fractions[-1] < 1
+
+
 async def test_the_same_question_has_the_same_answer_alone_and_beside_others(engines):
     payload = asked("Name three colours.", max_tokens=16)
     alone = await say(engines, payload)

@@ -280,6 +280,12 @@ def test_a_model_of_ones_own_is_used_without_a_restart_and_a_wrong_entry_beside_
         assert chat.rest() == 0
         assert (chat.lines[-1]["model"], chat.lines[-1]["device"]) == ("own-1024", network.devices["ben"])
     asked = {"model": "own-1024", "messages": OPENAI_ASK["messages"], "max_tokens": 12}
+    ready = network.agents["ben"].ready
+    listed = httpx2.get(
+        f"{ready['gateway']}/v1/models", headers={"authorization": f"Bearer {ready['key']}"}, timeout=LIMIT_S
+    ).json()["data"]
+    told = {one["id"]: (one.get("licence"), one.get("size_bytes")) for one in listed}
+    assert told["own-1024"] == ("Apache-2.0", entry.size_bytes)
     answer = httpx2.post(
         f"{network.agents['ada'].ready['gateway']}/v1/chat/completions",
         headers={"authorization": f"Bearer {network.agents['ada'].ready['key']}"},

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 
 from mesh.cli.main import perform
 from mesh.cli.programs import Program
 from mesh.cli.stage import Outcome, Player
+from mesh.workloads.catalogue import BUILTIN
 from whole.network import Network, a_network
 
 NETCHECK_S = 10.0
@@ -133,6 +135,24 @@ def test_a_damaged_model_file_is_found_and_left_where_it_is(network: Network) ->
         file.write_bytes(whole)
     assert problems(outcome) == {"model.damaged"} and outcome.exit_code == 1
     assert "mesh models pull" in found(outcome)["model.damaged"]["next"]
+
+
+def test_a_model_of_ones_own_is_looked_at_like_any_other(network: Network) -> None:
+    entry = msgspec.to_builtins(next(iter(BUILTIN)))
+    own = {**entry, "id": "tellmodel-own", "settings": {**entry["settings"], "tokens_max": 128}}
+    other = {**own, "id": "tellmodel-away", "files": [{**entry["files"][0], "sha256": "0" * 64, "sources": []}]}
+    catalogue = network.ada.home / "catalogue.json"
+    catalogue.write_text(json.dumps([own, other]))
+    try:
+        outcome, report = network.ada.attempt("doctor"), network.ada.attempt("doctor", "--report")
+    finally:
+        catalogue.unlink()
+    assert problems(outcome) == set()
+    said = [(one["code"], one["text"]) for one in outcome.value["findings"] if "tellmodel" in one["text"]]
+    assert [code for code, _ in said] == ["model.good", "model.missing"]
+    works = [one for one in outcome.value["findings"] if one["code"] == "engine.works"]
+    assert len(works) == len([one for one in outcome.value["findings"] if one["code"] == "model.good"])
+    assert "tellmodel" not in json.dumps(report.value), "what its owner calls a model stays with its owner"
 
 
 def secrets_of(player: Player, network: Network) -> set[str]:

@@ -34,6 +34,8 @@ from mesh.workloads.process import engine_process
 
 ENGINE_S = 30.0
 """An engine of the default model loads in a second; a device that needs this long is too slow to offer itself."""
+LOAD_BYTES_S = 100e6
+"""A large model has as much longer as a slow disk takes to read it."""
 GATEWAY_S = 3.0
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 SECRETS = (
@@ -46,7 +48,9 @@ SECRETS = (
 async def examine(home: Home, agent: Status | None) -> facts.MachineFacts:
     """Measure the machine. ``agent``: what the running agent says of itself; None where none runs."""
     async with asyncio.TaskGroup() as group:
-        models = [group.create_task(_model(home, entry, agent)) for entry in BUILTIN]
+        turn = asyncio.Lock()  # models that are loaded for the check never share the memory
+        own = await asyncio.to_thread(read_catalogue, home.catalogue_file)
+        models = [group.create_task(_model(home, entry, agent, turn)) for entry in own.catalogue]
         gateway = group.create_task(_gateway(home, agent is not None))
     state, port, owner = gateway.result()
     made = home.path.is_dir()
@@ -64,7 +68,7 @@ async def examine(home: Home, agent: Status | None) -> facts.MachineFacts:
         permissions="checked" if os.name == "posix" else "unchecked",
         exposed=tuple(_exposed(home)) if made and os.name == "posix" else (),
         models=tuple(model.result() for model in models),
-        wrong_models=tuple(map(str, read_catalogue(home.catalogue_file).wrong)),
+        wrong_models=tuple(map(str, own.wrong)),
         gateway=state,
         gateway_port=port,
         gateway_owner=owner,
@@ -108,9 +112,10 @@ def _exposed(home: Home) -> Iterator[facts.Exposed]:
 # --- models and engines -----------------------------------------------------------------------------------------------
 
 
-async def _model(home: Home, entry: ModelEntry, agent: Status | None) -> facts.ModelFacts:
+async def _model(home: Home, entry: ModelEntry, agent: Status | None, turn: asyncio.Lock) -> facts.ModelFacts:
     files = ModelFiles(home.models)
-    found = facts.ModelFacts(entry.workload, entry.id, entry.size_bytes, await asyncio.to_thread(_state, files, entry))
+    state = await asyncio.to_thread(_state, files, entry)
+    found = facts.ModelFacts(entry.workload, entry.id, entry.size_bytes, state, own=entry not in tuple(BUILTIN))
     if found.files != "good":
         return found
     capability = None if agent is None else agent.capability
@@ -118,7 +123,7 @@ async def _model(home: Home, entry: ModelEntry, agent: Status | None) -> facts.M
         # it works, and a second one would only take memory
         return msgspec.structs.replace(found, engine="warm", isolation=capability.isolation)
     try:
-        async with asyncio.timeout(ENGINE_S):
+        async with turn, asyncio.timeout(ENGINE_S + entry.size_bytes / LOAD_BYTES_S):
             return msgspec.structs.replace(found, engine="started", isolation=await _trial(files, entry))
     except TimeoutError:
         return msgspec.structs.replace(found, engine="failed", code="engine.too_slow")

@@ -5,7 +5,7 @@ Touches: the clock (ping).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import partial
 from itertools import count
 from typing import NamedTuple
@@ -40,7 +40,7 @@ from mesh.devices.facts import NetworkFacts
 from mesh.errors import MeshError
 from mesh.ids import JobId
 from mesh.sdk import control
-from mesh.sdk.documents import AnyDocumentRequest, AttemptLine, PartLine, ReadEnd, ReadFiles
+from mesh.sdk.documents import AttemptLine, DrawFile, PartLine, ReadEnd, ReadFiles
 from mesh.sdk.keys import AnyKeyRequest
 from mesh.sdk.models import AnyModelRequest, OfferModel
 from mesh.sdk.naming import UnknownDevice
@@ -104,8 +104,10 @@ class Desk:
             return await self._status()
         if isinstance(request, control.Run):
             return await self._run(request, say)
-        if isinstance(request, AnyDocumentRequest):
+        if isinstance(request, ReadFiles):
             return await self._read(request, say)
+        if isinstance(request, DrawFile):
+            return await self._draw(request, say)
         if isinstance(request, control.Estimate):
             return await self._estimate(request.job)
         if isinstance(request, control.PingDevice):
@@ -238,6 +240,17 @@ class Desk:
         run = self._runner(request, say, lambda job, stage, fraction: None)
         ask = documents.asked(request, f"document {next(self._documents)}")
         return await documents.answer(request, ask, run, say)
+
+    async def _draw(self, request: DrawFile, say: Callable[[control.Answer], None]) -> ReadEnd:
+        """Draw a document; who takes its pages slowly has no more of them drawn meanwhile."""
+        pages = 0
+        async with aclosing(documents.pages_drawn(request.file.content)) as drawn:
+            async for page in drawn:
+                say(page)
+                pages += 1
+                if isinstance(say, Say):
+                    await say.taken()
+        return ReadEnd(pages)
 
     async def _ping(self, request: control.PingDevice, say: Callable[[control.Answer], None]) -> control.Ok:
         found = self._parts.membership.find(request.device)

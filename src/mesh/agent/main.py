@@ -76,7 +76,7 @@ from mesh.transport.clock import CoordinatorClock
 from mesh.transport.interface import Transport
 from mesh.transport.link import LinkClient, LinkDown, LinkTarget
 from mesh.workloads.files import ModelFiles
-from mesh.workloads.own_catalogue import read_catalogue
+from mesh.workloads.own_catalogue import CatalogueFile, read_catalogue
 
 log = structlog.get_logger()
 
@@ -241,6 +241,7 @@ class Agent:
                     ready = Ready(parts.membership.me, None, None)
                     if self.options.gateway:
                         around = Surroundings(parts.membership, parts.myself, self.offering, ModelFiles(home.models))
+                        around.catalogue = CatalogueFile(home.catalogue_file).catalogue
                         front = Front(parts.requester.run, around, desk.keys, self.parts.membership.count_able)
                         address = await stack.enter_async_context(gateway.served(home, front))
                         desk.gateway = desk.page.gateway = address.url

@@ -103,6 +103,8 @@ class ModelFacts(Fact, frozen=True):
     engine: EngineState = "untried"
     isolation: Isolation | None = None
     code: str = ""
+    own: bool = False
+    """Its owner added it: it is fetched when the owner says so, and its name is the owner's affair."""
 
 
 class Exposed(Fact, frozen=True):

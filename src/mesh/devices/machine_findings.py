@@ -68,7 +68,7 @@ def _home(facts: MachineFacts) -> Iterator[Finding]:
 
 
 def _room(facts: MachineFacts) -> Iterator[Finding]:
-    missing = sum(model.size_bytes for model in facts.models if model.files != "good")
+    missing = sum(model.size_bytes for model in facts.models if model.files != "good" and not model.own)
     free = f"{facts.disk_free_bytes / GIB:.1f} GiB are free"
     if facts.disk_free_bytes < missing:
         yield Finding(

@@ -36,7 +36,7 @@ def public_report(network: NetworkFacts, machine: MachineFacts | None, findings:
         report["models"] = [
             {
                 "workload": model.workload,
-                "model": model.model,
+                "model": "of the owner's own" if model.own else model.model,
                 "mib": round(model.size_bytes / MIB),
                 "files": model.files,
                 "engine": model.engine,

@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 from mesh.ids import JobId, NetworkId
 from mesh.protocol.values import Role
-from mesh.sdk import answers, control, documents
+from mesh.sdk import answers, batch_documents, control, documents
 from mesh.sdk import batches as said
 from mesh.sdk.mesh import DAY_S, Answer, Asked, Done, Mesh
 
@@ -108,10 +108,10 @@ class AsyncMesh:
         return await asyncio.to_thread(self._mesh.why, job)
 
     async def submit_batch(
-        self, lines: Iterable[Mapping[str, Any] | str], workload: str = "embeddings", how: Asked = Asked(),
+        self, lines: Iterable[batch_documents.Document], workload: str = "embeddings", how: Asked = Asked(),
         name: str | None = None,
     ) -> said.Batch:  # fmt: skip
-        """Hand in many lines at once; each becomes a job, over restarts."""
+        """Hand in many lines at once, or the pages of documents; each becomes a job, over restarts."""
         return await asyncio.to_thread(self._mesh.submit_batch, lines, workload, how, name)
 
     async def batches(self) -> tuple[said.Batch, ...]:

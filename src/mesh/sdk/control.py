@@ -28,7 +28,7 @@ from mesh.protocol.values import (
     Sensitivity,
 )
 from mesh.sdk.batches import AnyBatchAnswer, AnyBatchRequest, Batch
-from mesh.sdk.documents import AnyDocumentAnswer, AnyDocumentRequest, PageRead, ReadFiles
+from mesh.sdk.documents import AnyDocumentAnswer, AnyDocumentRequest, PageDrawn, PageRead, ReadFiles
 from mesh.sdk.documents import AttemptLine as AttemptLine
 from mesh.sdk.documents import PartLine as PartLine
 from mesh.sdk.forecasts import Estimated as Estimated
@@ -382,6 +382,6 @@ def _until_last(lines: Any) -> Iterator[AnyAnswer]:
         if isinstance(answer, Refusal):
             raise from_wire(answer.error)
         yield answer
-        more = isinstance(answer, Progress | Ping | PageRead | Begun | Said | Joined | Waiting)
+        more = isinstance(answer, Progress | Ping | PageRead | PageDrawn | Begun | Said | Joined | Waiting)
         if not more and not (isinstance(answer, Batch) and not answer.last):
             return

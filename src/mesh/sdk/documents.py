@@ -49,6 +49,15 @@ class ReadFiles(Request, frozen=True):
     """Where no device may read a page now: wait for one. ``Waiting`` lines say why, until it goes on."""
 
 
+class DrawFile(Request, frozen=True):
+    """Draw a document as pages, which nobody reads yet. Answered by a ``PageDrawn`` per page in order, and ``ReadEnd``.
+
+    A file that is no document is refused.
+    """
+
+    file: NamedFile
+
+
 class AttemptLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """One attempt of a job: where, over which path, and with which code it ended (empty: used)."""
 
@@ -82,11 +91,19 @@ class PageRead(Answer, frozen=True):
     error: dict[str, Any] | None = None
 
 
+class PageDrawn(Answer, frozen=True):
+    """One page as a picture (PNG), or the error that it met (a MeshError's wire form)."""
+
+    page: int
+    picture: bytes = b""
+    error: dict[str, Any] | None = None
+
+
 class ReadEnd(Answer, frozen=True):
     """All pages were told."""
 
     pages: int
 
 
-AnyDocumentRequest = ReadFiles
-AnyDocumentAnswer = PageRead | ReadEnd
+AnyDocumentRequest = ReadFiles | DrawFile
+AnyDocumentAnswer = PageRead | PageDrawn | ReadEnd

@@ -26,7 +26,7 @@ import msgspec
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, JobId, NetworkId
 from mesh.protocol.values import PathKind, Role, Routing, Sensitivity
-from mesh.sdk import answers, batch_input, calls, control, documents
+from mesh.sdk import answers, batch_documents, batch_input, calls, control, documents
 from mesh.sdk import batches as said
 from mesh.sdk.calls import TokenTerms
 from mesh.sdk.client import Coordinator
@@ -186,7 +186,7 @@ class Mesh:
 
         ``files``: paths, or names with their content. Raises FilesTooLarge, and what keeps all of it from being read.
         """
-        named = tuple(one if isinstance(one, documents.NamedFile) else _read_file(Path(one)) for one in files)
+        named = tuple(map(batch_documents.named_file, files))
         if len(named) > documents.FILES_MAX or sum(len(one.content) for one in named) > documents.FILES_BYTES_MAX:
             raise documents.FilesTooLarge
         request = documents.ReadFiles(named, how.model, how.sensitivity, self._routing(how), how.max_cost)
@@ -209,16 +209,21 @@ class Mesh:
     # --- batches ------------------------------------------------------------------------------------------------------
 
     def submit_batch(
-        self, lines: Iterable[Mapping[str, Any] | str], workload: str = "embeddings", how: Asked = Asked(),
+        self, lines: Iterable[batch_documents.Document], workload: str = "embeddings", how: Asked = Asked(),
         name: str | None = None,
     ) -> said.Batch:  # fmt: skip
         """Hand in many lines at once, texts or objects as in `mesh batch submit`; each becomes a job, over restarts.
 
+        With ``workload`` "ocr" they are documents: paths, ``{"id", "file"}``, or names with their content. Each page is
+        a line, ``NAME:PAGE`` of a PDF; pages are drawn now, by the agent, and one that cannot be fails alone.
         ``name``: submitting the same again under it begins nothing new. ``how.max_cost`` is for all lines together.
         Raises EmptyBatch, BadLine and more.
         """
-        raws = (batch_input.Raw(number, msgspec.json.encode(line)) for number, line in enumerate(lines, 1))
-        brought = batch_input.bring(self._home.batches, batch_input.from_json(raws))
+        if workload == "ocr":
+            brought = batch_documents.bring_documents(self._home, lines)
+        else:
+            raws = (batch_input.Raw(number, msgspec.json.encode(line)) for number, line in enumerate(lines, 1))
+            brought = batch_input.bring(self._home.batches, batch_input.from_json(raws))
         request = said.SubmitBatch(
             *(brought, workload, name, how.model, how.sensitivity, self._routing(how), how.max_cost)
         )
@@ -329,13 +334,6 @@ class Mesh:
         if not isinstance(answer, control.Peers):
             raise UnknownDevice
         return device_named(answer.peers, named)
-
-
-def _read_file(path: Path) -> documents.NamedFile:
-    """A file as a job takes it. Raises FilesTooLarge, OSError."""
-    if path.stat().st_size > documents.FILES_BYTES_MAX:
-        raise documents.FilesTooLarge
-    return documents.NamedFile(path.name, path.read_bytes())
 
 
 def _usual_home() -> Home:

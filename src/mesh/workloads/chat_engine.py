@@ -69,7 +69,7 @@ class LlamaChat:
             return [self._replay(lane, payload, stop)]
         messages, left_out = payload.manifest.get("messages"), 0
         for _ in range(TRIMS_MAX):
-            answer = _Answer(stop, say)
+            answer = _Answer(stop, say, tokens_max(payload))
             self._ask(payload, messages, answer)
             if answer.over is None:
                 return [answer.result(self._model, left_out)]
@@ -98,7 +98,7 @@ class LlamaChat:
             if following.over is not None:
                 raise ChatTooLong.by(*following.over)
             kept["cache_prompt"] = True
-        done = _Answer(stop, lambda content: None).result(self._model, 0)
+        done = _Answer(stop, None, 0).result(self._model, 0)
         return Payload({**done.manifest, "finish": "stop", "replayed": trace.found()._asdict()})
 
     def _ask(
@@ -137,11 +137,12 @@ class _Along(NamedTuple):
 class _Answer:
     """What the library says to one chat."""
 
-    def __init__(self, stop: Stop, say: Say) -> None:
+    def __init__(self, stop: Stop, say: Say | None, tokens: int) -> None:
+        """``tokens``: how many it may have."""
         self.problem: BaseException | None = None
         self.over: tuple[int, int] | None = None
         """The prompt's tokens and the window, where it does not fit."""
-        self._stop, self._say = stop, say
+        self._stop, self._say, self._tokens = stop, say, tokens
         self._parts: list[str] = []
         self._finish = "length"
         self._usage: dict[str, Any] = {}
@@ -163,11 +164,15 @@ class _Answer:
             raise EngineRefused(status=int(error.get("code", 500)))
         if news.get("usage"):
             self._usage = news["usage"]
+        read = news.get("prompt_progress")
+        if read and self._say is not None:
+            self._say.advanced(read["processed"] / max(1, read["total"] + self._tokens))
         for choice in news.get("choices") or ():
             text = choice.get("text") or (choice.get("delta") or {}).get("content")
             if text:
                 self._parts.append(text)
-                self._say(text.encode())
+                if self._say is not None:
+                    self._say(text.encode())
             if choice.get("finish_reason"):
                 self._finish = "length" if choice["finish_reason"] == "length" else "stop"
         if self._stop.asked:
@@ -193,7 +198,7 @@ class _Following(_Answer):
     """What the library says while it goes along a claimed answer: it is stopped where it would leave it."""
 
     def __init__(self, stop: Stop, trace: Trace) -> None:
-        super().__init__(stop, lambda content: None)
+        super().__init__(stop, None, 0)
         self._trace = trace
         self._parted = False
 

@@ -74,7 +74,15 @@ class _Job:
         self.ended = False
         self.lane_s = 0.0
         self.batches = 0
-        self.told_s = 0.0
+        self._told_s = 0.0
+
+    def is_time(self) -> bool:
+        """Whether its progress is to be told now; if so, the next time is a while away."""
+        now = time.monotonic()
+        due = now - self._told_s > ADVANCED_EVERY_S
+        if due:
+            self._told_s = now
+        return due
 
 
 class _Child:
@@ -123,6 +131,14 @@ class _Child:
                     stop.ask()
         if free:
             self.say(Dropped(number))
+
+    def advanced(self, job: _Job, fraction: float) -> None:
+        """So much of a piece is done, the only one that its lane works on."""
+        with self._changed:
+            done = len(job.pieces) - job.left
+            told = not job.ended and job.is_time()
+        if told:
+            self.say(Advanced(job.number, (done + min(max(fraction, 0.0), 1.0)) / len(job.pieces)))
 
     def taken(self, number: int, count: int) -> None:
         """Bytes of a job's stream were taken."""
@@ -217,8 +233,8 @@ class _Child:
         answers: list[Any] = []
         error = None
         try:
-            say = _silent if speech is None else partial(speech.say, batch[0].place)
-            answers = list(self._engine.work(lane, [taken.piece for taken in batch], stop, say))
+            saying = _Saying(self, jobs[batch[0].job], batch[0].place)
+            answers = list(self._engine.work(lane, [taken.piece for taken in batch], stop, saying))
             assert len(answers) == len(batch)
             if speech is not None:
                 speech.answered(batch[0].place)
@@ -261,8 +277,7 @@ class _Child:
                 elif job.left == 0:
                     self._end(job)
                     done.append(job)
-                elif (now := time.monotonic()) - job.told_s > ADVANCED_EVERY_S:
-                    job.told_s = now
+                elif job.is_time():
                     news.append(Advanced(job.number, 1 - job.left / len(job.pieces)))
         for item in [*news, *map(self._result, done)]:
             self.say(item)
@@ -275,8 +290,18 @@ class _Child:
             return Refused(job.number, _told(problem).wire())
 
 
-def _silent(content: bytes) -> None:
-    """What an engine says of a job whose stream nobody reads."""
+class _Saying:
+    """What an engine says of one piece of a job, in the middle of it."""
+
+    def __init__(self, child: _Child, job: _Job, place: int) -> None:
+        self._child, self._job, self._place = child, job, place
+
+    def __call__(self, content: bytes) -> None:
+        if self._job.speech is not None:  # else nobody reads its stream
+            self._job.speech.say(self._place, content)
+
+    def advanced(self, fraction: float) -> None:
+        self._child.advanced(self._job, fraction)
 
 
 def _told(problem: Exception) -> MeshError:

@@ -115,9 +115,17 @@ class Listener(NamedTuple):
 
 NOBODY = Listener()
 
-Say = Callable[[bytes], None]
-"""Lets out bytes of a streamed result from an engine, in the thread of its lane. It waits while the taker is slow, and
-raises once nobody wants the result any more."""
+
+class Say(Protocol):
+    """How an engine speaks in the middle of a piece, in the thread of its lane."""
+
+    def __call__(self, content: bytes) -> None:
+        """Let out bytes of a streamed result. Waits while the taker is slow, raises once nobody wants the result."""
+        ...
+
+    def advanced(self, fraction: float) -> None:
+        """So much of the piece is done (0..1): what takes long before its first byte is known to live."""
+        ...
 
 
 class Engine(Protocol):

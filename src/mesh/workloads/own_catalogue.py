@@ -76,6 +76,26 @@ def read_catalogue(path: Path) -> OwnCatalogue:
     return OwnCatalogue(Catalogue(tuple(good.values())), tuple(wrong))
 
 
+class CatalogueFile:
+    """The catalogue as it stands in the file now: read once, and again when the file has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._read = OwnCatalogue(BUILTIN)
+
+    def catalogue(self) -> Catalogue:
+        """The good entries."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return BUILTIN
+        stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if stamp != self._stamp:
+            self._stamp, self._read = stamp, read_catalogue(self._path)
+        return self._read.catalogue
+
+
 def _listed(text: str) -> Iterator[tuple[int, Any]]:
     """The entries, each with the line where it begins; the last one is what is wrong where it is not a whole list."""
     decoder, at = json.JSONDecoder(), _past_space(text, 0)

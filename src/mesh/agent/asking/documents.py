@@ -6,7 +6,7 @@ Touches: what ``drawing`` touches (the requester is an argument).
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple
 
 from mesh.agent.asking.asked import Ask, Result
@@ -15,7 +15,16 @@ from mesh.agent.asking.drawing import Drawer
 from mesh.errors import MeshError, reason_of
 from mesh.ids import JobId
 from mesh.sdk import control
-from mesh.sdk.documents import FILES_BYTES_MAX, FILES_MAX, AttemptLine, FilesTooLarge, PageRead, ReadEnd, ReadFiles
+from mesh.sdk.documents import (
+    FILES_BYTES_MAX,
+    FILES_MAX,
+    AttemptLine,
+    FilesTooLarge,
+    PageDrawn,
+    PageRead,
+    ReadEnd,
+    ReadFiles,
+)
 from mesh.sdk.lines import Answer
 from mesh.workloads.contract import BadInput, Payload
 from mesh.workloads.known import workload_named
@@ -166,6 +175,17 @@ async def answer(request: ReadFiles, ask: Ask, run: Run, say: Callable[[Answer],
 
     await read_documents(run, ask, [file.content for file in request.files], tell)
     return ReadEnd(told)
+
+
+async def pages_drawn(content: bytes) -> AsyncGenerator[PageDrawn, None]:
+    """The pages of a document, for a program that keeps them. Raises FilesTooLarge, EngineNotLoaded, BadInput."""
+    check_files([content])
+    async with Drawer() as drawer:
+        total = await drawer.total(content)
+        for first in range(0, total, AT_ONCE_MAX):
+            drawn = await drawer.draw(content, first, min(AT_ONCE_MAX, total - first))
+            for page, found in enumerate(drawn, first + 1):
+                yield PageDrawn(page, error=found.wire()) if isinstance(found, MeshError) else PageDrawn(page, found)
 
 
 async def pages_of(request: ReadFiles) -> int:

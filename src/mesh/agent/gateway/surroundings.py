@@ -4,6 +4,7 @@ Touches: files (whether models are here), the clock.
 """
 
 import time
+from collections.abc import Callable
 
 from mesh.agent.engines.loading import Loading
 from mesh.agent.engines.offering import Offering
@@ -14,7 +15,7 @@ from mesh.ids import DeviceId
 from mesh.protocol.link import OwnDevice
 from mesh.protocol.values import ModelOffer
 from mesh.sdk.naming import UnknownDevice
-from mesh.workloads.catalogue import BUILTIN
+from mesh.workloads.catalogue import BUILTIN, Catalogue
 from mesh.workloads.files import ModelFiles
 
 FRESH_S = 1.0
@@ -29,6 +30,8 @@ class Surroundings:
         self._myself = myself
         self._offering = offering
         self._files = files
+        self.catalogue: Callable[[], Catalogue] = lambda: BUILTIN
+        """The models that this device may run, its owner's own included; set by the wiring."""
         self._listed: list[KnownModel] = []
         self._fresh_until_s = 0.0
 
@@ -58,7 +61,7 @@ class Surroundings:
                 warm = offer.warm or offer.model in own.condition.warm
                 offered.setdefault((offer.workload, offer.model), []).append((name, offer, warm))
         known = []
-        for entry in BUILTIN:
+        for entry in self.catalogue():
             here = offered.pop((entry.workload, entry.id), [])
             dim = entry.settings.get("dim")
             known.append(
