@@ -3,6 +3,8 @@
 import pytest
 
 from agents import a_town
+from coordinators import a_job, an_id
+from mesh.protocol import link
 from mesh.protocol.values import Routing
 from mesh.sdk import calls
 from pages.looking import DESKTOP, PHONE, a_browser, a_page
@@ -17,6 +19,8 @@ async def test_a_device_is_renamed_in_its_panel_and_other_pages_follow(tmp_path)
         await opened(bens, ben, town.network, f"devices/{studio.id}")
         await bens.page.get_by_role("complementary", name="Device studio").get_by_text("Not known yet").wait_for()
         await lumen.run(routing=Routing("device", device=studio.id))
+        measured = link.EstimateRequest(an_id(), a_job(), (link.PathSeen(studio.id, 2.54),))
+        await lumen.agent.parts.coordination.ask_estimate(measured)
         await lumen.reported()
         before = "studio"
         for size, theme in ((DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")):
@@ -26,6 +30,8 @@ async def test_a_device_is_renamed_in_its_panel_and_other_pages_follow(tmp_path)
                 await opened(looked, ann, town.network, f"devices/{studio.id}")
                 panel = page.get_by_role("complementary", name=f"Device {before}")
                 await panel.get_by_text("with lumen, as of").wait_for()
+                told = await panel.get_by_label("Round trips").inner_text()
+                assert "to lumen" in told and "2.5 ms" in told
                 await panel.get_by_role("button", name="Rename").click()
                 await page.keyboard.press("Escape")
                 await panel.get_by_role("button", name="Rename").click()

@@ -12,6 +12,7 @@ from mesh.protocol import link, signed
 from mesh.protocol.papers import Certificate
 from mesh.protocol.values import Condition
 from mesh.sdk import calls
+from programs.test_coordinator_pages import Looking
 
 pytestmark = pytest.mark.anyio
 
@@ -108,6 +109,20 @@ async def test_a_policy_that_is_saved_takes_devices_out_of_a_guests_sight_and_br
         assert await place.told() == (set(), {server})
         await place.policy(ALL, 2)
         assert await place.told() == ({box, server, phone}, set())
+
+
+async def test_a_guests_open_page_looks_again_when_the_policy_or_their_role_changes(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        place = await a_place(bench)
+        token = place.gil.headers["authorization"].removeprefix("Bearer ")
+        page = Looking(bench, place.network, {"cookie": f"mesh={token}", "origin": "http://mesh.test"})
+        for kind in ("websocket.accept", "websocket.send"):
+            assert (await page.next())["type"] == kind
+        await place.policy(OPEN_ONES, 0)
+        await page.until("devices")
+        await place.role(place.gil, "member")
+        await page.until("devices")
+        await page.said.put({"type": "websocket.disconnect"})
 
 
 async def test_who_joins_is_renewed_or_goes_out_of_a_guests_sight_is_not_told_of(tmp_path):

@@ -20,11 +20,16 @@ from mesh.jobs.placement import DeviceFacts
 from mesh.jobs.weights import Terms, terms_of
 from mesh.policies.decide import DEFAULT_POLICY
 from mesh.policies.stored import policy_of
+from mesh.protocol.link import PathSeen
 from mesh.protocol.values import Capability, Condition, DeviceState, Policy, Role
 
 SEEN_EVERY_S = 15.0
 """How often the moments of last beats are written down."""
 _FRESH_MS = int((SEEN_EVERY_S + OFFLINE_AFTER_S) * 1000)
+RTT_MOST_MS = 60_000.0
+"""Longer than any exchange waits: a claim above it is none."""
+ROUND_TRIPS_KEPT = 16
+"""Of one device, the newest: what a panel can show."""
 _NOTHING = Capability(system="unknown", arch="unknown", cores=0, memory_bytes=0, tier=2)
 
 _MadeOf = tuple[Device, Condition, Backlog, str | None, DeviceState, Role | None]
@@ -35,7 +40,7 @@ class Seen:
 
     __slots__ = (
         "addresses", "attested", "backlog", "certificate", "condition", "home", "kept", "known", "last_beat_ms",
-        "linked", "relay",
+        "linked", "relay", "round_trips",
     )  # fmt: skip
 
     def __init__(self, kept: Device, certificate: Issued | None = None) -> None:
@@ -52,6 +57,8 @@ class Seen:
         """Where observers have seen it."""
         self.home: str | None = None
         """Which network it is in, as far as its addresses tell: equal homes are near each other."""
+        self.round_trips: dict[DeviceId, tuple[float, int]] = {}
+        """To other devices (ms), as one of the two said, and when it said so (ms); the newest of them last."""
         self.known: tuple[_MadeOf, DeviceFacts] | None = None
         """What placement was last told of it, and what that was made of."""
 
@@ -174,6 +181,19 @@ class Snapshot:
             condition.contributes,
             condition.warm,
         )
+
+    def note_round_trips(self, seen: Seen, paths: Iterable[PathSeen], now_ms: int) -> None:
+        """A device told how far others are from it: believed of devices of its network, as far as it can be."""
+        for path in paths:
+            other, rtt_ms = self._devices.get(path.device), path.rtt_ms
+            if other is None or other is seen or other.kept.network != seen.kept.network:
+                continue
+            if rtt_ms is not None and 0 <= rtt_ms <= RTT_MOST_MS:
+                for one, end in ((seen, other.kept.id), (other, seen.kept.id)):
+                    one.round_trips.pop(end, None)
+                    one.round_trips[end] = (round(rtt_ms, 3), now_ms)
+                    if len(one.round_trips) > ROUND_TRIPS_KEPT:
+                        del one.round_trips[next(iter(one.round_trips))]
 
     def state(self, seen: Seen, now_ms: int) -> DeviceState:
         """What a device counts as."""

@@ -12,6 +12,7 @@ import msgspec
 from mesh.ids import DeviceId, DeviceKey, JobId, MemberId, NetworkId, TokenId
 from mesh.protocol.values import DeviceState, Role
 from mesh.sdk.prices import Tariff
+from mesh.sdk.round_trips import RoundTrip
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -189,6 +190,7 @@ class Device(Answer, frozen=True):
     tags: tuple[str, ...] = ()
     ephemeral: bool = False
     held: str | None = None
+    round_trips: tuple[RoundTrip, ...] = ()
 
 
 class Devices(Answer, frozen=True):
@@ -217,9 +219,8 @@ class JobAttempt(Answer, frozen=True):
     """One attempt of a job: how it ended (``code`` empty: used), what was paid, and on which evidence.
 
     ``reason``: why its requester sent it there: ``first`` of the permit, the least expected ``finish``, ``retry``,
-    ``backup`` (a copy, since another took long) or ``canary`` (a copy, to see whether a device works again).
-    ``expected_s``: seconds to the result as it expected then, ``wait_s`` of them behind other work; ``other_s`` of the
-    next best device (``other``).
+    ``backup`` (another took long) or ``canary`` (to see whether a device works again). ``expected_s``: seconds to the
+    result as it expected then, ``wait_s`` of them behind other work; ``other_s`` of the next best device (``other``).
     """
 
     attempt: int

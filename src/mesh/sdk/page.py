@@ -6,6 +6,7 @@ Touches: nothing.
 from mesh.ids import DeviceId, JobId, MemberId
 from mesh.protocol.values import Capability, Condition, DeviceState, Role
 from mesh.sdk.answers import Answer, JobAttempt, Network
+from mesh.sdk.round_trips import RoundTrip
 
 
 class Me(Answer, frozen=True):
@@ -66,6 +67,7 @@ class DeviceSeen(Answer, frozen=True):
     condition: Condition
     contributes: bool
     limit: str
+    round_trips: tuple[RoundTrip, ...] = ()
 
 
 class Stitch(Answer, frozen=True):

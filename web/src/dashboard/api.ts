@@ -80,6 +80,8 @@ export type Device = {
   };
   contributes: boolean;
   limit: string;
+  /** To other devices, newest first, as far as one may know of them. */
+  round_trips?: { device: string; rtt_ms: number; at_ms: number }[];
 };
 export type Stitch = {
   job: string | null;

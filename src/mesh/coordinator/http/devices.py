@@ -14,7 +14,7 @@ from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import caller_of, needs
 from mesh.coordinator.http.desk import answer, desk_of
 from mesh.coordinator.http.paging import PAGE_MAX, Cursor, Limit, page
-from mesh.coordinator.http.visible import visible
+from mesh.coordinator.http.visible import round_trips, visible
 from mesh.coordinator.store import devices
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Network
@@ -28,7 +28,10 @@ router = APIRouter()
 
 @router.get("/v1/networks/{network}/devices", dependencies=[needs("devices.read")])
 async def listing(network: str, request: Request, limit: Limit = PAGE_MAX, cursor: Cursor = None) -> Response:
-    """The devices and how they are. Guests see their own, and those that the policy lets them use."""
+    """The devices and how they are. Guests see their own, and those that the policy lets them use.
+
+    ``round_trips`` to other devices are shown to the owners of both ends, and to admins.
+    """
     desk, caller = desk_of(request), caller_of(request)
     snapshot, now_ms = desk.parts.snapshot, desk.parts.now_ms()
     shown = [
@@ -42,6 +45,7 @@ async def listing(network: str, request: Request, limit: Limit = PAGE_MAX, curso
             tags=seen.kept.tags,
             ephemeral=seen.kept.leaves_after_s is not None,
             held=seen.kept.held,
+            round_trips=round_trips(snapshot, seen, caller),
         )
         for seen in snapshot.devices(NetworkId(network))
         if visible(snapshot, seen, caller)

@@ -11,7 +11,7 @@ from mesh.coordinator.acts import picture as acts
 from mesh.coordinator.acts.picture import Stitch
 from mesh.coordinator.http.access import Caller, caller_of, needs
 from mesh.coordinator.http.desk import Desk, answer, desk_of
-from mesh.coordinator.http.visible import visible
+from mesh.coordinator.http.visible import round_trips, visible
 from mesh.coordinator.snapshot import Seen
 from mesh.coordinator.telling.running import Running
 from mesh.devices.contribution import contributes
@@ -25,7 +25,9 @@ LONGEST_JOB_MS = 600_000
 
 @router.get("/v1/networks/{network}/picture", dependencies=[needs("devices.read")])
 async def picture(network: str, request: Request, seconds: int = 60) -> Response:
-    """Devices, how they were lately, and who worked for whom. Other people's jobs show without asker and kind."""
+    """Devices, how they were lately, and who worked for whom. Other people's jobs show without asker and kind, and
+    round trips to those who may know that two devices met.
+    """
     desk, caller, now_ms = desk_of(request), caller_of(request), desk_of(request).parts.now_ms()
     since_ms = now_ms - max(1, min(seconds, SECONDS_MAX)) * 1000
     recorded = await desk.parts.database.read(acts.recorded, NetworkId(network), since_ms)
@@ -40,7 +42,7 @@ async def picture(network: str, request: Request, seconds: int = 60) -> Response
         {
             "now_ms": now_ms,
             "since_ms": since_ms,
-            "devices": [_device(desk, seen, now_ms) for seen in shown],
+            "devices": [_device(desk, seen, caller, now_ms) for seen in shown],
             "stitches": [
                 _stitch(one, caller)
                 for one in stitches
@@ -85,7 +87,7 @@ def _stitch(one: Stitch, caller: Caller) -> dict[str, Any]:
     }
 
 
-def _device(desk: Desk, seen: Seen, now_ms: int) -> dict[str, Any]:
+def _device(desk: Desk, seen: Seen, caller: Caller, now_ms: int) -> dict[str, Any]:
     kept, condition, capability = seen.kept, seen.condition, seen.capability
     willing = contributes(capability, condition)
     certificate = seen.certificate
@@ -106,4 +108,5 @@ def _device(desk: Desk, seen: Seen, now_ms: int) -> dict[str, Any]:
         "condition": condition,
         "contributes": willing.willing,
         "limit": willing.reason,
+        "round_trips": round_trips(desk.parts.snapshot, seen, caller),
     }

@@ -1,4 +1,5 @@
-"""Which devices a caller sees: members all of them; a guest their own, and those that the policy lets them use.
+"""Which devices a caller sees: members all of them; a guest their own, and those that the policy lets them use. And
+which round trips between them.
 
 Touches: nothing.
 """
@@ -7,6 +8,7 @@ from mesh.coordinator.http.access import Caller
 from mesh.coordinator.snapshot import Seen, Snapshot
 from mesh.coordinator.telling.sight import place_of
 from mesh.policies.reach import reachable
+from mesh.sdk.round_trips import RoundTrip
 
 
 def visible(snapshot: Snapshot, seen: Seen, caller: Caller) -> bool:
@@ -16,3 +18,18 @@ def visible(snapshot: Snapshot, seen: Seen, caller: Caller) -> bool:
         return True
     policy = snapshot.policy(kept.network)
     return kept.standing == "active" and reachable(policy, caller.member, "guest", place_of(snapshot, seen))
+
+
+def round_trips(snapshot: Snapshot, seen: Seen, caller: Caller) -> tuple[RoundTrip, ...]:
+    """The round trips of a device to others, newest first, as far as the caller may know that the two met.
+
+    Who worked for whom is nobody else's business: the owners of both ends know it, and whoever may read all jobs.
+    """
+    found = []
+    for device, (rtt_ms, at_ms) in seen.round_trips.items():
+        other = snapshot.device(device)
+        if other is None or not visible(snapshot, other, caller):
+            continue
+        if caller.may("jobs.read_all") or caller.member in (seen.kept.owner, other.kept.owner):
+            found.append(RoundTrip(device, rtt_ms, at_ms))
+    return tuple(sorted(found, key=lambda one: (-one.at_ms, one.device)))

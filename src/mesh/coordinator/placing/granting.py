@@ -32,7 +32,7 @@ from mesh.jobs.spec import BadSpec, check_spec
 from mesh.protocol import signed
 from mesh.protocol.link import Estimated, EstimateRequest, PermitRequest, Placed, Refused
 from mesh.protocol.permit import START_WITHIN_S, Permit, Price
-from mesh.protocol.values import Candidate, Explanation, Hint, Load
+from mesh.protocol.values import PATHS_MAX, Candidate, Explanation, Hint, Load
 
 TRIES = 4
 """How often one request is placed anew for what was not known: an epoch, a balance, owners that are kept apart."""
@@ -60,6 +60,7 @@ class Placing:
         """A permit, the asker's own devices, or the reason why not."""
         try:
             self._check(asker, request)
+            self._note_paths(asker, request)
             apart: frozenset[MemberId] = frozenset()
             available: int | None = None
             for _ in range(TRIES):
@@ -87,6 +88,9 @@ class Placing:
         with suppress(MeshError):  # the device is answered in any case
             await self._parts.database.write(note_limit, kept.network, kept.id, self._parts.moment())
 
+    def _note_paths(self, asker: Seen, request: PermitRequest | EstimateRequest) -> None:
+        self._parts.snapshot.note_round_trips(asker, request.paths[:PATHS_MAX], self._parts.now_ms())
+
     def _check(self, asker: Seen, request: PermitRequest) -> None:
         if asker.kept.standing != "active":
             raise NotIn
@@ -102,6 +106,7 @@ class Placing:
             if asker.kept.standing != "active":
                 raise NotIn
             check_spec(request.spec)
+            self._note_paths(asker, request)
             free = await self._parts.database.read(
                 granting.free_credit,
                 asker.kept.network,

@@ -217,9 +217,13 @@ class News:
             link.say(Peers(tuple(certificates[start:end]), tuple(own[start:end]), full=start == 0))
 
     def sight_changed(self, network: NetworkId) -> None:
-        """Whom guests' devices may learn of is perhaps another by now: each hears who came into sight, and who went."""
+        """Whom guests and their devices may learn of is perhaps another by now.
+
+        Each device hears who came into sight, and who went; pages are nudged to look at their devices again.
+        """
         snapshot = self._parts.snapshot
         self._sights[network] = snapshot.policy(network)
+        self._live.changed(network, "devices")
         known = known_devices(snapshot, network)
         for link in self._members(network):
             reader = snapshot.device(link.device)
