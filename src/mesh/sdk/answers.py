@@ -385,8 +385,7 @@ class LedgerHead(Answer, frozen=True):
 class Verified(Answer, frozen=True):
     """What the check of the whole ledger found. ``total`` is the sum of all entries: 0, or something is wrong.
 
-    ``sealed``: up to which posting it is chained; ``unsealed``: what came since. ``at``: the hash that is there now
-    under the number that was asked for.
+    ``sealed``: up to which posting it is chained; ``unsealed``: what came since. ``at``: the hash at the number asked.
     """
 
     ok: bool
