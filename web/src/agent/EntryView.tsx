@@ -3,7 +3,7 @@ import { useMemo } from 'react';
 import { LINK } from '../parts/controls';
 import { credits, percent, span } from '../parts/words';
 import type { PageRead, Peer, Ran } from './client';
-import { type Entry, MODES } from './entries';
+import { devicesOf, type Entry, MODES } from './entries';
 import { pairs, rows } from './vectors';
 
 const PAIRS_SHOWN = 12;
@@ -161,13 +161,17 @@ function Foot({ entry, peers, me, dashboard, network }: ViewProps) {
   const device = entry.ran?.device ?? entry.begun?.device;
   if (!device && entry.ended) return <p className="mt-2 text-13 text-ink-3">Nothing was charged.</p>;
   if (!device) return <p className="mt-2 text-13 text-live" aria-live="polite">{waiting(entry)}</p>;
-  const peer = peers.find((one) => one.device === device);
-  const own = device === me || !!peer?.own;
-  const name = peer?.name ?? (device === me ? 'this device' : 'another device');
+  const peer = (id: string) => peers.find((one) => one.device === id);
+  const nameOf = (id: string) => peer(id)?.name ?? (id === me ? 'this device' : 'another device');
+  const isOwn = (id: string) => id === me || !!peer(id)?.own;
+  const [own, name] = [isOwn(device), nameOf(device)];
+  const beside = devicesOf(entry).filter((one) => one !== device);
+  const others = devicesOf(entry).filter((one) => !isOwn(one));
   const took = ((entry.ended ?? Date.now()) - entry.started) / 1000;
   const path = entry.ran?.path ?? entry.begun?.path;
   const parts = [
     device === me ? `${name} itself` : `${name}, ${own ? 'yours' : 'another member’s'}`,
+    beside.length ? `and ${listed(beside.map(nameOf))}` : '',
     path === 'local' ? '' : path,
     entry.first ? `first word ${span((entry.first - entry.started) / 1000)}` : '',
     entry.ended ? span(took) : '',
@@ -177,7 +181,7 @@ function Foot({ entry, peers, me, dashboard, network }: ViewProps) {
   return (
     <p className={`mt-2 text-13 ${entry.ended ? 'text-ink-2' : 'text-live'}`}>
       {parts.join(' · ')}
-      {entry.ended && ` · ${entry.ran?.charge ? `${credits(entry.ran.charge)} credits` : own ? 'free, your own machine' : 'free'}`}
+      {entry.ended && ` · ${entry.ran?.charge ? `${credits(entry.ran.charge)} credits` : others.length ? 'free' : 'free, your own machine'}`}
       {tries > 1 && ` · attempt ${tries}`}
       {entry.ran && dashboard && (
         <>
@@ -187,9 +191,18 @@ function Foot({ entry, peers, me, dashboard, network }: ViewProps) {
           </a>
         </>
       )}
-      <span className="block text-ink-3">{own ? 'Nobody but you could see it.' : `The owner of ${name} could see it.`}</span>
+      <span className="block text-ink-3">{seenBy(others.map(nameOf))}</span>
     </p>
   );
+}
+
+function seenBy(others: string[]): string {
+  if (!others.length) return 'Nobody but you could see it.';
+  return `The ${others.length > 1 ? 'owners' : 'owner'} of ${listed(others)} could see it.`;
+}
+
+function listed(names: string[]): string {
+  return names.length > 1 ? `${names.slice(0, -1).join(', ')} and ${names.at(-1)}` : (names[0] ?? '');
 }
 
 function waiting(entry: Entry): string {

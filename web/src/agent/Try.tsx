@@ -2,7 +2,7 @@
 import { type Dispatch, type FormEvent, type SetStateAction, useRef, useState } from 'react';
 import { Button, LINK, Pick, Segment } from '../parts/controls';
 import { AgentError, ask, type Line, type PageRead, type Peer, type Ran, type Status } from './client';
-import { type Entry, type Mode, MODES } from './entries';
+import { asRan, type Entry, type Mode, MODES } from './entries';
 import { EntryView } from './EntryView';
 import { Forecast } from './Forecast';
 
@@ -87,22 +87,6 @@ function heard(entry: Entry, line: Line): Entry {
     return { ...entry, begun, pages: [...(entry.pages ?? []), page] };
   }
   return entry;
-}
-
-/** A document's pages are jobs of their own: the entry shows the last one's place, and what all cost. */
-function asRan(entry: Entry): Ran | undefined {
-  const last = entry.pages?.findLast((page) => page.read);
-  if (!last) return undefined;
-  return {
-    job: last.job,
-    device: last.device,
-    path: (last.path ?? 'local') as Ran['path'],
-    charge: entry.pages!.reduce((sum, page) => sum + page.charge, 0),
-    units: entry.pages!.length,
-    model: last.model,
-    manifest: {},
-    attempts: last.attempts,
-  };
 }
 
 type ComposerProps = {

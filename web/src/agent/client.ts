@@ -141,6 +141,7 @@ export type Ran = {
   manifest: Record<string, unknown>;
   blobs?: string[];
   attempts?: { device: string; attempt: number; path?: string; code?: string }[];
+  parts?: { job: string; device: string; path: string; charge: number }[];
   explanation?: { would_change?: string[]; scores?: { device: string; total: number }[] };
 };
 
@@ -150,9 +151,10 @@ export type PageRead = {
   file: string;
   page: number;
   job: string;
-  device: string;
+  device?: string;
   path?: string;
-  charge: number;
+  /** Left out where it is 0, as every field is that says nothing. */
+  charge?: number;
   model: string;
   read?: { width: number; height: number; turned: number; text: string; lines: { box: Box; words: Word[] }[] };
   attempts?: Ran['attempts'];
