@@ -6,7 +6,7 @@ does what the token is for, so that a failed join costs no use and two joins at 
 Touches: nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 import msgspec
@@ -63,6 +63,22 @@ class TokenWrongPurpose(MeshError):
     kind = "invalid"
 
 
+class AddressUnproven(MeshError):
+    """This invite is for one e-mail address, and you have not shown that it is yours. Open the invite in a browser:
+    sign in there with an account that has the address, or have a link sent to it. Else ask for an invite of your own.
+    """
+
+    code = "token.address_unproven"
+    kind = "forbidden"
+
+
+class OnePerson(MeshError):
+    """An invite for an e-mail address is for one person. Leave the number of uses out, or the address."""
+
+    code = "token.one_person"
+    kind = "invalid"
+
+
 class WrongNetwork(MeshError):
     """The network that answered is not the one that the link named: its key differs. Ask its admin for a new link."""
 
@@ -109,6 +125,8 @@ class JoinToken(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
     leaves_after_s: int | None = None
     """Its devices are removed by themselves after so long offline (*ephemeral*); None: they stay."""
+    address: str = ""
+    """The e-mail address whose owner alone may use it; "": whoever has the secret."""
 
 
 def check_terms(*, uses: int, life_s: float) -> None:
@@ -151,6 +169,15 @@ def redeem(token: JoinToken | None, *, purpose: Purpose, now_ms: int) -> JoinTok
     if token.uses >= token.uses_max:
         raise TokenUsed(uses=token.uses)
     return msgspec.structs.replace(token, uses=token.uses + 1)
+
+
+def check_address(token: JoinToken, proven: Collection[str]) -> None:
+    """Refuse whoever did not prove the address that an invite is for. Raises AddressUnproven.
+
+    ``proven``: addresses that a provider vouches for, or that a letter came to, as ``ways_in.mail_address`` has them.
+    """
+    if token.address and token.address not in proven:
+        raise AddressUnproven
 
 
 def comes_in_approved(token: JoinToken, *, maker: Role | None, network_asks: bool) -> bool:

@@ -100,7 +100,7 @@ class BadDomain(MeshError):
 class Identity(msgspec.Struct, frozen=True):
     """Who somebody is elsewhere, as a provider has just vouched for.
 
-    ``label``: an address or a name, for people to read. ``domain``: of an address that the provider has verified.
+    ``label``: an address or a name, for people to read. ``address``: that the provider has verified, ``domain``: its.
     """
 
     issuer: str
@@ -108,6 +108,7 @@ class Identity(msgspec.Struct, frozen=True):
     label: str
     name: str = ""
     domain: str | None = None
+    address: str | None = None
 
 
 def shown(text: str, otherwise: str) -> str:

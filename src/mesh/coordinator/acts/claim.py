@@ -8,14 +8,15 @@ from typing import NamedTuple
 from mesh.coordinator.acts import ledger, linking
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.sessions import Opened, open_session
-from mesh.coordinator.store import deletions, networks, people, sign_in_links, tokens
+from mesh.coordinator.store import deletions, invite_letters, networks, people, sign_in_links, tokens, ways_in
 from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.invite_letters import InviteLetter
 from mesh.coordinator.store.networks import Membership
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey, MemberId, NetworkId, TokenId, made_ms
 from mesh.networks.membership import AlreadyIn, NotLetBack
 from mesh.networks.names import person_name
-from mesh.networks.tokens import CLAIM_LIFE_S, JoinToken, TokenExpired, TokenUnknown, TokenUsed, redeem
+from mesh.networks.tokens import CLAIM_LIFE_S, JoinToken, TokenExpired, TokenUnknown, TokenUsed, check_address, redeem
 from mesh.networks.ways_in import MAIL_ISSUER, Identity, OtherBrowser
 
 
@@ -45,7 +46,7 @@ class SignIn(NamedTuple):
     """What signing in needs beside the secret: the new session's token as SHA-256, and how the person is called.
 
     ``label``: what the place where they sign in calls itself. ``browser_hash``: of the cookie of a browser that had
-    asked for a link by mail.
+    asked for a link by mail. ``proven``: an e-mail address that a provider has just vouched for as theirs.
     """
 
     secret_hash: str
@@ -53,6 +54,15 @@ class SignIn(NamedTuple):
     name: str
     label: str | None = None
     browser_hash: str | None = None
+    proven: str | None = None
+
+
+class Accepting(NamedTuple):
+    """What accepting an invite needs beside who accepts it; as in ``SignIn``."""
+
+    secret_hash: str
+    browser_hash: str | None = None
+    proven: str | None = None
 
 
 class SignedIn(NamedTuple):
@@ -87,30 +97,43 @@ def offer_claim(store: Store, secret_hash: str, moment: Moment) -> None:
 def sign_in(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
     """Use a claim link, a person's invite, or a link that signs in who is known already.
 
-    Raises AlreadyClaimed, BadName and what ``redeem`` raises.
+    An invite for one e-mail address lets in whom a provider vouches for, or the letter that came to it. Raises
+    AlreadyClaimed, BadName, AddressUnproven, OtherBrowser, TakenByOther and what ``redeem`` raises.
     """
-    token = tokens.by_secret(store, asked.secret_hash)
+    token, letter = _found(store, asked.secret_hash)
     if token is None:
         return _again(store, asked, moment)
+    if letter is not None:
+        _check_letter(letter, asked.browser_hash, moment)
     installation = people.installed(store)
     assert installation is not None
     if token.purpose == "claim" and installation.claimed_ms is not None:
         raise AlreadyClaimed(claimed_ms=installation.claimed_ms)
     redeem(token, purpose="claim" if token.purpose == "claim" else "member", now_ms=moment.now_ms)
+    check_address(token, {token.address} if letter is not None else {asked.proven or ""})
     tokens.use(store, token.id, now_ms=moment.now_ms)
     if token.purpose == "claim":
         return claim_directly(store, asked, moment)
     signed_in = new_person(store, _opened(asked), person_name(asked.name or token.name), moment)
+    if letter is not None:
+        linking.link(store, signed_in.member, Identity(MAIL_ISSUER, token.address, token.address), moment)
     return signed_in._replace(membership=_admit(store, token, signed_in.member, moment))
 
 
-def accept(store: Store, member: MemberId, secret_hash: str, moment: Moment) -> Membership:
+def accept(store: Store, member: MemberId, how: Accepting, moment: Moment) -> Membership:
     """A person who is known comes into a network by an invite: they stay who they are.
 
-    Raises AlreadyIn, NotLetBack and what ``redeem`` raises.
+    Raises AlreadyIn, NotLetBack, AddressUnproven, OtherBrowser and what ``redeem`` raises.
     """
-    token = redeem(tokens.by_secret(store, secret_hash), purpose="member", now_ms=moment.now_ms)
+    found, letter = _found(store, how.secret_hash)
+    if letter is not None:
+        _check_letter(letter, how.browser_hash, moment)
+    token = redeem(found, purpose="member", now_ms=moment.now_ms)
     assert token.network is not None
+    if token.address and letter is None:
+        linked = ways_in.identity(store, MAIL_ISSUER, token.address)
+        theirs = {token.address} if linked is not None and linked.member == member else set[str]()
+        check_address(token, theirs | {how.proven or ""})
     if networks.role(store, token.network, member) is not None:
         raise AlreadyIn
     ended_ms = networks.ended_ms(store, token.network, member)
@@ -118,6 +141,21 @@ def accept(store: Store, member: MemberId, secret_hash: str, moment: Moment) -> 
         raise NotLetBack
     tokens.use(store, token.id, now_ms=moment.now_ms)
     return _admit(store, token, member, moment)
+
+
+def _found(store: Store, secret_hash: str) -> tuple[JoinToken | None, InviteLetter | None]:
+    """The token that a secret belongs to: by itself, or through a letter to the address that the token is for."""
+    token = tokens.by_secret(store, secret_hash)
+    letter = None if token is not None else invite_letters.by_secret(store, secret_hash)
+    return (token, None) if letter is None else (tokens.get(store, letter.token), letter)
+
+
+def _check_letter(letter: InviteLetter, browser_hash: str | None, moment: Moment) -> None:
+    """Refuse a letter that is over, or that was opened elsewhere than where it was asked for."""
+    if moment.now_ms >= letter.expires_ms:
+        raise TokenExpired(expired_ms=letter.expires_ms)
+    if letter.browser_hash != browser_hash:
+        raise OtherBrowser
 
 
 def _admit(store: Store, token: JoinToken, member: MemberId, moment: Moment) -> Membership:

@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.sessions import KEPT_MS, LINK_LIFE_S
-from mesh.coordinator.store import people, sign_in_links, ways_in
+from mesh.coordinator.store import invite_letters, people, sign_in_links, tokens, ways_in
 from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.invite_letters import InviteLetter
 from mesh.coordinator.store.sign_in_links import SignInLink
+from mesh.errors import MeshError
 from mesh.ids import MemberId
+from mesh.networks.tokens import JoinToken, redeem
 from mesh.networks.ways_in import MAIL_ISSUER
 
 
@@ -22,6 +25,29 @@ class AskedByMail(NamedTuple):
     address: str
     browser_hash: str
     member: MemberId | None = None
+
+
+class InviteAsked(NamedTuple):
+    """A browser asks for a letter to the address of an invite: whoever gets it there is who was invited."""
+
+    invite_hash: str
+    browser_hash: str
+
+
+def offer_letter(store: Store, asked: InviteAsked, secret_hash: str, moment: Moment) -> JoinToken | None:
+    """Make a letter for the address of an invite, and return the invite; None where it is over, or for no address."""
+    invite_letters.prune(store, before_ms=moment.now_ms - KEPT_MS)
+    token = tokens.by_secret(store, asked.invite_hash)
+    try:
+        redeem(token, purpose="member", now_ms=moment.now_ms)
+    except MeshError:
+        return None
+    if token is None or not token.address:
+        return None
+    expires_ms = moment.now_ms + int(LINK_LIFE_S * 1000)
+    letter = InviteLetter(moment.new_id(), token.id, asked.browser_hash, expires_ms)
+    invite_letters.add(store, letter, secret_hash=secret_hash, now_ms=moment.now_ms)
+    return token
 
 
 class Offered(NamedTuple):

@@ -10,7 +10,7 @@ from mesh.coordinator.store import tokens
 from mesh.coordinator.store.connection import Store
 from mesh.ids import MemberId, NetworkId, TokenId
 from mesh.networks.names import machine_name, person_name
-from mesh.networks.tokens import EPHEMERAL_S, JoinToken, Purpose, TokenUnknown, check_terms, tags_of
+from mesh.networks.tokens import EPHEMERAL_S, JoinToken, OnePerson, Purpose, TokenUnknown, check_terms, tags_of
 from mesh.protocol.values import Role
 
 
@@ -18,6 +18,7 @@ class Terms(NamedTuple):
     """What a link allows: for whom, how often, for how many seconds, and whether an admin must still approve.
 
     ``tags`` are kept on the devices that come by it; ``ephemeral`` ones go by themselves once offline for long.
+    ``address``: of the one person who may use it, as ``ways_in.mail_address`` writes it; "": whoever has the link.
     """
 
     purpose: Purpose
@@ -28,13 +29,16 @@ class Terms(NamedTuple):
     approve: bool
     tags: tuple[str, ...] = ()
     ephemeral: bool = False
+    address: str = ""
 
 
 def make(
     store: Store, terms: Terms, *, network: NetworkId, maker: MemberId, secret_hash: str, moment: Moment
 ) -> JoinToken:
-    """A new link. Raises TermsRefused, BadName, BadTag."""
+    """A new link. Raises TermsRefused, OnePerson, BadName, BadTag."""
     check_terms(uses=terms.uses, life_s=terms.life_s)
+    if terms.address and (terms.uses != 1 or terms.purpose != "member"):
+        raise OnePerson
     called = person_name if terms.purpose == "member" else machine_name
     name = called(terms.name) if terms.name else ""
     token = JoinToken(
@@ -49,6 +53,7 @@ def make(
         approved=not terms.approve,
         tags=tags_of(terms.tags),
         leaves_after_s=EPHEMERAL_S if terms.ephemeral else None,
+        address=terms.address,
     )
     tokens.add(store, token, secret_hash=secret_hash, now_ms=moment.now_ms)
     return token

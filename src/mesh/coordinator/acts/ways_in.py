@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from mesh.coordinator.acts import claim, linking
-from mesh.coordinator.acts.claim import SignedIn, SignIn
+from mesh.coordinator.acts.claim import Accepting, SignedIn, SignIn
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.sessions import Opened, open_session
 from mesh.coordinator.store import networks, people, sign_in_links, ways_in
@@ -32,6 +32,7 @@ class Entering(NamedTuple):
     secret_hash: str | None
     name: str
     admits: Mapping[str, NetworkId]
+    browser_hash: str | None = None
 
 
 def enter(store: Store, entering: Entering, moment: Moment) -> SignedIn:
@@ -46,10 +47,12 @@ def enter(store: Store, entering: Entering, moment: Moment) -> SignedIn:
     if known is not None and name is not None:
         ways_in.use_identity(store, known, label=identity.label, now_ms=moment.now_ms)
         open_session(store, known.member, name, Opened(entering.session_hash, entering.label), moment)
-        return SignedIn(known.member, name, _accepted(store, known.member, entering.secret_hash, moment))
+        return SignedIn(known.member, name, _accepted(store, known.member, entering, moment))
     called = entering.name or _name(identity)
     if entering.secret_hash is not None:
-        asked = SignIn(entering.secret_hash, entering.session_hash, called, entering.label)
+        asked = SignIn(
+            entering.secret_hash, entering.session_hash, called, entering.label, entering.browser_hash, identity.address
+        )
         signed_in = claim.sign_in(store, asked, moment)
     else:
         network = rules.comes_into(identity, entering.admits)
@@ -63,12 +66,13 @@ def enter(store: Store, entering: Entering, moment: Moment) -> SignedIn:
     return signed_in
 
 
-def _accepted(store: Store, member: MemberId, secret_hash: str | None, moment: Moment) -> Membership | None:
+def _accepted(store: Store, member: MemberId, entering: Entering, moment: Moment) -> Membership | None:
     """What an invite brings that a known person opened before they signed in; they may be in that network already."""
-    if secret_hash is None:
+    if entering.secret_hash is None:
         return None
+    how = Accepting(entering.secret_hash, entering.browser_hash, entering.identity.address)
     try:
-        return claim.accept(store, member, secret_hash, moment)
+        return claim.accept(store, member, how, moment)
     except AlreadyIn:
         return None
 

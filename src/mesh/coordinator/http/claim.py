@@ -42,9 +42,10 @@ class InviteBody(BaseModel):
 async def accept(body: InviteBody, request: Request) -> Response:
     """Come into a network by an invite, as who one is already."""
     desk, caller = desk_of(request), caller_of(request)
+    how = acts.Accepting(secret_hash(body.secret), browser_of(request))
 
     def act(store: Store, moment: Moment) -> tuple[Network, Membership]:
-        who = acts.accept(store, caller.member, secret_hash(body.secret), moment)
+        who = acts.accept(store, caller.member, how, moment)
         known = desk.parts.snapshot.networks[who.network]
         return Network(who.network, known.name, who.role), who
 
@@ -77,9 +78,7 @@ async def claim(body: ClaimBody, request: Request) -> Response:
     """Use a link: the first person claims the installation, an invited one comes into a network."""
     desk = desk_of(request)
     token, kept = desk.new_token()
-    browser = cookie_in(request.headers.raw, MAIL, secure=desk.parts.site.secure)
-    browser_hash = None if browser is None else token_hash(browser)
-    asked = SignIn(secret_hash(body.secret), kept, body.name, body.label, browser_hash)
+    asked = SignIn(secret_hash(body.secret), kept, body.name, body.label, browser_of(request))
 
     def act(store: Store, moment: Moment) -> tuple[Claimed, acts.SignedIn]:
         signed_in = acts.sign_in(store, asked, moment)
@@ -89,3 +88,9 @@ async def claim(body: ClaimBody, request: Request) -> Response:
     if signed_in is not None and signed_in.membership is not None:
         desk.news.person_joined(signed_in.membership)
     return response
+
+
+def browser_of(request: Request) -> str | None:
+    """The hash of the cookie of a browser that has asked for a letter; None: it has asked for none."""
+    browser = cookie_in(request.headers.raw, MAIL, secure=desk_of(request).parts.site.secure)
+    return None if browser is None else token_hash(browser)

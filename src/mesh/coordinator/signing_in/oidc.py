@@ -1,6 +1,7 @@
 """Signing in with OpenID Connect, any provider: discovery, the code flow with PKCE, an ID token that is checked whole.
 
-Who somebody is are issuer and subject and nothing else: addresses and names are shown, never matched.
+Who somebody is are issuer and subject and nothing else: names are shown, never matched, and an address that the provider
+has verified only opens an invite that was made for it.
 
 Touches: sockets (the provider), clock (through its arguments).
 """
@@ -17,7 +18,7 @@ from joserfc.jwt import JWTClaimsRegistry
 
 from mesh.coordinator.settings import OidcSettings
 from mesh.coordinator.signing_in.providers import ProviderOdd, Step, Web, exchanged, trusted_url
-from mesh.networks.ways_in import Identity, domain_of, shown
+from mesh.networks.ways_in import Identity, domain_of, mail_address, shown
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 """What an ID token may be signed with: public keys only, and none whose small-order points forge signatures."""
@@ -80,8 +81,9 @@ class Oidc:
         claims = await self._claims(str(token.get("id_token") or ""), metadata, step.nonce)
         subject, address = str(claims["sub"]), str(claims.get("email") or "")
         name = str(claims.get("name") or claims.get("preferred_username") or "")
-        domain = domain_of(address) if claims.get("email_verified") is True else None
-        return Identity(self.issuer, subject, shown(address or name, subject), name, domain)
+        verified = address if claims.get("email_verified") is True else ""
+        called = (shown(address or name, subject), name)
+        return Identity(self.issuer, subject, *called, domain_of(verified), mail_address(verified))
 
     async def _described(self) -> Metadata:
         now_ms = self._now_ms()

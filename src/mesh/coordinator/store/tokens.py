@@ -26,6 +26,7 @@ _COLUMNS = (
     join_tokens.c.revoked_ms,
     join_tokens.c.tags,
     join_tokens.c.leaves_after_s,
+    join_tokens.c.address,
 )
 _add = insert(join_tokens)
 _by_secret = select(*_COLUMNS).where(join_tokens.c.secret_hash == bindparam("secret_hash"))
@@ -60,14 +61,14 @@ _known = select(join_tokens.c.id).where(
 _forget_names = (
     update(join_tokens)
     .where(
-        join_tokens.c.name.is_not(None),
+        or_(join_tokens.c.name.is_not(None), join_tokens.c.address.is_not(None)),
         or_(
             join_tokens.c.expires_ms < bindparam("before"),
             join_tokens.c.revoked_ms < bindparam("before"),
             and_(join_tokens.c.uses_left == 0, join_tokens.c.used_ms < bindparam("before")),
         ),
     )
-    .values(name=None)
+    .values(name=None, address=None)
 )
 _forget_claims = delete(join_tokens).where(join_tokens.c.purpose == "claim")
 
@@ -86,6 +87,7 @@ def add(store: Store, token: JoinToken, *, secret_hash: str, now_ms: int) -> Non
             "approve": not token.approved,
             "tags": list(token.tags),
             "leaves_after_s": token.leaves_after_s,
+            "address": token.address or None,
             "uses_max": token.uses_max,
             "uses_left": token.uses_max - token.uses,
             "created_by": token.maker,
@@ -155,4 +157,5 @@ def _token(row: Row[Any]) -> JoinToken:
         revoked=row.revoked_ms is not None,
         tags=tuple(row.tags),
         leaves_after_s=row.leaves_after_s,
+        address=row.address or "",
     )

@@ -79,6 +79,7 @@ join_tokens = Table(
     Column("approve", Boolean, nullable=False, server_default=text("false")),
     Column("tags", DOCUMENT, nullable=False, server_default=text("'[]'")),
     Column("leaves_after_s", Integer),
+    Column("address", String(255)),
     Column("uses_max", Integer, nullable=False, server_default="1"),
     Column("uses_left", Integer, nullable=False, server_default="1"),
     Column("created_by", ID, ForeignKey("members.id")),
@@ -90,4 +91,19 @@ join_tokens = Table(
     CheckConstraint("uses_left >= 0", name="uses_left"),
     Index("ix_join_tokens_network", "network"),
 )
-"""One kind of token for all ways in; the secret only as SHA-256. ``approve``: who comes by it waits for an admin."""
+"""One kind of token for all ways in; the secret only as SHA-256. ``approve``: who comes by it waits for an admin.
+``address``: the e-mail address of the one person who may use it."""
+
+invite_letters = Table(
+    "invite_letters",
+    METADATA,
+    Column("id", ID, primary_key=True),
+    Column("secret_hash", KEY, nullable=False, unique=True),
+    Column("token", ID, ForeignKey("join_tokens.id"), nullable=False),
+    Column("browser_hash", KEY, nullable=False),
+    time_ms("created_ms"),
+    time_ms("expires_ms"),
+    Index("ix_invite_letters_token", "token"),
+)
+"""Letters to the address of an invite, for minutes: who opens one in the browser that asked for it, where its cookie
+has ``browser_hash``, has shown that the address is theirs."""
