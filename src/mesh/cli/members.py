@@ -35,6 +35,9 @@ def invite(
     name: Annotated[str | None, typer.Option("--name", help="Who it is for: shown to you, not binding.")] = None,
     uses: Annotated[int, typer.Option("--uses", min=1, help="How many people may use it.")] = 1,
     expires: Annotated[str, typer.Option("--expires", help="How long it works: 30m, 1h, 7d.")] = "1d",
+    email: Annotated[
+        str | None, typer.Option("--email", help="Only for whoever shows that this address is theirs; mailed to it.")
+    ] = None,
     network: here.Network = None,
     json: Json = False,
 ) -> None:
@@ -42,13 +45,17 @@ def invite(
     from mesh.sdk import calls
 
     place = here.home()
-    terms = calls.TokenTerms("member", uses=uses, expires_s=here.span_s(expires), role=role, name=name)
+    terms = calls.TokenTerms("member", uses=uses, expires_s=here.span_s(expires), role=role, name=name, address=email)
     with here.coordinator(place) as client:
         minted = client.do(calls.mint(here.network_of(place, client, network), terms))
     whom = foreign(name) if name else "them"
     steps = f"Send it to {whom}; it works for {expires}. They type:\n  mesh auth claim 'LINK' --name NAME"
+    if email is not None:
+        sent = "A letter with it is on its way." if minted.mailed else f"No mail was sent: send it to {whom} yourself."
+        steps = f"{sent} It works for {expires}, and only for {foreign(email)}: they open it in a browser."
     out = Out(json)
-    out.result({"link": minted.link, "token": minted.token_id}, f"{minted.link}\n\n{steps}")
+    value = {"link": minted.link, "token": minted.token_id, "mailed": minted.mailed}
+    out.result(value, f"{minted.link}\n\n{steps}")
     out.qr(minted.link)
     here.warn_if_unreachable(place, out)
 

@@ -53,10 +53,11 @@ class Made(Answer, frozen=True):
 
 
 class Minted(Answer, frozen=True):
-    """A join link was made; its secret is shown this once."""
+    """A join link was made; its secret is shown this once. ``mailed``: a letter with it is on its way, too."""
 
     token_id: TokenId
     link: str
+    mailed: bool = False
 
 
 class Token(Answer, frozen=True):
@@ -71,6 +72,7 @@ class Token(Answer, frozen=True):
     name: str = ""
     tags: tuple[str, ...] = ()
     ephemeral: bool = False
+    address: str = ""
 
 
 class Tokens(Answer, frozen=True):

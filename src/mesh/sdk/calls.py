@@ -36,6 +36,7 @@ class TokenTerms(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a join link allows: for whom, how often, how long (seconds), and whether an admin must still approve.
 
     Devices that come by it have its ``tags``; ``ephemeral`` ones are removed by themselves after half an hour offline.
+    ``address``: the e-mail address of the one person who may use it; None: whoever has the link.
     """
 
     purpose: Purpose
@@ -46,6 +47,7 @@ class TokenTerms(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str | None = None
     tags: tuple[str, ...] = ()
     ephemeral: bool = False
+    address: str | None = None
 
 
 def _network(network: NetworkId, *rest: str) -> str:
@@ -106,7 +108,9 @@ def mint(network: NetworkId, terms: TokenTerms) -> Call[answers.Minted]:
     """Make a join link."""
     body = {"uses": terms.uses, "expires_s": terms.expires_s, "approve": terms.approve, "purpose": terms.purpose}
     extra: dict[str, Any] = {
-        key: value for key, value in {"role": terms.role, "name": terms.name}.items() if value is not None
+        key: value
+        for key, value in {"role": terms.role, "name": terms.name, "address": terms.address}.items()
+        if value is not None
     }
     if terms.tags or terms.ephemeral:  # older coordinators know neither
         extra |= {"tags": list(terms.tags), "ephemeral": terms.ephemeral}

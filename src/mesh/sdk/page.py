@@ -24,7 +24,10 @@ class Me(Answer, frozen=True):
 
 
 class LinkSeen(Answer, frozen=True):
-    """What a link is for (``signin``, or a token's purpose), who made it, and into which network it leads."""
+    """What a link is for (``signin``, or a token's purpose), who made it, and into which network it leads.
+
+    ``address``: of the one person who may use it; ``proven``: the link came in a letter to it.
+    """
 
     purpose: str
     name: str | None
@@ -33,6 +36,8 @@ class LinkSeen(Answer, frozen=True):
     role: Role | None = None
     network: str | None = None
     approved: bool | None = None
+    address: str | None = None
+    proven: bool = False
 
 
 class QrCode(Answer, frozen=True):

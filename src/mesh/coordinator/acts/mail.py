@@ -35,7 +35,7 @@ class InviteAsked(NamedTuple):
 
 
 def offer_letter(store: Store, asked: InviteAsked, secret_hash: str, moment: Moment) -> JoinToken | None:
-    """Make a letter for the address of an invite, and return the invite; None where it is over, or for no address."""
+    """Make a letter to the address of an invite, and return the invite; None where it is over, or for no address."""
     invite_letters.prune(store, before_ms=moment.now_ms - KEPT_MS)
     token = tokens.by_secret(store, asked.invite_hash)
     try:

@@ -6,7 +6,7 @@ Touches: database, clock, randomness (through the desk).
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from mesh.coordinator.acts.mail import AskedByMail
+from mesh.coordinator.acts.mail import AskedByMail, InviteAsked
 from mesh.coordinator.http.access import caller_of, public, signed_in
 from mesh.coordinator.http.cookie import MAIL, kept_by_browser
 from mesh.coordinator.http.desk import Desk, answer, desk_of
@@ -15,6 +15,7 @@ from mesh.coordinator.http.ways import WayNotHere, from_page
 from mesh.errors import MeshError
 from mesh.ids import MemberId
 from mesh.networks.ways_in import mail_address
+from mesh.protocol.links import secret_hash
 from mesh.sdk.answers import Done
 
 router = APIRouter()
@@ -45,6 +46,13 @@ class Letters:
         self.place = Limit(OF_PLACE_MAX, WITHIN_S)
 
 
+def letters_of(request: Request) -> Letters:
+    """What was asked for so far."""
+    letters = request.app.state.letters
+    assert isinstance(letters, Letters)
+    return letters
+
+
 @router.post(
     "/v1/page/mail", dependencies=[public("one answer for every address; the letter's link is the permission")]
 )
@@ -59,14 +67,37 @@ async def link(body: MailBody, request: Request) -> Response:
     return _asked(desk_of(request), request, body.address, caller_of(request).member)
 
 
+class InviteBody(BaseModel):
+    """An invite's secret."""
+
+    secret: str = Field(min_length=1, max_length=128)
+
+
+@router.post(
+    "/v1/page/mail/invite", dependencies=[public("the letter goes to the invite's own address and nowhere else")]
+)
+async def prove(body: InviteBody, request: Request) -> Response:
+    """Ask for a letter to the address of an invite: its link lets in whoever opens it, in this browser."""
+    desk = from_page(request)
+    if not desk.mailer.on:
+        raise WayNotHere
+    letters, now_ms, hashed = letters_of(request), desk.parts.now_ms(), secret_hash(body.secret)
+    letters.place.take_from(seen_from(request, desk.parts.site), now_ms)
+    token, kept = desk.new_token()
+    if letters.to.take(hashed, now_ms):
+        desk.mailer.ask(InviteAsked(hashed, kept))
+    response = answer(Done())
+    response.headers["set-cookie"] = kept_by_browser(MAIL, token, COOKIE_S, secure=desk.parts.site.secure)
+    return response
+
+
 def _asked(desk: Desk, request: Request, typed: str, member: MemberId | None) -> Response:
     if not desk.mailer.on:
         raise WayNotHere
     address = mail_address(typed)
     if address is None:
         raise BadAddress
-    letters, now_ms = request.app.state.letters, desk.parts.now_ms()
-    assert isinstance(letters, Letters)
+    letters, now_ms = letters_of(request), desk.parts.now_ms()
     letters.place.take_from(seen_from(request, desk.parts.site), now_ms)
     token, kept = desk.new_token()
     if letters.to.take(address, now_ms):

@@ -15,7 +15,7 @@ from mesh.coordinator.http.app_errors import NoSuchAddress
 from mesh.coordinator.http.claim import ClaimBody
 from mesh.coordinator.http.cookie import check_act, set_cookie
 from mesh.coordinator.http.desk import answer, desk_of, token_hash
-from mesh.coordinator.store import deletions, people, sign_in_links, tokens
+from mesh.coordinator.store import deletions, invite_letters, people, sign_in_links, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.sign_in_links import SignInLink
 from mesh.networks.tokens import JoinToken, TokenUnknown, TokenUsed, redeem
@@ -123,7 +123,7 @@ async def me(request: Request) -> Response:
 async def look(body: SecretBody, request: Request) -> Response:
     """What a link is for, who made it, and into which network it leads. Uses nothing up."""
     parts = desk_of(request).parts
-    token, again, maker = await parts.database.read(_looked_up, secret_hash(body.secret))
+    token, again, maker, proven = await parts.database.read(_looked_up, secret_hash(body.secret))
     if again is not None:
         open_still = again.used_ms is None and parts.now_ms() < again.expires_ms
         if not open_still:
@@ -136,7 +136,8 @@ async def look(body: SecretBody, request: Request) -> Response:
     network = None if token.network is None else parts.snapshot.networks.get(token.network)
     return answer(
         {"purpose": token.purpose, "role": token.role, "name": token.name, "expires_ms": token.expires_ms,
-         "network": None if network is None else network.name, "maker": maker, "approved": token.approved}
+         "network": None if network is None else network.name, "maker": maker, "approved": token.approved,
+         "address": token.address or None, "proven": proven}
     )  # fmt: skip
 
 
@@ -149,10 +150,14 @@ async def qr(body: TextBody) -> Response:
     return answer({"rows": ["".join("1" if dark else "0" for dark in row) for row in code.matrix]})
 
 
-def _looked_up(store: Store, hashed: str) -> tuple[JoinToken | None, SignInLink | None, str | None]:
+def _looked_up(store: Store, hashed: str) -> tuple[JoinToken | None, SignInLink | None, str | None, bool]:
+    """The token or link of a secret, its maker's name, and whether it came in a letter to the token's address."""
     token, again = tokens.by_secret(store, hashed), sign_in_links.by_secret(store, hashed)
+    letter = None if token is not None else invite_letters.by_secret(store, hashed)
+    if letter is not None:
+        token = tokens.get(store, letter.token)
     maker = again.member if again is not None else None if token is None else token.maker
-    return token, again, None if maker is None else people.member_name(store, maker)
+    return token, again, None if maker is None else people.member_name(store, maker), letter is not None
 
 
 def _secure(request: Request) -> bool:

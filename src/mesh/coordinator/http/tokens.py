@@ -12,12 +12,16 @@ from mesh.coordinator.acts import tokens as acts
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.tokens import Terms
 from mesh.coordinator.http.access import NotOperator, caller_of, needs
-from mesh.coordinator.http.desk import answer, desk_of
+from mesh.coordinator.http.desk import Desk, answer, desk_of
+from mesh.coordinator.http.mail import BadAddress, letters_of
 from mesh.coordinator.http.paging import PAGE_MAX, Cursor, Limit, page
+from mesh.coordinator.mail import Invited
 from mesh.coordinator.store import tokens
 from mesh.coordinator.store.connection import Store
+from mesh.errors import MeshError
 from mesh.ids import NetworkId, TokenId
 from mesh.networks.tokens import LIFE_S_DEFAULT, JoinToken
+from mesh.networks.ways_in import mail_address
 from mesh.protocol.links import secret_hash
 from mesh.protocol.values import Role
 from mesh.sdk.answers import Done, Minted, Token, Tokens
@@ -36,6 +40,16 @@ class TokenBody(BaseModel):
     approve: bool = False
     tags: list[str] = Field(default_factory=list, max_length=64)
     ephemeral: bool = False
+    address: str | None = Field(default=None, max_length=254)
+
+
+class NoProofHere(MeshError):
+    """Nobody could show here that an e-mail address is theirs. Start the coordinator with a mail server (--smtp-url) or
+    a provider (--oidc-issuer), or make an invite for nobody's address.
+    """
+
+    code = "token.no_proof_here"
+    kind = "conflict"
 
 
 @router.post("/v1/networks/{network}/tokens", dependencies=[needs("devices.invite")])
@@ -47,6 +61,7 @@ async def mint(network: str, body: TokenBody, request: Request) -> Response:
     if body.purpose == "relay" and not caller.operator:
         raise NotOperator  # a relay serves every network of the installation
     link = desk.parts.new_link(None if body.purpose == "relay" else NetworkId(network))
+    address = _address(desk, body)
     terms = Terms(
         body.purpose,
         body.role,
@@ -56,9 +71,13 @@ async def mint(network: str, body: TokenBody, request: Request) -> Response:
         body.approve or (caller.limited and caller.role == "admin"),  # approval is an admin's act
         tuple(body.tags),
         body.ephemeral,
+        address,
     )
+    mailed = bool(address) and desk.mailer.on
+    if mailed:
+        letters_of(request).to.take_from(address, desk.parts.now_ms())
 
-    def act(store: Store, moment: Moment) -> tuple[Minted, None]:
+    def act(store: Store, moment: Moment) -> tuple[Minted, JoinToken]:
         token = acts.make(
             store,
             terms,
@@ -67,10 +86,25 @@ async def mint(network: str, body: TokenBody, request: Request) -> Response:
             secret_hash=secret_hash(link.secret),
             moment=moment,
         )
-        return Minted(token.id, link.text()), None
+        return Minted(token.id, link.text(), mailed), token
 
-    response, _ = await desk.act(request, act)
+    response, token = await desk.act(request, act)
+    if token is not None and mailed:
+        known = desk.parts.snapshot.networks[NetworkId(network)]
+        desk.mailer.ask(Invited(address, caller.name, known.name, link.text(), token.expires_ms))
     return response
+
+
+def _address(desk: Desk, body: TokenBody) -> str:
+    """The address that an invite is for; "" for none. Raises BadAddress, NoProofHere."""
+    if body.address is None:
+        return ""
+    address = mail_address(body.address)
+    if address is None:
+        raise BadAddress
+    if not (desk.mailer.on or "oidc" in desk.ways.providers):
+        raise NoProofHere
+    return address
 
 
 @router.get("/v1/networks/{network}/tokens", dependencies=[needs("devices.invite")])
@@ -120,4 +154,5 @@ def _shown(token: JoinToken, now_ms: int) -> Token:
         token.name,
         token.tags,
         token.leaves_after_s is not None,
+        token.address,
     )

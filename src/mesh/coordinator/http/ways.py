@@ -20,6 +20,7 @@ from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.ways_in import Entering
 from mesh.coordinator.http import flow as flows
 from mesh.coordinator.http.access import caller_of, public, signed_in
+from mesh.coordinator.http.claim import browser_of
 from mesh.coordinator.http.cookie import check_act, set_cookie
 from mesh.coordinator.http.desk import Desk, answer, desk_of
 from mesh.coordinator.http.flow import Back, Flow, FlowLost
@@ -109,7 +110,8 @@ async def finish(body: FinishBody, request: Request) -> Response:
     flow = flows.under_way(request, desk.ways.providers, None)
     identity = await _vouched(desk, flow, body)
     token, kept = desk.new_token()
-    entering = Entering(identity, kept, flow.label, flow.secret_hash, flow.name, desk.ways.admits)
+    invite = (flow.secret_hash, flow.name, desk.ways.admits, browser_of(request))
+    entering = Entering(identity, kept, flow.label, *invite)
 
     def act(store: Store, moment: Moment) -> tuple[Entered, SignedIn]:
         signed = acts.enter(store, entering, moment)

@@ -16,7 +16,7 @@ import aiosmtplib
 import structlog
 
 from mesh.coordinator.acts import mail as acts
-from mesh.coordinator.acts.mail import AskedByMail, Offered
+from mesh.coordinator.acts.mail import AskedByMail, InviteAsked, Offered
 from mesh.coordinator.config import BadConfig, is_loopback
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.settings import MailSettings
@@ -31,6 +31,16 @@ SEND_S = 30.0
 """A mail server takes a letter within seconds; one that greets slowly to keep robots off may take 20."""
 PORTS = {"smtp": 587, "smtps": 465}
 log = structlog.get_logger()
+
+
+class Invited(NamedTuple):
+    """An invite that goes to the address it is for. ``maker``, ``network``: names."""
+
+    address: str
+    maker: str
+    network: str
+    link: str
+    expires_ms: int
 
 
 class Server(NamedTuple):
@@ -70,7 +80,7 @@ class Mailer:
         self._parts = parts
         self._server = None if settings is None else server_of(settings.url)
         self._sender = "" if settings is None else settings.sender
-        self._waiting: asyncio.Queue[AskedByMail] = asyncio.Queue(WAITING_MAX)
+        self._waiting: asyncio.Queue[AskedByMail | InviteAsked | Invited] = asyncio.Queue(WAITING_MAX)
         if settings is not None and mail_address(settings.sender) is None:
             raise BadConfig("--mail-from must be an e-mail address.")
 
@@ -79,12 +89,14 @@ class Mailer:
         """Whether there is a mail server."""
         return self._server is not None
 
-    def ask(self, asked: AskedByMail) -> None:
-        """Take a wish for a link; where too many wait it is left out."""
+    def ask(self, asked: AskedByMail | InviteAsked | Invited) -> bool:
+        """Take a wish for a letter; where too many wait it is left out, and False."""
         try:
             self._waiting.put_nowait(asked)
         except asyncio.QueueFull:
             log.warning("mail.too_many_wait")
+            return False
+        return True
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -95,18 +107,27 @@ class Mailer:
             except (MeshError, aiosmtplib.SMTPException, OSError, TimeoutError) as error:
                 log.warning("mail.failed", error=type(error).__name__)  # never the address: it is somebody's
 
-    async def _answer(self, asked: AskedByMail) -> None:
+    async def _answer(self, asked: AskedByMail | InviteAsked | Invited) -> None:
+        if isinstance(asked, Invited):
+            await self._send(asked.address, _invitation(asked))
+            return
         link = self._parts.new_link()
-        offered = await self._parts.database.write(acts.offer, asked, secret_hash(link.secret), self._parts.moment())
+        hashed, moment = secret_hash(link.secret), self._parts.moment()
+        if isinstance(asked, InviteAsked):
+            token = await self._parts.database.write(acts.offer_letter, asked, hashed, moment)
+            if token is not None:
+                await self._send(token.address, _proof(link.text()))
+            return
+        offered = await self._parts.database.write(acts.offer, asked, hashed, moment)
         if offered is not None:
-            await self._send(asked.address, offered, link.text())
+            await self._send(asked.address, _sign_in(offered, link.text()))
 
-    async def _send(self, address: str, offered: Offered, link: str) -> None:
+    async def _send(self, address: str, letter: EmailMessage) -> None:
         server = self._server
         assert server is not None
         async with asyncio.timeout(SEND_S):
             await aiosmtplib.send(
-                _letter(self._sender, address, offered, link),
+                _addressed(letter, self._sender, address),
                 hostname=server.host,
                 port=server.port,
                 username=server.user,
@@ -116,17 +137,43 @@ class Mailer:
                 tls_context=vouched_context(),
                 timeout=SEND_S,
             )
-        log.info("mail.sent", links=offered.links)
+        log.info("mail.sent", what=letter["Subject"])
 
 
-def _letter(sender: str, address: str, offered: Offered, link: str) -> EmailMessage:
-    """A letter in plain words. Names are others' text: they stay out of the headers."""
-    letter = EmailMessage()
+def _addressed(letter: EmailMessage, sender: str, address: str) -> EmailMessage:
     letter["From"], letter["To"] = sender, address
-    letter["Subject"] = "Link this address with Mesh" if offered.links else "Sign in to Mesh"
     letter["Date"] = formatdate()
     letter["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
     letter["Auto-Submitted"] = "auto-generated"
+    return letter
+
+
+def _invitation(invited: Invited) -> EmailMessage:
+    letter = EmailMessage()
+    letter["Subject"] = "You are invited to a Mesh network"
+    until = formatdate(invited.expires_ms / 1000)
+    letter.set_content(
+        f"{invited.maker} invites you into the network {invited.network} on Mesh, until {until}:\n\n{invited.link}\n\n"
+        "The invite is for this address alone: the page asks you to show that it is yours.\n"
+        "If you do not know who invites you, do nothing.\n"
+    )
+    return letter
+
+
+def _proof(link: str) -> EmailMessage:
+    letter = EmailMessage()
+    letter["Subject"] = "Your address for a Mesh network"
+    letter.set_content(
+        "This link shows that the address is yours, and lets you in. It works within ten minutes, in the browser where "
+        f"you asked for it:\n\n{link}\n\nIf you did not ask for it, do nothing: it opens nothing for anybody else.\n"
+    )
+    return letter
+
+
+def _sign_in(offered: Offered, link: str) -> EmailMessage:
+    """A letter in plain words. Names are others' text: they stay out of the headers."""
+    letter = EmailMessage()
+    letter["Subject"] = "Link this address with Mesh" if offered.links else "Sign in to Mesh"
     what = (
         f"links this address with {offered.name} and signs you in"
         if offered.links

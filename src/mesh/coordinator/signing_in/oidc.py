@@ -1,7 +1,7 @@
 """Signing in with OpenID Connect, any provider: discovery, the code flow with PKCE, an ID token that is checked whole.
 
-Who somebody is are issuer and subject and nothing else: names are shown, never matched, and an address that the provider
-has verified only opens an invite that was made for it.
+Who somebody is are issuer and subject and nothing else: names are shown, never matched; an address that the provider
+has verified opens an invite that was made for it, and nothing more.
 
 Touches: sockets (the provider), clock (through its arguments).
 """
