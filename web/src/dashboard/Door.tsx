@@ -16,6 +16,7 @@ type Look = {
   maker: string | null;
   approved: boolean;
   address?: string | null;
+  proven?: boolean;
 };
 
 const ROLES: Record<string, string> = {
@@ -105,11 +106,13 @@ function ForPerson({ look }: { look: Look }) {
     }
   }
 
+  const unproven = !!look.address && !look.proven && !signIn;
   const title = claim ? 'Nobody owns this installation yet.' : signIn ? 'Sign in here?' : `${look.maker ?? 'Somebody'} invites you to ${look.network}.`;
   if (me.data && !claim && !signIn && !another) {
     return (
       <>
         <Heading text={title} below={ROLES[look.role]} />
+        {unproven && <Proof address={look.address!} />}
         {error && <Failure message={error.message} code={error.refused.code} />}
         <div className="mt-4 flex flex-wrap gap-3">
           <Button look="primary" busy={busy && 'Joining…'} onClick={() => void join()}>
@@ -144,12 +147,48 @@ function ForPerson({ look }: { look: Look }) {
           </p>
         </div>
       )}
+      {unproven && <Proof address={look.address!} />}
       {error && <Failure message={error.message} code={error.refused.code} />}
-      <Button look="primary" type="submit" className="mt-4" busy={busy && (claim ? 'Claiming…' : signIn ? 'Signing in…' : 'Joining…')}>
-        {claim ? 'Claim it' : signIn ? 'Sign in' : `Join ${look.network}`}
-      </Button>
+      {!unproven && (
+        <Button look="primary" type="submit" className="mt-4" busy={busy && (claim ? 'Claiming…' : signIn ? 'Signing in…' : 'Joining…')}>
+          {claim ? 'Claim it' : signIn ? 'Sign in' : `Join ${look.network}`}
+        </Button>
+      )}
       {!signIn && <WaysToEnter back="/" verb={claim ? 'Claim it' : 'Join'} invite={{ secret: SECRET, name }} />}
       <p className="mt-3 text-12 text-ink-3">This link works until {moment(look.expires_ms)}.</p>
     </form>
+  );
+}
+
+/** An invite for one address: a letter to it shows whose it is, or an account that has it. */
+function Proof({ address }: { address: string }) {
+  const ways = useQuery({ queryKey: ['ways'], queryFn: () => get<{ mail: boolean }>('/v1/ways') });
+  const [state, setState] = useState<'' | 'asking' | 'sent'>('');
+  const [error, setError] = useState<ApiError | null>(null);
+  async function ask() {
+    setState('asking');
+    setError(null);
+    try {
+      await post('/v1/page/mail/invite', { secret: SECRET });
+      setState('sent');
+    } catch (refused) {
+      setState('');
+      setError(refused as ApiError);
+    }
+  }
+  return (
+    <div className="my-4 text-13">
+      <p className="mb-3 wrap-anywhere">This invite is only for {address}. Show that the address is yours.</p>
+      {error && <Failure message={error.message} code={error.refused.code} />}
+      {state === 'sent' ? (
+        <p>If the invite still holds, a link is on its way. Open it in this browser, within ten minutes.</p>
+      ) : (
+        ways.data?.mail && (
+          <Button look="primary" busy={state === 'asking' && 'Sending…'} onClick={() => void ask()}>
+            Send a link to it
+          </Button>
+        )
+      )}
+    </div>
   );
 }

@@ -184,14 +184,16 @@ function Invite() {
   const [role, setRole] = useState<Role>('member');
   const [life, setLife] = useState('86400');
   const [uses, setUses] = useState('1');
-  const [link, setLink] = useState('');
+  const [email, setEmail] = useState('');
+  const [made, setMade] = useState<{ link: string; mailed: boolean } | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   async function make(event: FormEvent) {
     event.preventDefault();
     setError(null);
     try {
-      const body = { purpose: 'member', name, role, expires_s: Number(life), uses: Number(uses) };
-      setLink((await post<{ link: string }>(`/v1/networks/${network}/tokens`, body)).link);
+      const terms = { purpose: 'member', name, role, expires_s: Number(life) };
+      const body = email ? { ...terms, uses: 1, address: email } : { ...terms, uses: Number(uses) };
+      setMade(await post<{ link: string; mailed: boolean }>(`/v1/networks/${network}/tokens`, body));
       await queries.invalidateQueries({ queryKey: ['tokens'] });
     } catch (refused) {
       setError(refused as ApiError);
@@ -201,11 +203,16 @@ function Invite() {
     <section className="border-t border-ink pt-4">
       <h2 className="mb-1 text-15 font-600">Invite a person you trust</h2>
       <p className="mb-4 text-13 text-ink-2">They bring their own devices and decide what each one shares.</p>
-      {!link ? (
+      {!made ? (
         <form onSubmit={make} className="grid max-w-[460px] grid-cols-2 gap-3">
           <div className="col-span-2">
             <Field label="Name" hint="They can change it when they come.">
               <input value={name} maxLength={63} onChange={(event) => setName(event.target.value)} className={INPUT} />
+            </Field>
+          </div>
+          <div className="col-span-2">
+            <Field label="E-mail address, if only they may come" hint="They show that it is theirs before they are let in.">
+              <input type="email" value={email} maxLength={254} onChange={(event) => setEmail(event.target.value)} className={INPUT} />
             </Field>
           </div>
           <div className="col-span-2">
@@ -226,9 +233,11 @@ function Invite() {
               <option value="604800">a week</option>
             </select>
           </Field>
-          <Field label="People">
-            <input type="number" min="1" max="100" value={uses} onChange={(event) => setUses(event.target.value)} className={INPUT} />
-          </Field>
+          {!email && (
+            <Field label="People">
+              <input type="number" min="1" max="100" value={uses} onChange={(event) => setUses(event.target.value)} className={INPUT} />
+            </Field>
+          )}
           <Button look="primary" type="submit" className="justify-self-start">
             Invite
           </Button>
@@ -240,16 +249,23 @@ function Invite() {
         </form>
       ) : (
         <div className="grid max-w-[460px] gap-3">
-          <p className="text-13 wrap-anywhere">Send this to {name || 'them'}, and to nobody else: who holds it can use it. It is shown this once.</p>
-          <Command text={link} />
-          <Qr text={link} />
-          <button type="button" className={`justify-self-start text-13 ${LINK}`} onClick={() => setLink('')}>
+          <p className="text-13 wrap-anywhere">{sent(email, name, made.mailed)}</p>
+          <Command text={made.link} />
+          <Qr text={made.link} />
+          <button type="button" className={`justify-self-start text-13 ${LINK}`} onClick={() => setMade(null)}>
             Invite another
           </button>
         </div>
       )}
     </section>
   );
+}
+
+/** What became of an invite, and who can use it. */
+function sent(email: string, name: string, mailed: boolean): string {
+  if (!email) return `Send this to ${name || 'them'}, and to nobody else: who holds it can use it. It is shown this once.`;
+  const how = mailed ? `A letter with this is on its way to ${email}.` : `No mail was sent: send this to ${name || 'them'} yourself.`;
+  return `${how} Only who shows that ${email} is theirs can use it. It is shown this once.`;
 }
 
 function Links({ tokens, error }: { tokens: Token[]; error: unknown }) {
@@ -270,7 +286,8 @@ function Links({ tokens, error }: { tokens: Token[]; error: unknown }) {
           <li key={one.token_id} className="flex flex-wrap items-center gap-x-4 border-b border-line py-2 text-13">
             <span className="min-w-0 flex-1 wrap-anywhere">
               For a {one.purpose}
-              {one.name && `, ${one.name}`}: used {one.used} of {one.uses}, until {moment(one.expires_ms)}
+              {one.name && `, ${one.name}`}
+              {one.address && `, only ${one.address}`}: used {one.used} of {one.uses}, until {moment(one.expires_ms)}
             </span>
             <Button small look="quiet" onClick={() => void revoke(one.token_id)}>
               Revoke

@@ -159,6 +159,7 @@ export type LedgerLine = {
 };
 export type Account = { kind: string; member: string | null; amount: number; held: number };
 export type Token = {
+  address?: string;
   token_id: string;
   purpose: string;
   state: string;

@@ -73,7 +73,7 @@ async def mint(network: str, body: TokenBody, request: Request) -> Response:
         body.ephemeral,
         address,
     )
-    mailed = bool(address) and desk.mailer.on
+    mailed = bool(address) and desk.mailer.on and (body.purpose, body.uses) == ("member", 1)
     if mailed:
         letters_of(request).to.take_from(address, desk.parts.now_ms())
 
