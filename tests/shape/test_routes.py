@@ -26,6 +26,7 @@ OPEN = {
     "/v1/page/ways/finish",  # what the provider vouches for is the permission
     "/v1/page/passkeys/begin",  # a random number to be signed
     "/v1/page/passkeys/finish",  # the signature of a person's passkey is the permission
+    "/v1/page/mail/invite",  # the letter goes to the address that the invite is for, and nowhere else
     "/v1/page/mail",  # one answer for every address; the link in the letter is the permission
     "/v1/ways",  # what the sign-in page offers
     "/signed-in",

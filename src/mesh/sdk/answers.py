@@ -52,36 +52,6 @@ class Made(Answer, frozen=True):
     network: NetworkId
 
 
-class Minted(Answer, frozen=True):
-    """A join link was made; its secret is shown this once. ``mailed``: a letter with it is on its way, too."""
-
-    token_id: TokenId
-    link: str
-    mailed: bool = False
-
-
-class Token(Answer, frozen=True):
-    """A join link as its network lists it, without its secret. ``state``: open, used, expired or revoked."""
-
-    token_id: TokenId
-    purpose: str
-    state: str
-    uses: int
-    used: int
-    expires_ms: int
-    name: str = ""
-    tags: tuple[str, ...] = ()
-    ephemeral: bool = False
-    address: str = ""
-
-
-class Tokens(Answer, frozen=True):
-    """The join links of a network."""
-
-    tokens: tuple[Token, ...]
-    cursor: str | None = None
-
-
 class PairingAsked(Answer, frozen=True):
     """A machine may wait: the first half of its code, the coordinator's random number, and until when (its clock, ms).
 

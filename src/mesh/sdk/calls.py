@@ -11,7 +11,7 @@ import msgspec
 
 from mesh.ids import DeviceId, DeviceKey, JobId, MemberId, NetworkId, TokenId
 from mesh.protocol.values import Role
-from mesh.sdk import answers, page, policies, ways_in
+from mesh.sdk import answers, join_links, page, policies, ways_in
 
 T = TypeVar("T")
 Purpose = Literal["member", "device", "relay"]
@@ -104,7 +104,7 @@ def networks() -> Call[answers.Networks]:
     return Call("GET", "/v1/networks", answers.Networks)
 
 
-def mint(network: NetworkId, terms: TokenTerms) -> Call[answers.Minted]:
+def mint(network: NetworkId, terms: TokenTerms) -> Call[join_links.Minted]:
     """Make a join link."""
     body = {"uses": terms.uses, "expires_s": terms.expires_s, "approve": terms.approve, "purpose": terms.purpose}
     extra: dict[str, Any] = {
@@ -114,12 +114,12 @@ def mint(network: NetworkId, terms: TokenTerms) -> Call[answers.Minted]:
     }
     if terms.tags or terms.ephemeral:  # older coordinators know neither
         extra |= {"tags": list(terms.tags), "ephemeral": terms.ephemeral}
-    return Call("POST", _network(network, "tokens"), answers.Minted, {**body, **extra})
+    return Call("POST", _network(network, "tokens"), join_links.Minted, {**body, **extra})
 
 
-def tokens(network: NetworkId) -> Call[answers.Tokens]:
+def tokens(network: NetworkId) -> Call[join_links.Tokens]:
     """The join links of a network."""
-    return Call("GET", _network(network, "tokens"), answers.Tokens)
+    return Call("GET", _network(network, "tokens"), join_links.Tokens)
 
 
 def withdraw(network: NetworkId, token: TokenId) -> Call[answers.Done]:

@@ -4,7 +4,7 @@ Touches: nothing.
 """
 
 from mesh.coordinator.http.join import JoinedAnswer
-from mesh.sdk import answers, charts, credit, page, policies, privacy, review, ways_in, weighing
+from mesh.sdk import answers, charts, credit, join_links, page, policies, privacy, review, ways_in, weighing
 
 ANSWERS: dict[str, type] = {
     "about.about": answers.About,
@@ -47,6 +47,7 @@ ANSWERS: dict[str, type] = {
     "logins.withdraw": answers.Done,
     "mail.ask": answers.Done,
     "mail.link": answers.Done,
+    "mail.prove": answers.Done,
     "members.change_role": answers.Done,
     "members.listing": answers.Members,
     "members.remove": answers.Done,
@@ -89,8 +90,8 @@ ANSWERS: dict[str, type] = {
     "sessions.link": answers.SignInLink,
     "sessions.listing": answers.Sessions,
     "sessions.sign_in_device": answers.DeviceSession,
-    "tokens.listing": answers.Tokens,
-    "tokens.mint": answers.Minted,
+    "tokens.listing": join_links.Tokens,
+    "tokens.mint": join_links.Minted,
     "tokens.withdraw": answers.Done,
     "ways.finish": ways_in.Entered,
     "ways.link": page.GoTo,

@@ -24,7 +24,8 @@ from mesh.networks.tokens import LIFE_S_DEFAULT, JoinToken
 from mesh.networks.ways_in import mail_address
 from mesh.protocol.links import secret_hash
 from mesh.protocol.values import Role
-from mesh.sdk.answers import Done, Minted, Token, Tokens
+from mesh.sdk.answers import Done
+from mesh.sdk.join_links import Minted, Token, Tokens
 
 router = APIRouter()
 

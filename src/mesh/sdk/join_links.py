@@ -1,0 +1,37 @@
+"""What the coordinator answers about join links.
+
+Touches: nothing.
+"""
+
+from mesh.ids import TokenId
+from mesh.sdk.answers import Answer
+
+
+class Minted(Answer, frozen=True):
+    """A join link was made; its secret is shown this once. ``mailed``: a letter with it is on its way, too."""
+
+    token_id: TokenId
+    link: str
+    mailed: bool = False
+
+
+class Token(Answer, frozen=True):
+    """A join link as its network lists it, without its secret. ``state``: open, used, expired or revoked."""
+
+    token_id: TokenId
+    purpose: str
+    state: str
+    uses: int
+    used: int
+    expires_ms: int
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    ephemeral: bool = False
+    address: str = ""
+
+
+class Tokens(Answer, frozen=True):
+    """The join links of a network."""
+
+    tokens: tuple[Token, ...]
+    cursor: str | None = None
