@@ -32,7 +32,7 @@ STAY = {
     *("networks.settings", "permits.explanation", "permits.model", "permits.role", "permits.sensitivity"),
     *("permits.workload", "policies.note", "policies.text", "postings.business", "postings.kind", "postings.reason"),
     *("relays.name", "relays.url", "shares.end_reason", "tariffs.rates", "devices.held", "join_tokens.role"),
-    *("join_tokens.tags", "ledger_heads.signed", "ledger_hours.kind"),
+    *("join_tokens.tags", "join_tokens.letter", "ledger_heads.signed", "ledger_hours.kind"),
 }
 """Texts that outlive an account: signed or chained facts in codes and numbers, what belongs to a network, and reasons
 that admins wrote into everybody's ledger. A new column that stays has to be named here.

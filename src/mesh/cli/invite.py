@@ -22,8 +22,12 @@ def list_(network: here.Network = None, json: Json = False) -> None:
     place = here.home()
     with here.coordinator(place) as client:
         found = client.do(calls.tokens(here.network_of(place, client, network)))
-    rows = [(one.purpose, one.name or "", f"{one.used} of {one.uses}", one.state, one.token_id) for one in found.tokens]
-    Out(json).result(found, lambda: table(("for", "name", "used", "state", "id"), rows, empty="None."))
+    rows = [
+        (one.purpose, one.name, one.address, one.letter, f"{one.used} of {one.uses}", one.state, one.token_id)
+        for one in found.tokens
+    ]
+    head = ("for", "name", "address", "letter", "used", "state", "id")
+    Out(json).result(found, lambda: table(head, rows, empty="None."))
 
 
 @app.command()

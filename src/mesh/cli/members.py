@@ -1,9 +1,10 @@
 """`mesh members`: the people of a network.
 
-Touches: files of the home, sockets (through the client), stdin.
+Touches: files of the home, sockets (through the client), stdin, clock.
 """
 
 import sys
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,9 +18,19 @@ from mesh.units import credits_text
 if TYPE_CHECKING:
     from mesh.ids import MemberId, NetworkId
     from mesh.sdk.client import Coordinator
+    from mesh.sdk.join_links import Minted
 
 app = typer.Typer(help="People: invite, list, role, remove.", no_args_is_help=True)
 Named = Annotated[str, typer.Argument(metavar="MEMBER", help="A person's id, or their name where only one has it.")]
+
+LETTER_S, LETTER_LOOK_S = 10.0, 0.2
+"""How long to wait for a letter to be taken: most mail servers need a second or two; the list of links tells later."""
+LETTERS = {
+    "sent": "It was mailed, too.",
+    "waiting": "A letter with it is on its way: `mesh invite list` tells when it has left.",
+    "failed": "The mail server did not take it: send it to {} yourself.",
+    "": "No mail is sent from here: send it to {} yourself.",
+}
 
 
 class UnknownMember(MeshError):
@@ -44,20 +55,35 @@ def invite(
     """Make a link by which somebody joins as a person."""
     from mesh.sdk import calls
 
-    place = here.home()
+    place, out = here.home(), Out(json)
     terms = calls.TokenTerms("member", uses=uses, expires_s=here.span_s(expires), role=role, name=name, address=email)
     with here.coordinator(place) as client:
-        minted = client.do(calls.mint(here.network_of(place, client, network), terms))
+        where = here.network_of(place, client, network)
+        minted = client.do(calls.mint(where, terms))
+        letter = _sent(client, where, minted, out)
     whom = foreign(name) if name else "them"
     steps = f"Send it to {whom}; it works for {expires}. They type:\n  mesh auth claim 'LINK' --name NAME"
     if email is not None:
-        sent = "A letter with it is on its way." if minted.mailed else f"No mail was sent: send it to {whom} yourself."
-        steps = f"{sent} It works for {expires}, and only for {foreign(email)}: they open it in a browser."
-    out = Out(json)
-    value = {"link": minted.link, "token": minted.token_id, "mailed": minted.mailed}
+        only = f"It works for {expires}, and only for {foreign(email)}: they open it in a browser."
+        steps = f"{LETTERS[letter].format(whom)} {only}"
+    value = {"link": minted.link, "token": minted.token_id, "letter": letter}
     out.result(value, f"{minted.link}\n\n{steps}")
     out.qr(minted.link)
     here.warn_if_unreachable(place, out)
+
+
+def _sent(client: "Coordinator", network: "NetworkId", minted: "Minted", out: Out) -> str:
+    """What became of the letter, as far as it is known within the time that a mail server usually takes."""
+    from mesh.sdk import calls
+
+    letter, until = minted.letter, time.monotonic() + LETTER_S
+    if letter == "waiting":
+        out.note("Sending the letter…")
+    while letter == "waiting" and time.monotonic() < until:
+        time.sleep(LETTER_LOOK_S)
+        listed = client.do(calls.tokens(network)).tokens
+        letter = next((one.letter for one in listed if one.token_id == minted.token_id), letter)
+    return letter
 
 
 @app.command("list")

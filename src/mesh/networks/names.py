@@ -3,6 +3,7 @@
 Touches: nothing.
 """
 
+import re
 import unicodedata
 
 from mesh.errors import MeshError
@@ -13,6 +14,8 @@ _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode's kinds of control, format (bidi marks are among them), surrogate, private and separator characters."""
 
 
+_LIKE_LINKS = re.compile(r"[:/@\\]|[.\u3002\uff0e\uff61](?=\S)")
+"""What makes an address out of words: a scheme, a path, a mailbox, a dot inside (in any script that has one)."""
 _JOINER = "\u200d"
 """Joins emoji into one; alone it hides nothing."""
 
@@ -44,6 +47,11 @@ def person_name(text: str) -> str:
     if not 1 <= len(name) <= PERSON_NAME_MAX or any(unicodedata.category(char) in _HIDDEN for char in name):
         raise BadName("A person's name is 1 to 100 characters, none of them invisible. Choose another name.")
     return name
+
+
+def unlinked(name: str) -> str:
+    """A name as a letter has it: nothing in it that a mail program would make a link of."""
+    return _LIKE_LINKS.sub(" ", name)
 
 
 def hides(text: str) -> bool:

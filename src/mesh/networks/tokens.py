@@ -17,6 +17,8 @@ from mesh.networks.membership import allows
 from mesh.protocol.values import Role
 
 Purpose = Literal["claim", "member", "device", "relay"]
+Letter = Literal["", "waiting", "sent", "failed"]
+"""``sent``: a mail server took it. ``failed``: none did, or nobody knows, as the coordinator was stopped meanwhile."""
 
 CLAIM_LIFE_S = 15 * 60
 """How long a claim link lives: long enough to walk to the machine that opens it, short in a journal."""
@@ -127,6 +129,8 @@ class JoinToken(msgspec.Struct, frozen=True):
     """Its devices are removed by themselves after so long offline (*ephemeral*); None: they stay."""
     address: str = ""
     """The e-mail address whose owner alone may use it; "": whoever has the secret."""
+    letter: Letter = ""
+    """What became of the letter that brings it there; "": there is none."""
 
 
 def check_terms(*, uses: int, life_s: float) -> None:

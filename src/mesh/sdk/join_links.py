@@ -8,15 +8,19 @@ from mesh.sdk.answers import Answer
 
 
 class Minted(Answer, frozen=True):
-    """A join link was made; its secret is shown this once. ``mailed``: a letter with it is on its way, too."""
+    """A join link was made; its secret is shown this once. ``letter``: as in ``Token``."""
 
     token_id: TokenId
     link: str
-    mailed: bool = False
+    letter: str = ""
 
 
 class Token(Answer, frozen=True):
-    """A join link as its network lists it, without its secret. ``state``: open, used, expired or revoked."""
+    """A join link as its network lists it, without its secret. ``state``: open, used, expired or revoked.
+
+    ``address``: of the one person who may use it. ``letter``: whether it was mailed there: waiting, sent, or failed
+    (then whoever made it sends it themselves); "": it is not mailed.
+    """
 
     token_id: TokenId
     purpose: str
@@ -28,6 +32,7 @@ class Token(Answer, frozen=True):
     tags: tuple[str, ...] = ()
     ephemeral: bool = False
     address: str = ""
+    letter: str = ""
 
 
 class Tokens(Answer, frozen=True):

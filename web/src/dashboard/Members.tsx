@@ -21,6 +21,9 @@ const ROLES: { value: Role; label: string; may: string }[] = [
   { value: 'guest', label: 'guest', may: 'runs what the rules allow guests; whoever invited them pays' },
 ];
 
+/** How soon to look again whether a letter has left. */
+const LETTER_MS = 1000;
+
 export function MembersPage() {
   const network = useNetwork();
   const me = useMe();
@@ -35,6 +38,7 @@ export function MembersPage() {
   const tokens = useQuery({
     queryKey: ['tokens', network],
     queryFn: async () => (await get<{ tokens: Token[] }>(`/v1/networks/${network}/tokens`)).tokens,
+    refetchInterval: (query) => (query.state.data?.some((one) => one.letter === 'waiting') ? LETTER_MS : false),
   });
   const invites = tokens.data?.filter((one) => one.state === 'open' && one.purpose === 'member') ?? [];
   if (!members.data) {
@@ -66,7 +70,7 @@ export function MembersPage() {
         ))}
       </ul>
       <div className="grid gap-x-16 gap-y-9 wider:grid-cols-2">
-        {admin && <Invite />}
+        {admin && <Invite tokens={tokens.data ?? []} />}
         <Links tokens={tokens.data ?? []} error={tokens.error} />
       </div>
     </>
@@ -177,7 +181,7 @@ function Plumb({ amount, scale, mine }: { amount: number | null; scale: number; 
   );
 }
 
-function Invite() {
+function Invite({ tokens }: { tokens: Token[] }) {
   const network = useNetwork();
   const queries = useQueryClient();
   const [name, setName] = useState('');
@@ -185,7 +189,7 @@ function Invite() {
   const [life, setLife] = useState('86400');
   const [uses, setUses] = useState('1');
   const [email, setEmail] = useState('');
-  const [made, setMade] = useState<{ link: string; mailed: boolean } | null>(null);
+  const [made, setMade] = useState<{ link: string; token_id: string; letter: string } | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   async function make(event: FormEvent) {
     event.preventDefault();
@@ -193,7 +197,7 @@ function Invite() {
     try {
       const terms = { purpose: 'member', name, role, expires_s: Number(life) };
       const body = email ? { ...terms, uses: 1, address: email } : { ...terms, uses: Number(uses) };
-      setMade(await post<{ link: string; mailed: boolean }>(`/v1/networks/${network}/tokens`, body));
+      setMade(await post<{ link: string; token_id: string; letter: string }>(`/v1/networks/${network}/tokens`, body));
       await queries.invalidateQueries({ queryKey: ['tokens'] });
     } catch (refused) {
       setError(refused as ApiError);
@@ -249,7 +253,7 @@ function Invite() {
         </form>
       ) : (
         <div className="grid max-w-[460px] gap-3">
-          <p className="text-13 wrap-anywhere">{sent(email, name, made.mailed)}</p>
+          <p className="text-13 wrap-anywhere">{sent(email, name, tokens.find((one) => one.token_id === made.token_id)?.letter ?? made.letter)}</p>
           <Command text={made.link} />
           <Qr text={made.link} />
           <button type="button" className={`justify-self-start text-13 ${LINK}`} onClick={() => setMade(null)}>
@@ -262,11 +266,25 @@ function Invite() {
 }
 
 /** What became of an invite, and who can use it. */
-function sent(email: string, name: string, mailed: boolean): string {
+function sent(email: string, name: string, letter: string): string {
   if (!email) return `Send this to ${name || 'them'}, and to nobody else: who holds it can use it. It is shown this once.`;
-  const how = mailed ? `A letter with this is on its way to ${email}.` : `No mail was sent: send this to ${name || 'them'} yourself.`;
+  const yourself = `Send this to ${name || 'them'} yourself.`;
+  const how =
+    letter === 'sent'
+      ? `A letter with this was sent to ${email}.`
+      : letter === 'waiting'
+        ? `A letter with this is on its way to ${email}.`
+        : letter === 'failed'
+          ? `The mail server did not take the letter. ${yourself}`
+          : `No mail is sent from here. ${yourself}`;
   return `${how} Only who shows that ${email} is theirs can use it. It is shown this once.`;
 }
+
+const LETTERS: Record<string, string> = {
+  waiting: ' (letter on its way)',
+  sent: ' (letter sent)',
+  failed: ' (no letter left: send the link yourself, or invite anew)',
+};
 
 function Links({ tokens, error }: { tokens: Token[]; error: unknown }) {
   const network = useNetwork();
@@ -287,7 +305,8 @@ function Links({ tokens, error }: { tokens: Token[]; error: unknown }) {
             <span className="min-w-0 flex-1 wrap-anywhere">
               For a {one.purpose}
               {one.name && `, ${one.name}`}
-              {one.address && `, only ${one.address}`}: used {one.used} of {one.uses}, until {moment(one.expires_ms)}
+              {one.address && `, only ${one.address}`}
+              {LETTERS[one.letter ?? '']}: used {one.used} of {one.uses}, until {moment(one.expires_ms)}
             </span>
             <Button small look="quiet" onClick={() => void revoke(one.token_id)}>
               Revoke

@@ -160,6 +160,7 @@ export type LedgerLine = {
 export type Account = { kind: string; member: string | null; amount: number; held: number };
 export type Token = {
   address?: string;
+  letter?: string;
   token_id: string;
   purpose: string;
   state: string;

@@ -13,7 +13,7 @@ import msgspec
 from mesh.coordinator.acts import ledger, members
 from mesh.coordinator.acts.members import Gone
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import decisions, deletions, devices, networks, people, personal
+from mesh.coordinator.store import decisions, deletions, devices, networks, people, personal, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.deletions import Deletion
 from mesh.ids import MemberId, NetworkId
@@ -139,6 +139,7 @@ def finish(store: Store, deletion: Deletion, moment: Moment) -> tuple[TableFate,
     """Forget who it was, and write down what became of every table's rows."""
     member = deletion.member
     before: dict[str, int] = msgspec.json.decode(deletion.report or "{}")
+    tokens.withdraw_to_linked(store, member, now_ms=moment.now_ms)
     personal.scrub(store, member)
     report = _fates(before, personal.counts(store, member))
     told = msgspec.json.encode([one._asdict() for one in report]).decode()

@@ -12,7 +12,7 @@ from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.invite_letters import InviteLetter
 from mesh.coordinator.store.sign_in_links import SignInLink
 from mesh.errors import MeshError
-from mesh.ids import MemberId
+from mesh.ids import MemberId, TokenId
 from mesh.networks.tokens import JoinToken, redeem
 from mesh.networks.ways_in import MAIL_ISSUER
 
@@ -48,6 +48,15 @@ def offer_letter(store: Store, asked: InviteAsked, secret_hash: str, moment: Mom
     letter = InviteLetter(moment.new_id(), token.id, asked.browser_hash, expires_ms)
     invite_letters.add(store, letter, secret_hash=secret_hash, now_ms=moment.now_ms)
     return token
+
+
+def still_open(store: Store, token: TokenId, moment: Moment) -> bool:
+    """Whether the invite of a letter that waits can still be used: it may have been withdrawn meanwhile."""
+    try:
+        redeem(tokens.get(store, token), purpose="member", now_ms=moment.now_ms)
+    except MeshError:
+        return False
+    return True
 
 
 class Offered(NamedTuple):

@@ -19,6 +19,7 @@ class Terms(NamedTuple):
 
     ``tags`` are kept on the devices that come by it; ``ephemeral`` ones go by themselves once offline for long.
     ``address``: of the one person who may use it, as ``ways_in.mail_address`` writes it; "": whoever has the link.
+    ``mailed``: it is brought there by a letter.
     """
 
     purpose: Purpose
@@ -30,6 +31,7 @@ class Terms(NamedTuple):
     tags: tuple[str, ...] = ()
     ephemeral: bool = False
     address: str = ""
+    mailed: bool = False
 
 
 def make(
@@ -54,6 +56,7 @@ def make(
         tags=tags_of(terms.tags),
         leaves_after_s=EPHEMERAL_S if terms.ephemeral else None,
         address=terms.address,
+        letter="waiting" if terms.mailed else "",
     )
     tokens.add(store, token, secret_hash=secret_hash, now_ms=moment.now_ms)
     return token

@@ -10,7 +10,7 @@ from mesh.coordinator.acts.mail import AskedByMail, InviteAsked
 from mesh.coordinator.http.access import caller_of, public, signed_in
 from mesh.coordinator.http.cookie import MAIL, kept_by_browser
 from mesh.coordinator.http.desk import Desk, answer, desk_of
-from mesh.coordinator.http.limiting import Limit, seen_from
+from mesh.coordinator.http.limiting import Limit, TooOften, seen_from
 from mesh.coordinator.http.ways import WayNotHere, from_page
 from mesh.errors import MeshError
 from mesh.ids import MemberId
@@ -21,8 +21,9 @@ from mesh.sdk.answers import Done
 router = APIRouter()
 COOKIE_S = 900
 """The link works for ten minutes, and the letter takes some of them."""
-OF_ADDRESS_MAX, OF_PLACE_MAX, WITHIN_S = 3, 10, 900.0
-"""Letters to one address, and wishes from one place, in a quarter of an hour: nobody's mailbox is filled from here."""
+OF_ADDRESS_MAX, OF_PLACE_MAX, OF_INVITER_MAX, WITHIN_S = 3, 10, 30, 900.0
+"""Letters to one address, wishes from one place, and invites by one admin, in a quarter of an hour: nobody's mailbox is
+filled from here, and nobody makes this a way to write to strangers."""
 
 
 class BadAddress(MeshError):
@@ -39,11 +40,21 @@ class MailBody(BaseModel):
 
 
 class Letters:
-    """How many letters were asked for: to each address, and from each place."""
+    """How many letters were asked for: to each address, from each place, and for whom each admin invites.
+
+    Invites are counted apart from what strangers ask for, so that these cannot keep anybody from being invited.
+    """
 
     def __init__(self) -> None:
         self.to = Limit(OF_ADDRESS_MAX, WITHIN_S)
         self.place = Limit(OF_PLACE_MAX, WITHIN_S)
+        self.invited = Limit(OF_ADDRESS_MAX, WITHIN_S)
+        self.inviter = Limit(OF_INVITER_MAX, WITHIN_S)
+
+    def invite(self, address: str, by: MemberId, now_ms: int) -> None:
+        """Count an invite to an address. Raises TooOften."""
+        if not (self.inviter.take(by, now_ms) and self.invited.take(address, now_ms)):
+            raise TooOften
 
 
 def letters_of(request: Request) -> Letters:

@@ -17,8 +17,9 @@ from mesh.coordinator.http.cookie import check_act, set_cookie
 from mesh.coordinator.http.desk import answer, desk_of, token_hash
 from mesh.coordinator.store import deletions, invite_letters, people, sign_in_links, tokens
 from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.invite_letters import InviteLetter
 from mesh.coordinator.store.sign_in_links import SignInLink
-from mesh.networks.tokens import JoinToken, TokenUnknown, TokenUsed, redeem
+from mesh.networks.tokens import JoinToken, TokenExpired, TokenUnknown, TokenUsed, redeem
 from mesh.pages.files import Files, PagesMissing, respond
 from mesh.protocol.links import secret_hash
 from mesh.sdk.answers import Claimed, Done
@@ -123,7 +124,7 @@ async def me(request: Request) -> Response:
 async def look(body: SecretBody, request: Request) -> Response:
     """What a link is for, who made it, and into which network it leads. Uses nothing up."""
     parts = desk_of(request).parts
-    token, again, maker, proven = await parts.database.read(_looked_up, secret_hash(body.secret))
+    token, again, maker, letter = await parts.database.read(_looked_up, secret_hash(body.secret))
     if again is not None:
         open_still = again.used_ms is None and parts.now_ms() < again.expires_ms
         if not open_still:
@@ -133,11 +134,13 @@ async def look(body: SecretBody, request: Request) -> Response:
     if token is None:
         raise TokenUnknown
     redeem(token, purpose=token.purpose, now_ms=parts.now_ms())
+    if letter is not None and parts.now_ms() >= letter.expires_ms:
+        raise TokenExpired(expired_ms=letter.expires_ms)
     network = None if token.network is None else parts.snapshot.networks.get(token.network)
     return answer(
         {"purpose": token.purpose, "role": token.role, "name": token.name, "expires_ms": token.expires_ms,
          "network": None if network is None else network.name, "maker": maker, "approved": token.approved,
-         "address": token.address or None, "proven": proven}
+         "address": token.address or None, "proven": letter is not None}
     )  # fmt: skip
 
 
@@ -150,14 +153,16 @@ async def qr(body: TextBody) -> Response:
     return answer({"rows": ["".join("1" if dark else "0" for dark in row) for row in code.matrix]})
 
 
-def _looked_up(store: Store, hashed: str) -> tuple[JoinToken | None, SignInLink | None, str | None, bool]:
-    """The token or link of a secret, its maker's name, and whether it came in a letter to the token's address."""
+def _looked_up(
+    store: Store, hashed: str
+) -> tuple[JoinToken | None, SignInLink | None, str | None, InviteLetter | None]:
+    """The token or link of a secret, its maker's name, and the letter to the token's address that it came in."""
     token, again = tokens.by_secret(store, hashed), sign_in_links.by_secret(store, hashed)
     letter = None if token is not None else invite_letters.by_secret(store, hashed)
     if letter is not None:
         token = tokens.get(store, letter.token)
     maker = again.member if again is not None else None if token is None else token.maker
-    return token, again, None if maker is None else people.member_name(store, maker), letter is not None
+    return token, again, None if maker is None else people.member_name(store, maker), letter
 
 
 def _secure(request: Request) -> bool:

@@ -15,7 +15,7 @@ from mesh.coordinator.http.access import NotOperator, caller_of, needs
 from mesh.coordinator.http.desk import Desk, answer, desk_of
 from mesh.coordinator.http.mail import BadAddress, letters_of
 from mesh.coordinator.http.paging import PAGE_MAX, Cursor, Limit, page
-from mesh.coordinator.mail import Invited
+from mesh.coordinator.signing_in.mail import Invited
 from mesh.coordinator.store import tokens
 from mesh.coordinator.store.connection import Store
 from mesh.errors import MeshError
@@ -63,6 +63,7 @@ async def mint(network: str, body: TokenBody, request: Request) -> Response:
         raise NotOperator  # a relay serves every network of the installation
     link = desk.parts.new_link(None if body.purpose == "relay" else NetworkId(network))
     address = _address(desk, body)
+    mailed = bool(address) and desk.mailer.on and (body.purpose, body.uses) == ("member", 1)
     terms = Terms(
         body.purpose,
         body.role,
@@ -73,10 +74,10 @@ async def mint(network: str, body: TokenBody, request: Request) -> Response:
         tuple(body.tags),
         body.ephemeral,
         address,
+        mailed,
     )
-    mailed = bool(address) and desk.mailer.on and (body.purpose, body.uses) == ("member", 1)
     if mailed:
-        letters_of(request).to.take_from(address, desk.parts.now_ms())
+        letters_of(request).invite(address, caller.member, desk.parts.now_ms())
 
     def act(store: Store, moment: Moment) -> tuple[Minted, JoinToken]:
         token = acts.make(
@@ -87,12 +88,12 @@ async def mint(network: str, body: TokenBody, request: Request) -> Response:
             secret_hash=secret_hash(link.secret),
             moment=moment,
         )
-        return Minted(token.id, link.text(), mailed), token
+        return Minted(token.id, link.text(), token.letter), token
 
     response, token = await desk.act(request, act)
     if token is not None and mailed:
         known = desk.parts.snapshot.networks[NetworkId(network)]
-        desk.mailer.ask(Invited(address, caller.name, known.name, link.text(), token.expires_ms))
+        await desk.mailer.invite(Invited(token.id, address, caller.name, known.name, link.text(), token.expires_ms))
     return response
 
 
@@ -156,4 +157,5 @@ def _shown(token: JoinToken, now_ms: int) -> Token:
         token.tags,
         token.leaves_after_s is not None,
         token.address,
+        token.letter,
     )

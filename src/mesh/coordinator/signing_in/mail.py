@@ -7,6 +7,7 @@ Touches: sockets (the mail server), database, clock and randomness (through ``pa
 """
 
 import asyncio
+from collections.abc import Awaitable
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import NamedTuple
@@ -20,7 +21,10 @@ from mesh.coordinator.acts.mail import AskedByMail, InviteAsked, Offered
 from mesh.coordinator.config import BadConfig, is_loopback
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.settings import MailSettings
+from mesh.coordinator.store import tokens
 from mesh.errors import MeshError
+from mesh.ids import TokenId
+from mesh.networks.names import unlinked
 from mesh.networks.ways_in import mail_address
 from mesh.protocol.links import secret_hash
 from mesh.sdk.pinning import vouched_context
@@ -36,11 +40,15 @@ log = structlog.get_logger()
 class Invited(NamedTuple):
     """An invite that goes to the address it is for. ``maker``, ``network``: names."""
 
+    token: TokenId
     address: str
     maker: str
     network: str
     link: str
     expires_ms: int
+
+
+Wish = AskedByMail | InviteAsked | Invited
 
 
 class Server(NamedTuple):
@@ -80,7 +88,7 @@ class Mailer:
         self._parts = parts
         self._server = None if settings is None else server_of(settings.url)
         self._sender = "" if settings is None else settings.sender
-        self._waiting: asyncio.Queue[AskedByMail | InviteAsked | Invited] = asyncio.Queue(WAITING_MAX)
+        self._waiting: asyncio.Queue[Wish] = asyncio.Queue(WAITING_MAX)
         if settings is not None and mail_address(settings.sender) is None:
             raise BadConfig("--mail-from must be an e-mail address.")
 
@@ -89,7 +97,7 @@ class Mailer:
         """Whether there is a mail server."""
         return self._server is not None
 
-    def ask(self, asked: AskedByMail | InviteAsked | Invited) -> bool:
+    def ask(self, asked: Wish) -> bool:
         """Take a wish for a letter; where too many wait it is left out, and False."""
         try:
             self._waiting.put_nowait(asked)
@@ -98,18 +106,32 @@ class Mailer:
             return False
         return True
 
+    async def invite(self, invited: Invited) -> None:
+        """Take an invite that is to be sent; whoever made it reads in the list of links what became of it."""
+        if not self.ask(invited):
+            await self._parts.database.write(tokens.set_letter, invited.token, "failed")
+
     async def run(self) -> None:
         """Send until cancelled."""
         while True:
             asked = await self._waiting.get()
-            try:
-                await self._answer(asked)
-            except (MeshError, aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-                log.warning("mail.failed", error=type(error).__name__)  # never the address: it is somebody's
+            if await self._done(self._answer(asked)) or not isinstance(asked, Invited):
+                continue
+            await self._done(self._parts.database.write(tokens.set_letter, asked.token, "failed"))
 
-    async def _answer(self, asked: AskedByMail | InviteAsked | Invited) -> None:
+    async def _done(self, step: Awaitable[None]) -> bool:
+        try:
+            await step
+        except (MeshError, aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            log.warning("mail.failed", error=type(error).__name__)  # never the address: it is somebody's
+            return False
+        return True
+
+    async def _answer(self, asked: Wish) -> None:
         if isinstance(asked, Invited):
-            await self._send(asked.address, _invitation(asked))
+            if await self._parts.database.read(acts.still_open, asked.token, self._parts.moment()):
+                await self._send(asked.address, _invitation(asked))
+                await self._parts.database.write(tokens.set_letter, asked.token, "sent")
             return
         link = self._parts.new_link()
         hashed, moment = secret_hash(link.secret), self._parts.moment()
@@ -153,7 +175,8 @@ def _invitation(invited: Invited) -> EmailMessage:
     letter["Subject"] = "You are invited to a Mesh network"
     until = formatdate(invited.expires_ms / 1000)
     letter.set_content(
-        f"{invited.maker} invites you into the network {invited.network} on Mesh, until {until}:\n\n{invited.link}\n\n"
+        f"You are invited into the network {invited.network} on Mesh, by {unlinked(invited.maker)}, until {until}:\n\n"
+        f"{invited.link}\n\n"
         "The invite is for this address alone: the page asks you to show that it is yours.\n"
         "If you do not know who invites you, do nothing.\n"
     )
@@ -174,11 +197,8 @@ def _sign_in(offered: Offered, link: str) -> EmailMessage:
     """A letter in plain words. Names are others' text: they stay out of the headers."""
     letter = EmailMessage()
     letter["Subject"] = "Link this address with Mesh" if offered.links else "Sign in to Mesh"
-    what = (
-        f"links this address with {offered.name} and signs you in"
-        if offered.links
-        else f"signs you in as {offered.name}"
-    )
+    name = unlinked(offered.name)
+    what = f"links this address with {name} and signs you in" if offered.links else f"signs you in as {name}"
     letter.set_content(
         f"This link {what}, once, within ten minutes, in the browser where you asked for it:\n\n{link}\n\n"
         "If you did not ask for it, do nothing: it opens nothing for anybody else.\n"

@@ -5,12 +5,14 @@ Touches: database (through the store it is given).
 
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Row, and_, bindparam, delete, func, insert, or_, select, update
 
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.schema.networks import join_tokens
+from mesh.coordinator.store.schema.ways_in import identities
 from mesh.ids import MemberId, NetworkId, TokenId
-from mesh.networks.tokens import JoinToken
+from mesh.networks.tokens import JoinToken, Letter
+from mesh.networks.ways_in import MAIL_ISSUER
 
 _COLUMNS = (
     join_tokens.c.id,
@@ -27,6 +29,7 @@ _COLUMNS = (
     join_tokens.c.tags,
     join_tokens.c.leaves_after_s,
     join_tokens.c.address,
+    join_tokens.c.letter,
 )
 _add = insert(join_tokens)
 _by_secret = select(*_COLUMNS).where(join_tokens.c.secret_hash == bindparam("secret_hash"))
@@ -70,6 +73,19 @@ _forget_names = (
     )
     .values(name=None, address=None)
 )
+_set_letter = update(join_tokens).where(join_tokens.c.id == bindparam("which")).values(letter=bindparam("became"))
+_lose_letters = update(join_tokens).where(join_tokens.c.letter == "waiting").values(letter="failed")
+_withdraw_to_linked = (
+    update(join_tokens)
+    .where(
+        join_tokens.c.address.in_(
+            select(identities.c.subject).where(
+                identities.c.issuer == MAIL_ISSUER, identities.c.member == bindparam("who")
+            )
+        )
+    )
+    .values(address=None, name=None, revoked_ms=func.coalesce(join_tokens.c.revoked_ms, bindparam("now")))
+)
 _forget_claims = delete(join_tokens).where(join_tokens.c.purpose == "claim")
 
 
@@ -88,6 +104,7 @@ def add(store: Store, token: JoinToken, *, secret_hash: str, now_ms: int) -> Non
             "tags": list(token.tags),
             "leaves_after_s": token.leaves_after_s,
             "address": token.address or None,
+            "letter": token.letter or None,
             "uses_max": token.uses_max,
             "uses_left": token.uses_max - token.uses,
             "created_by": token.maker,
@@ -142,6 +159,21 @@ def forget_names(store: Store, *, before_ms: int) -> int:
     return store.run(_forget_names, {"before": before_ms})
 
 
+def set_letter(store: Store, token: TokenId, became: Letter) -> None:
+    """What became of the letter that brings an invite to its address."""
+    store.run(_set_letter, {"which": token, "became": became})
+
+
+def lose_letters(store: Store) -> None:
+    """Letters that waited when the coordinator stopped: their links are gone with its memory."""
+    store.run(_lose_letters)
+
+
+def withdraw_to_linked(store: Store, member: MemberId, *, now_ms: int) -> None:
+    """Withdraw invites to the addresses that a person has linked, and forget those; never one without the other."""
+    store.run(_withdraw_to_linked, {"who": member, "now": now_ms})
+
+
 def _token(row: Row[Any]) -> JoinToken:
     return JoinToken(
         id=row.id,
@@ -158,4 +190,5 @@ def _token(row: Row[Any]) -> JoinToken:
         tags=tuple(row.tags),
         leaves_after_s=row.leaves_after_s,
         address=row.address or "",
+        letter=row.letter or "",
     )

@@ -80,6 +80,7 @@ join_tokens = Table(
     Column("tags", DOCUMENT, nullable=False, server_default=text("'[]'")),
     Column("leaves_after_s", Integer),
     Column("address", String(255)),
+    Column("letter", String(8)),
     Column("uses_max", Integer, nullable=False, server_default="1"),
     Column("uses_left", Integer, nullable=False, server_default="1"),
     Column("created_by", ID, ForeignKey("members.id")),
@@ -92,7 +93,7 @@ join_tokens = Table(
     Index("ix_join_tokens_network", "network"),
 )
 """One kind of token for all ways in; the secret only as SHA-256. ``approve``: who comes by it waits for an admin.
-``address``: the e-mail address of the one person who may use it."""
+``address``: the e-mail address of the one person who may use it; ``letter``: what became of the letter to it."""
 
 invite_letters = Table(
     "invite_letters",

@@ -14,8 +14,9 @@ WHOLE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Add the column and the table; what is there already is for nobody's address."""
+    """Add the columns and the table; what is there already is for nobody's address."""
     op.add_column("join_tokens", sa.Column("address", sa.String(255)))
+    op.add_column("join_tokens", sa.Column("letter", sa.String(8)))
     op.create_table(
         "invite_letters",
         sa.Column("id", ID, nullable=False),
