@@ -44,3 +44,12 @@ async def ended(task: "asyncio.Task[T]") -> None:
     await asyncio.wait((task,))
     if not task.cancelled():
         task.result()
+
+
+def heed_cancel() -> None:
+    """End a task that was cancelled, though a library hid it: ``asyncio.wait_for`` returns its result where both
+    come at once (until Python 3.12), and a loop around that would go on for ever. Raises CancelledError.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

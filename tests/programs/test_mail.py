@@ -1,5 +1,9 @@
 """Signing in by a link that is sent by e-mail: who gets one, in which browser it works, and what nobody learns."""
 
+import asyncio
+import contextlib
+
+import aiosmtplib
 import pytest
 
 from coordinators import a_coordinator
@@ -144,3 +148,22 @@ async def test_a_letter_that_is_not_taken_stops_no_other_and_servers_are_named_i
         with pytest.raises(BadConfig):
             server_of(wrong)
     assert mail_address("A.B+c@Example.co.uk") == "a.b+c@example.co.uk"
+
+
+async def test_whoever_stops_while_the_mail_server_answers_waits_for_nothing(tmp_path, monkeypatch):
+    under_way = asyncio.Event()
+
+    async def send_and_hide_a_cancel(*_, **__):
+        """As the library does where the server's answer and a cancel come at once."""
+        with contextlib.suppress(asyncio.CancelledError):
+            under_way.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(aiosmtplib, "send", send_and_hide_a_cancel)
+    with a_mailbox() as box:
+        async with contextlib.AsyncExitStack() as stack:
+            bench = await stack.enter_async_context(a_coordinator(tmp_path, ways=by(box)))
+            await Browser(bench, await bench.claim()).post("/v1/ways-in/mail", {"address": ANN})
+            await under_way.wait()
+            async with asyncio.timeout(60):
+                await stack.aclose()

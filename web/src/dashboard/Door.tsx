@@ -1,6 +1,6 @@
 /** The page behind a link: who invites, into what, as what, and what that means; then one button. */
 import { useQuery } from '@tanstack/react-query';
-import { type FormEvent, useState } from 'react';
+import { type FormEvent, useEffect, useState } from 'react';
 import { Button, Command, Failure, Field, INPUT } from '../parts/controls';
 import { Mark } from '../parts/marks';
 import { moment } from '../parts/words';
@@ -30,6 +30,12 @@ const SECRET = location.hash.match(/^#v1\.([\w-]+)\./)?.[1] ?? '';
 
 export function Door() {
   const look = useQuery({ queryKey: ['look'], queryFn: () => post<Look>('/v1/links/look', { secret: SECRET }), enabled: !!SECRET, retry: false });
+  useEffect(() => {
+    // Another link opened in this tab changes only the fragment: the browser would go on showing this one.
+    const again = () => location.reload();
+    addEventListener('hashchange', again);
+    return () => removeEventListener('hashchange', again);
+  }, []);
   return (
     <main className="mx-auto max-w-[400px] px-4 pt-16 pb-16">
       <Mark />

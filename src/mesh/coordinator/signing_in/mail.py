@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 import structlog
 
+from mesh.concurrency import heed_cancel
 from mesh.coordinator.acts import mail as acts
 from mesh.coordinator.acts.mail import AskedByMail, InviteAsked, Offered
 from mesh.coordinator.config import BadConfig, is_loopback
@@ -125,6 +126,8 @@ class Mailer:
         except (MeshError, aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             log.warning("mail.failed", error=type(error).__name__)  # never the address: it is somebody's
             return False
+        finally:
+            heed_cancel()
         return True
 
     async def _answer(self, asked: Wish) -> None:
