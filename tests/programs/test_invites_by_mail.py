@@ -1,16 +1,25 @@
 """Invites for one e-mail address: who gets them, who may use them, and what everybody else is told."""
 
+import asyncio
+import json
+import os
+import subprocess
+
+import msgspec
 import pytest
 from sqlalchemy import update
 
+from agents import a_town
 from coordinators import Person, a_coordinator
 from engines import ENGINES
 from mailboxes import a_mailbox, link_in
+from mesh.cli.programs import MESH
 from mesh.coordinator.acts.deletion import GRACE_S
 from mesh.coordinator.settings import MailSettings, WaySettings
 from mesh.coordinator.store.schema.networks import join_tokens
 from mesh.ids import MemberId
 from mesh.protocol import links
+from mesh.sdk.home import Home, HomeRecord
 from programs.test_ways import Browser, refused, settings
 from providers import a_provider
 from waiting import until
@@ -280,3 +289,39 @@ async def test_who_deletes_their_account_takes_their_address_out_of_invites_whic
             ]
             refused(await bench.post("/v1/claim", {"secret": open_, "name": "Eve"}), 410, "token.revoked")
             refused(await bench.post("/v1/claim", {"secret": other, "name": "Eve"}), 403, "token.address_unproven")
+
+
+async def test_commands_invite_by_mail_say_whether_the_letter_left_and_list_the_address(tmp_path):
+    with a_mailbox() as box:
+        async with a_town(tmp_path) as (town, ann, _):
+            await town.away()
+            town.config = msgspec.structs.replace(town.config, ways=by(box))
+            await town.serve()
+
+            home = Home(tmp_path / "anns-home")
+            home.ensure()
+            home.write(HomeRecord(coordinator=ann.record, session=ann.session))
+
+            async def mesh(*arguments):
+                environment = {**os.environ, "MESH_HOME": str(home.path)}
+                done = await asyncio.to_thread(
+                    subprocess.run, [*MESH, *arguments], env=environment, capture_output=True, text=True, timeout=120
+                )
+                assert done.returncode == 0, done.stderr
+                return done.stdout
+
+            invite = ("members", "invite", "--name", "Lea", "--email")
+            sent = json.loads(await mesh(*invite, LEA, "--json"))
+            assert (sent["letter"], box.letters[0]["To"]) == ("sent", LEA)
+            assert links.parse(sent["link"]).secret == await letter(box, 1)
+            box.refuses = 1
+            said = await mesh(*invite, "max@example.org")
+            assert "The mail server did not take it: send it to Lea yourself." in said
+            listed = await mesh("invite", "list")
+            assert LEA in listed and "sent" in listed and "max@example.org" in listed and "failed" in listed
+            await mesh("invite", "revoke", sent["token"])
+            tokens = json.loads(await mesh("invite", "list", "--json"))["tokens"]
+            assert {one["address"]: one["state"] for one in tokens if one["address"]} == {
+                LEA: "revoked",
+                "max@example.org": "open",
+            }
