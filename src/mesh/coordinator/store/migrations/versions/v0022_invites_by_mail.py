@@ -6,8 +6,8 @@ Touches: files (the database).
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0018"
-down_revision = "0017"
+revision = "0022"
+down_revision = "0021"
 
 ID, KEY = sa.String(26), sa.String(64)
 WHOLE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
