@@ -275,11 +275,12 @@ async def test_a_store_that_refuses_tells_every_caller(tmp_path):
 
 
 class Sender:
-    def __init__(self):
+    def __init__(self, never=2):
         self.sent = asyncio.Queue()
+        self.never = never
 
     async def send(self, message):
-        if message.batch == 2:
+        if message.batch == self.never:
             raise LinkDown
         self.sent.put_nowait(message)
 
@@ -303,6 +304,43 @@ async def test_the_outbox_repeats_until_it_is_acknowledged_and_loses_nothing(tmp
             fourth = await sender.sent.get()
             assert fourth.facts == tuple(f"fact {number}" for number in range(64, 100))
             outbox.acknowledged(link.ReportAck(4))
+            await until(lambda: _empty(outbox))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_what_is_refused_for_good_is_set_aside_and_the_rest_goes_on(tmp_path):
+    async with a_store(tmp_path) as store:
+        outbox, sender = Outbox(store), Sender(never=0)
+        running = asyncio.create_task(outbox.run(sender))
+        await outbox.add_facts(["one", "wrong", "two"])
+        outbox.link_up()
+
+        async def next_facts():
+            batch = await sender.sent.get()
+            return batch.batch, batch.facts
+
+        def problem(batch, kind="invalid"):
+            return RemoteError("report.odd", kind, "Odd.", {"batch": batch})
+
+        async with asyncio.timeout(WAIT_S):
+            assert await next_facts() == (1, ("one", "wrong", "two"))
+            outbox.refused(problem(7))  # about something else
+            outbox.refused(RemoteError("link.protocol", "invalid", "What?"))
+            outbox.refused(problem(1, "unavailable"))  # that may pass
+            assert sender.sent.empty() and await outbox.size() == 3
+            outbox.refused(problem(1))
+            for batch, fact in ((2, "one"), (3, "wrong"), (4, "two")):
+                assert await next_facts() == (batch, (fact,))
+                if fact == "wrong":
+                    outbox.refused(problem(batch))
+                else:
+                    outbox.acknowledged(link.ReportAck(batch))
+            await until(lambda: _empty(outbox))
+            assert await outbox.set_aside() == 1
+            await outbox.add_facts(["three", "four"])
+            assert await next_facts() == (5, ("three", "four")), "all together again"
+            outbox.acknowledged(link.ReportAck(5))
             await until(lambda: _empty(outbox))
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -9,10 +9,15 @@ import pytest
 from agents import a_town, until
 from mesh.agent.asking.asked import JobTimedOut
 from mesh.agent.asking.numbers import Numbers
+from mesh.agent.checkup import examine
+from mesh.agent.outbox import Outbox
 from mesh.agent.store import Outgoing, Store
+from mesh.devices.machine_findings import machine_findings
 from mesh.ids import JobId, ulid
-from mesh.protocol.values import Routing
-from mesh.sdk import calls
+from mesh.protocol import link
+from mesh.protocol.values import JobSpec, Routing
+from mesh.sdk import calls, control
+from programs.test_agent_control import ask
 
 pytestmark = pytest.mark.anyio
 JOB = JobId(ulid(1_790_000_000_000, b"0123456789"))
@@ -135,3 +140,18 @@ async def test_15_who_forgot_over_a_crash_what_became_of_an_attempt_never_denies
 
 async def _has_something(person):
     return await person.balance() > 0
+
+
+async def test_a_report_that_the_coordinator_never_takes_is_set_aside_and_shown(tmp_path):
+    async with a_town(tmp_path) as (town, ann, ben):
+        desk, _ = await ann.device("desk", work=False), await ben.device("box")
+        odd = link.JobReport(JobId("no id"), JobSpec("embeddings", "m", units=1), ())
+        await desk.agent.parts.store.add_out([Outbox.job(odd)])
+        done = await desk.run("one")
+        await desk.reported()
+        jobs = {one.job: one.state for one in (await ann.do(calls.jobs(town.network))).jobs}
+        assert jobs[done.job] == "done"
+        [status] = await ask(desk, control.GetStatus())
+        assert (status.set_aside, status.outbox, status.link) == (1, 0, "up")
+        found = machine_findings(await examine(desk.home, status))
+        assert "reports.set_aside" in {one.code for one in found}

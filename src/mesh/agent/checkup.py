@@ -69,6 +69,7 @@ async def examine(home: Home, agent: Status | None) -> facts.MachineFacts:
         exposed=tuple(_exposed(home)) if made and os.name == "posix" else (),
         models=tuple(model.result() for model in models),
         wrong_models=tuple(map(str, own.wrong)),
+        set_aside=0 if agent is None else agent.set_aside,
         gateway=state,
         gateway_port=port,
         gateway_owner=owner,

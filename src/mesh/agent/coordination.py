@@ -178,6 +178,7 @@ class Coordination:
         elif isinstance(event, link.Problem):
             problem = from_wire(event.error)
             log.warning("link.problem", code=problem.wire_code)
+            self.parts.outbox.refused(problem)
             if problem.wire_code in KEY_REFUSED:
                 self.turning.refused(problem)
             if problem.wire_code == CopiedHome.code:

@@ -161,6 +161,7 @@ class Desk:
             limit=parts.myself.contribution.reason,
             set_by=parts.myself.set_by,
             outbox=await parts.outbox.size(),
+            set_aside=await parts.outbox.set_aside(),
             started_ms=self._started_ms,
             relay=None if self.reach is None else self.reach.relay,
             observed=() if self.reach is None else self.reach.observed,

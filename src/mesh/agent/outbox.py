@@ -1,7 +1,8 @@
 """The outbox: signed facts and job records that the coordinator must get, kept until it says that they are committed.
 
 Reports of a burst are joined; one batch is under way at a time. What was sent and not acknowledged is sent again after
-a reconnect or a restart: the coordinator takes every fact once.
+a reconnect or a restart: the coordinator takes every fact once. A report that it can never take is sent again piece by
+piece; what it still refuses is set aside and shown to the owner, so that it holds up nothing else.
 
 Touches: the agent's store and link (through its arguments).
 """
@@ -15,6 +16,7 @@ import structlog
 
 from mesh.agent.store import Outgoing, Store, StoreBroken
 from mesh.concurrency import expected
+from mesh.errors import MeshError
 from mesh.ids import JobId
 from mesh.protocol import link
 from mesh.transport.link import LinkDown
@@ -25,6 +27,9 @@ ACK_S = 30.0
 """A coordinator that commits nothing for so long is asked again."""
 REPORT_BYTES_MAX = link.MESSAGE_BYTES_MAX // 2
 """What waits beyond that goes in the next report; one that is longer than a message would end the link each time."""
+
+FOR_GOOD = frozenset(("invalid", "too_large"))
+"""Kinds of error that say that the report itself is wrong: it would be refused again each time."""
 
 log = structlog.get_logger()
 _job_reports: msgspec.json.Decoder[link.JobReport] = msgspec.json.Decoder(link.JobReport)
@@ -38,6 +43,13 @@ class Sender(Protocol):
         ...
 
 
+class ReportRefused(MeshError):
+    """The coordinator can take this report neither now nor later. See `mesh status`."""
+
+    code = "outbox.refused"
+    kind = "invalid"
+
+
 class Outbox:
     """Everything on its way to the coordinator."""
 
@@ -48,6 +60,8 @@ class Outbox:
         self._sent = asyncio.Event()
         self._leaving = False
         self._batch = 0
+        self._singly = 0
+        """So many of the oldest are sent one by one: something among them was refused."""
         self._ack: asyncio.Future[link.ReportAck] | None = None
 
     @staticmethod
@@ -100,6 +114,16 @@ class Outbox:
         if self._ack is not None and not self._ack.done() and ack.batch == self._batch:
             self._ack.set_result(ack)
 
+    def refused(self, problem: MeshError) -> None:
+        """The coordinator could not take a batch, if it is that which it speaks of; what may pass is tried again."""
+        mine = problem.facts.get("batch") == self._batch and problem.wire_kind in FOR_GOOD
+        if mine and self._ack is not None and not self._ack.done():
+            self._ack.set_exception(ReportRefused(code=problem.wire_code))
+
+    async def set_aside(self) -> int:
+        """How many facts and records the coordinator would not take."""
+        return await self._store.set_aside_size()
+
     async def size(self) -> int:
         """How many facts and records wait."""
         return await self._store.outbox_size()
@@ -131,8 +155,12 @@ class Outbox:
                 await asyncio.sleep(JOIN_S)
             self._news.clear()
             while self._up.is_set() and (batch := await self._store.outbox(link.REPORT_FACTS_MAX)):
+                fitting = batch[:1] if self._singly else _fitting(batch)
                 try:
-                    await self._report(sender, _fitting(batch))
+                    await self._report(sender, fitting)
+                    self._singly = max(0, self._singly - 1)
+                except ReportRefused as refusal:
+                    await self._part(fitting, str(refusal.facts["code"]))
                 except (LinkDown, TimeoutError):
                     self._news.set()  # later, and from the oldest on
                     break
@@ -156,6 +184,15 @@ class Outbox:
         for refused in ack.refused:
             log.warning("outbox.refused", code=refused.code, kind="fact" if refused.index < len(facts) else "job")
         await self._store.sent([item.number for item in batch])
+
+    async def _part(self, batch: list[Outgoing], code: str) -> None:
+        """Something in a batch is refused for good: set it aside, once it is known which."""
+        if len(batch) > 1:
+            self._singly = len(batch)
+            return
+        self._singly = max(0, self._singly - 1)
+        log.error("outbox.set_aside", kind=batch[0].kind, code=code)
+        await self._store.set_aside(batch[0], code)
 
 
 def _fitting(batch: list[Outgoing]) -> list[Outgoing]:

@@ -42,6 +42,8 @@ BATCH_MAX = 256
 """Acts in one commit: bounds how long the first waits for the last."""
 CLAIM_AFTER_S = 0.005
 """A claim is in the journal: the thread gets it when the result has gone out, not in its way."""
+SET_ASIDE_MAX = 100
+"""So many things that the coordinator refused for good are kept, the newest, for who looks into why."""
 KEEP_MS = 14 * 24 * 3600 * 1000
 """Answers, claims and tombstones are kept as long as the coordinator may still ask: its horizon of 14 days."""
 
@@ -72,7 +74,10 @@ CREATE TABLE gateway_key (
   name TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, prefix TEXT NOT NULL, limits BLOB NOT NULL,
   created_ms INTEGER NOT NULL, used_ms INTEGER NOT NULL, day INTEGER NOT NULL, spent INTEGER NOT NULL) WITHOUT ROWID;
 """
-_STEPS = (_FIRST, _BATCHES, _GATEWAY_KEYS)
+_SET_ASIDE = """
+CREATE TABLE set_aside (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, content BLOB NOT NULL, code TEXT NOT NULL);
+"""
+_STEPS = (_FIRST, _BATCHES, _GATEWAY_KEYS, _SET_ASIDE)
 """The schema, step by step; a file remembers how many it has taken. Steps are added at the end, never edited."""
 
 
@@ -258,6 +263,22 @@ class Store:
         """The coordinator has committed these."""
         rows = [(number,) for number in numbers]
         await self.write(lambda db: db.executemany("DELETE FROM outbox WHERE id = ?", rows) and None)
+
+    async def set_aside(self, item: Outgoing, code: str) -> None:
+        """The coordinator refuses this for good: out of the outbox, and kept with the code it gave."""
+
+        def act(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM outbox WHERE id = ?", (item.number,))
+            row = (item.number, item.kind, item.content, code)
+            db.execute("INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?)", row)
+            older = "DELETE FROM set_aside WHERE id NOT IN (SELECT id FROM set_aside ORDER BY id DESC LIMIT ?)"
+            db.execute(older, (SET_ASIDE_MAX,))
+
+        await self.write(act)
+
+    async def set_aside_size(self) -> int:
+        """How many things were refused for good; at most ``SET_ASIDE_MAX``."""
+        return await self.write(lambda db: int(db.execute("SELECT count(*) FROM set_aside").fetchone()[0]))
 
     # --- worker -------------------------------------------------------------------------------------------------------
 

@@ -53,6 +53,7 @@ def of_agent(status: "Status") -> "Iterator[Metric]":
     yield Gauge("mesh_jobs_here", "Jobs that wait or run on this device, whoever asked.", value=status.jobs_here)
     yield Gauge("mesh_work_seconds", "Work that waits or runs on this device.", value=load.work_s)
     yield Gauge("mesh_facts_unreported", "Facts the coordinator has not acknowledged yet.", value=status.outbox)
+    yield Gauge("mesh_facts_refused", "Facts the coordinator refused for good.", value=status.set_aside)
     yield Gauge("mesh_peers", "Devices of the network that this one knows.", value=status.peers)
     states = Gauge("mesh_state", "The state of this device: 1 for the one it is in.", labels=["state"])
     states.add_metric([status.condition.state], 1)

@@ -85,6 +85,9 @@ def _show_status(value: dict[str, Any], agent: "Status | None", peers: tuple[Any
     print(f"For others   {contribute.words(agent).removeprefix(contribute.HEAD)}")
     if agent.notice:
         print(f"Attention    {foreign(agent.notice)}")
+    if agent.set_aside:
+        print(f"Attention    {agent.set_aside} reports are refused by the coordinator for good, and set aside:")
+        print("             update Mesh here or there; the agent's log has the reason (outbox.set_aside)")
     if agent.gateway:
         print(f"Gateway      {agent.gateway}")
     if agent.relay:

@@ -137,6 +137,8 @@ class MachineFacts(Fact, frozen=True):
     models: tuple[ModelFacts, ...] = ()
     wrong_models: tuple[str, ...] = ()
     """What is wrong in the catalogue of its owner, each with line, model and field."""
+    set_aside: int = 0
+    """Reports that the coordinator refused for good, as the running agent says."""
     gateway: GatewayState = "none"
     gateway_port: int = 0
     gateway_owner: str = ""

@@ -27,7 +27,7 @@ def machine_findings(facts: MachineFacts) -> tuple[Finding, ...]:
     found = [*_home(facts), *_room(facts)]
     for model in facts.models:
         found += [*_model(model), *_engine(model)]
-    return (*found, *_own_models(facts), *_gateway(facts), *_platform(facts))
+    return (*found, *_own_models(facts), *_set_aside(facts), *_gateway(facts), *_platform(facts))
 
 
 def _home(facts: MachineFacts) -> Iterator[Finding]:
@@ -120,6 +120,16 @@ def _model(facts: ModelFacts) -> Iterator[Finding]:
             "problem",
             f"The files of the model {facts.model} cannot be read.",
             "Correct the rights of the folder `models` in the home.",
+        )
+
+
+def _set_aside(facts: MachineFacts) -> Iterator[Finding]:
+    if facts.set_aside:
+        yield Finding(
+            "reports.set_aside",
+            "problem",
+            f"The coordinator refuses {facts.set_aside} of this device's reports for good; they are set aside.",
+            "Update Mesh here or there: the two do not understand each other. The agent's log has the reason.",
         )
 
 

@@ -180,6 +180,8 @@ class Status(Answer, frozen=True):
     jobs_running: int = 0
     outbox: int = 0
     """Facts that the coordinator has not acknowledged yet."""
+    set_aside: int = 0
+    """Facts and records that the coordinator refused for good: they are reported no more."""
     started_ms: int = 0
     relay: str | None = None
     """The relay through which this device is reached."""

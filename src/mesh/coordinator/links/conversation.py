@@ -148,6 +148,8 @@ class Conversations:
                 if changed is not None:
                     await self.news.network_changed(changed)
         except MeshError as error:
+            if isinstance(message, Report):
+                error.facts["batch"] = message.batch
             fresh.say(Problem(error.wire()))
 
     async def _new_key(self, fresh: Link, seen: Seen, message: NewKey) -> None:
