@@ -67,9 +67,28 @@ def test_acknowledged_pay_waits_and_the_first_jobs_are_all_drawn(world):
 
 def test_after_the_first_jobs_about_one_in_twenty_is_drawn(world):
     for _ in range(20):
-        done(world)
+        done(world)  # nothing of it is decided yet, and more than three checks may weigh
     later = sum(len(done(world)[1]) for _ in range(60))
     assert later < 20
+
+
+def test_an_admins_jobs_are_drawn_until_three_checks_weigh_so_that_pay_waits_for_no_luck(world):
+    for outcome in ["skipped"] * 20 + ["passed"] * 3:
+        [asked] = done(world)[1]
+        judge(world, asked, outcome)
+    assert sum(len(done(world)[1]) for _ in range(60)) < 20
+
+
+def test_a_members_jobs_are_drawn_by_chance_however_little_weighs(world):
+    world.database.write_and_wait(
+        lambda store: store.run(
+            text("update memberships set role = 'member' where member = :who"), {"who": world.ann.member}
+        )
+    )
+    for _ in range(20):
+        for asked in done(world)[1]:
+            judge(world, asked, "passed")
+    assert sum(len(done(world)[1]) for _ in range(60)) < 20
 
 
 def test_in_friends_nothing_is_drawn_and_nothing_waits(tmp_path):

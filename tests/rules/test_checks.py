@@ -16,6 +16,7 @@ from mesh.credits.checks import (
     drawn,
     held_back,
     may_be_spent,
+    needed,
     proven,
     weighs,
 )
@@ -84,6 +85,11 @@ def test_a_pass_weighs_only_from_an_admin_about_others():
     assert weighs(checker_admin=True, same_owner=False)
     assert not weighs(checker_admin=True, same_owner=True)
     assert not weighs(checker_admin=False, same_owner=False)
+
+
+def test_a_check_that_weighs_is_drawn_until_there_are_three():
+    assert needed(0, weighs=True) and needed(2, weighs=True)
+    assert not needed(3, weighs=True) and not needed(0, weighs=False)
 
 
 def test_one_miss_proves_nothing_and_one_person_alone_never_does():

@@ -80,6 +80,15 @@ def drawn(jobs: int, draw: int) -> bool:
     return draw < chance_ppm(jobs)
 
 
+def needed(hoped: int, *, weighs: bool) -> bool:
+    """Whether a job is drawn whatever the draw says: its check would weigh, and its device has too few of these.
+
+    So an admin whose own devices never ask anything of a device lets its pay go by three jobs, whose answers the own
+    engine knows.
+    """
+    return weighs and hoped < PASSES_MIN
+
+
 def checkable(workload: str, sensitivity: str) -> bool:
     """Whether a job may be looked at: never what is sensitive, and only what gives one answer."""
     return workload in CHECKED_WORKLOADS and sensitivity != "sensitive"

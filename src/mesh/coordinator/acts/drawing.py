@@ -4,7 +4,7 @@ Touches: database (through the store it is given).
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.paying import Known
@@ -41,10 +41,19 @@ def draw(store: Store, known: Known, decisions: Sequence[Decision], moment: Mome
         if row.streak < checks.SETTLED_JOBS:
             rows.count_job(store, row.worker, checks.SETTLED_JOBS)
         check = moment.new_id()
-        if not checks.checkable(share.workload, share.sensitivity) or not checks.drawn(row.streak, ulid_draw(check)):
+        if not checks.checkable(share.workload, share.sensitivity):
+            continue
+        if not checks.drawn(row.streak, ulid_draw(check)) and not _needed(store, known, row):
             continue
         until_ms = moment.now_ms + _CHECK_MS
         if rows.add(store, known.key, row, check=check, at=(moment.now_ms, until_ms)):
             job, requester = JobId(known.key.job), DeviceId(known.key.requester)
             asked.append(AskCheck(requester, check, job, decision.attempt, DeviceId(row.worker), until_ms))
     return asked
+
+
+def _needed(store: Store, known: Known, row: Any) -> bool:
+    """Whether the job's check is one that the pay of its device waits for."""
+    admin, own = rows.may_weigh(store, known.key, row.earner)
+    weighs = checks.weighs(checker_admin=admin, same_owner=own)
+    return weighs and checks.needed(rows.hoped(store, DeviceId(row.worker)), weighs=weighs)

@@ -71,6 +71,13 @@ _PASSES = Prepared(
     .where(checks.c.weighs == true())
     .where(checks.c.decided_ms > _SINCE)
 )
+_HOPED = Prepared(
+    select(func.count())
+    .select_from(checks)
+    .where(checks.c.worker == bindparam("worker"))
+    .where(checks.c.weighs == true())
+    .where(or_(checks.c.state == "asked", and_(checks.c.state == "passed", checks.c.decided_ms > _SINCE)))
+)
 _QUARANTINE = Prepared(
     update(devices)
     .where(devices.c.id == bindparam("device"))
@@ -165,6 +172,17 @@ def add(store: Store, key: JobKey, attempt: Any, *, check: str, at: tuple[int, i
     admin = who.role == "admin"
     row = {**key._asdict(), "id": check, "attempt": attempt.attempt, "worker": attempt.worker, "owner": who.owner}
     return store.run(_ADD, {**row, "admin": admin, "weighs": admin, "asked_ms": at[0], "until_ms": at[1]}) == 1
+
+
+def may_weigh(store: Store, key: JobKey, earner: str) -> tuple[bool, bool]:
+    """Whether a check of a job is one by an admin's device, and whether its requester's owner is its earner."""
+    who = store.row(_WHO, {"device": key.requester})
+    return (who is not None and who.role == "admin", who is None or who.owner == earner)
+
+
+def hoped(store: Store, worker: DeviceId) -> int:
+    """Checks of a device that weigh: those it passed since its last miss, and those that are not decided yet."""
+    return int(store.value(_HOPED, {"worker": worker}))
 
 
 def count_job(store: Store, device: str, most: int) -> None:
