@@ -8,7 +8,6 @@ holds how its key followed others.
 Touches: nothing.
 """
 
-from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
@@ -375,28 +374,14 @@ _from_coordinator: msgspec.json.Decoder[Any] = msgspec.json.Decoder(FromCoordina
 _from_device: msgspec.json.Decoder[Any] = msgspec.json.Decoder(FromDevice)
 
 
-class _Batch(Message, frozen=True, tag="report"):
-    """What can be read of a report in which something is wrong."""
-
-    batch: int
-
-
-_batch: msgspec.json.Decoder[_Batch] = msgspec.json.Decoder(_Batch)
-
-
 def encode(message: Message) -> bytes:
     """A message as JSON bytes (one WebSocket text message)."""
     return _encoder.encode(message)
 
 
 def decode_from_device(raw: bytes | str) -> FromDevice:
-    """Read a device's message. Raises LinkError; of a report that cannot be read, with its ``batch`` as a fact."""
-    try:
-        return _decode(_from_device, raw)  # type: ignore[no-any-return]
-    except LinkError as error:
-        with suppress(LinkError):
-            error.facts["batch"] = _decode(_batch, raw).batch
-        raise
+    """Read a device's message. Raises LinkError."""
+    return _decode(_from_device, raw)  # type: ignore[no-any-return]
 
 
 def decode_from_coordinator(raw: bytes | str) -> FromCoordinator:

@@ -26,6 +26,7 @@ from mesh.protocol import link, signed
 from mesh.protocol.link import HANDSHAKE_BYTES_MAX, HANDSHAKE_S, NONCE_BYTES, Challenge, Problem, Prove, Welcome
 from mesh.protocol.papers import LinkProof
 from mesh.protocol.succession import ChainBroken, KeyOf, Succession, read
+from mesh.protocol.unreadable import batch_of
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -263,6 +264,7 @@ class Links:
                 if len(raw) > SHORT_BYTES_MAX and not isinstance(message, link.Report):
                     raise link.LinkError(bytes=len(raw))
             except link.LinkError as error:
+                error.facts |= {} if (batch := batch_of(raw)) is None else {"batch": batch}
                 fresh.say(Problem(error.wire()))
                 continue
             if not self._conversations.hear(fresh, message):
