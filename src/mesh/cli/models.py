@@ -133,7 +133,9 @@ def remove(
     with suppress(control.AgentAway):  # then nobody offers it
         control.ask(place.control_socket, ForgetModel(entry.workload, entry.id), ANSWER_S)
     freed = _files(place).remove(entry, _catalogue(place))
-    Out(json).result({"model": entry.id, "freed_bytes": freed}, f"{entry.id} is gone: {freed / MIB:.0f} MiB are free.")
+    shared = "" if freed else ", but its files stay: another model has them too, or they were not here"
+    words = f"{entry.id} is gone{shared or f': {freed / MIB:.0f} MiB are free again'}."
+    Out(json).result({"model": entry.id, "freed_bytes": freed}, words)
 
 
 @app.command()

@@ -1,5 +1,5 @@
 /** The models that this device runs: how fast it really is with each, and whether it is loaded. */
-import { speed, span, bytes, count, capital } from '../parts/words';
+import { speed, span, count, capital } from '../parts/words';
 import type { Status } from './client';
 
 export function Models({ status }: { status: Status }) {
@@ -35,7 +35,6 @@ export function Models({ status }: { status: Status }) {
               <th className="py-2 font-400">model</th>
               <th className="font-400 max-wide:hidden">for</th>
               <th className="text-right font-400">measured</th>
-              <th className="text-right font-400 max-wide:hidden">memory</th>
               <th className="text-right font-400">now</th>
             </tr>
           </thead>
@@ -47,7 +46,6 @@ export function Models({ status }: { status: Status }) {
                 </th>
                 <td className="text-ink-2 max-wide:hidden">{offer.workload}</td>
                 <td className="text-right">{offer.units_per_s ? speed(offer.workload, offer.units_per_s) : 'not yet'}</td>
-                <td className="text-right text-ink-2 max-wide:hidden">{offer.memory_bytes ? bytes(offer.memory_bytes) : ''}</td>
                 <td className="text-right text-ink-2">{offer.warm ? 'warm' : `cold, ${span(offer.cold_load_s ?? 0)}`}</td>
               </tr>
             ))}
