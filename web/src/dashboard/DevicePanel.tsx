@@ -11,7 +11,7 @@ import { ApiError, type Device, drop, post } from './api';
 import { useMe, useNames, useNetwork, usePicture } from './data';
 import { Rename } from './DeviceName';
 import { DevicePath } from './DevicePath';
-import { Approve } from './Devices';
+import { Approve } from './Approve';
 import { stateOf } from './deviceState';
 
 export function DevicePanel({ close }: { close: () => void }) {

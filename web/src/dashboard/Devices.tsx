@@ -1,13 +1,12 @@
 /** Devices: the sentence, the picture, who waits, and what happened lately. */
 import { Link, useNavigate } from '@tanstack/react-router';
 import { lazy, Suspense, useEffect, useState } from 'react';
-import { Button, Failure, LINK, Segment } from '../parts/controls';
+import { Button, LINK, Segment } from '../parts/controls';
 import type { Device } from './api';
-import { ApiError, post } from './api';
 import { useMe, useNetwork, usePicture, useNames } from './data';
-import { useQueryClient } from '@tanstack/react-query';
 import { Sentence, Waiting } from './Frame';
 import { devicesSentence } from './sentences';
+import { Approve } from './Approve';
 import { DevicePanel } from './DevicePanel';
 import { useNarrow } from '../parts/narrow';
 import { DeviceTable } from './DeviceTable';
@@ -112,31 +111,6 @@ function Pending({ devices }: { devices: Device[] }) {
         </Link>
       </div>
     ));
-}
-
-export function Approve({ device }: { device: string }) {
-  const network = useNetwork();
-  const queries = useQueryClient();
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<ApiError | null>(null);
-  async function approve() {
-    setBusy(true);
-    try {
-      await post(`/v1/networks/${network}/devices/${device}/approve`);
-      await queries.invalidateQueries({ queryKey: ['picture'] });
-    } catch (refused) {
-      setError(refused as ApiError);
-    }
-    setBusy(false);
-  }
-  return (
-    <>
-      <Button look="primary" busy={busy && 'Approving…'} onClick={approve}>
-        Approve
-      </Button>
-      {error && <Failure message={error.message} code={error.refused.code} />}
-    </>
-  );
 }
 
 /** Room in the picture, and the ways to fill it. */
