@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mesh.coordinator.store.opening import open_database
 
@@ -65,10 +66,20 @@ class Server:
         if self._user is not None:
             shutil.chown(folder, self._user)
         name = f"t{secrets.token_hex(6)}"
-        make = f"create tablespace {name} location '{folder}'"
-        self._run("psql", "-h", str(self.folder), "-U", "mesh", "-d", "postgres", "-c", make)
+        self._do(f"create tablespace {name} location '{folder}'")
         self._make(name, "-T", self._template, "-D", name)
         return self._address(name)
+
+    def off_disk(self, address: str) -> None:
+        """Take such a database away again, before its folder goes: else the server tries to write there for ever."""
+        name = urlsplit(address).path.removeprefix("/")
+        self._do(f"drop database {name} with (force)")
+        self._do(f"drop tablespace {name}")
+
+    def _do(self, statement: str) -> None:
+        self._run(
+            "psql", "-h", str(self.folder), "-U", "mesh", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c", statement
+        )
 
     def _make(self, name: str, *options: str) -> None:
         self._run("createdb", "-h", str(self.folder), "-U", "mesh", *options, name)

@@ -53,6 +53,7 @@ async def test_everything_is_found_by_name_and_reached_by_keyboard(tmp_path):
             await page.get_by_role("combobox", name="Find a").fill(job.lower())
             await page.keyboard.press("Enter")
             await page.wait_for_url(f"**/jobs/{job}")
+            await page.get_by_role("combobox", name="Find a").wait_for(state="detached")
             await page.keyboard.press("g")
             await page.keyboard.press("l")
             await page.wait_for_url("**/ledger")

@@ -59,9 +59,12 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Disk,
     made = Disk(server.folder / f"disk-{secrets.token_hex(4)}")
     try:
         where = server.on_disk(made.where)
-        with postgres.engine_for(where).begin() as connection:
-            connection.execute(text("create table ballast (id text primary key, bytes text)"))
-        yield made, where
+        try:
+            with postgres.engine_for(where).begin() as connection:
+                connection.execute(text("create table ballast (id text primary key, bytes text)"))
+            yield made, where
+        finally:
+            server.off_disk(where)
     finally:
         made.close()
 

@@ -1,7 +1,7 @@
 /** What stands around every page: where one is, whether it is live, who one is. */
 import { useQueryClient } from '@tanstack/react-query';
 import { Link, Navigate, Outlet, useNavigate } from '@tanstack/react-router';
-import { createContext, lazy, type ReactNode, Suspense, useContext, useEffect, useState } from 'react';
+import { createContext, lazy, type ReactNode, Suspense, useContext, useEffect, useRef, useState } from 'react';
 import { Button, Failure, LINK, Pick } from '../parts/controls';
 import { Mark } from '../parts/marks';
 import { Undoing } from '../parts/Undo';
@@ -223,8 +223,8 @@ function Going({ due, network }: { due: number; network: string }) {
 /** `g d`, `g m`, …: pages by key; `/` finds. */
 function useKeys(network: string, find: () => void) {
   const navigate = useNavigate();
+  const armed = useRef(0); // outlives what is drawn anew between the two keys
   useEffect(() => {
-    let armed = 0;
     function pressed(event: KeyboardEvent) {
       const target = event.target as HTMLElement;
       if (event.ctrlKey || event.metaKey || event.altKey || target.closest('input, textarea, select, [role=dialog], [role=alertdialog]')) return;
@@ -234,11 +234,11 @@ function useKeys(network: string, find: () => void) {
         return;
       }
       if (event.key === 'g') {
-        armed = event.timeStamp;
+        armed.current = event.timeStamp;
         return;
       }
-      const page = event.timeStamp - armed < 1500 && PAGES.find((one) => one.key === event.key);
-      armed = 0;
+      const page = event.timeStamp - armed.current < 1500 && PAGES.find((one) => one.key === event.key);
+      armed.current = 0;
       if (page) void navigate({ to: page.to, params: { network } });
     }
     addEventListener('keydown', pressed);
