@@ -189,9 +189,10 @@ def request_to(port: int, key: str, model: str) -> bytes:
 def starting(folder: Path, stack: contextlib.ExitStack) -> tuple[Any, Any]:
     """How a process is started that ends with ``stack``, and how its first line of JSON is read."""
 
-    def run(*command: str, log: str, **more: Any) -> subprocess.Popen[str]:
+    def run(*command: str, log: str, heard: bool = True, **more: Any) -> subprocess.Popen[str]:
+        """``heard``: its first line is read; one that goes on printing would stand still once nobody reads it."""
         error = stack.enter_context((folder / log).open("w"))
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=error, text=True, **more)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE if heard else error, stderr=error, text=True, **more)
         stack.callback(process.wait, 20)
         stack.callback(process.terminate)
         return process
@@ -279,7 +280,7 @@ def run_litellm(folder: Path, python: Path, upstream: int, run: Any) -> tuple[in
         f"general_settings:\n  master_key: {KEY}\n"
     )
     command = (str(python.parent / "litellm"), "--config", str(config), "--host", "127.0.0.1", "--port", str(port))
-    process = run(*command, log="litellm.log", env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"})
+    process = run(*command, log="litellm.log", heard=False, env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"})
     until_s = time.monotonic() + START_S
     while time.monotonic() < until_s:
         try:
