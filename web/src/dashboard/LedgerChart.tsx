@@ -48,7 +48,7 @@ export function LedgerChart({ by, onBy, wanted, expected, names }: Props) {
           ]}
         />
         <span className="text-12 text-ink-3">
-          {chart && until && (cursor === null ? `${moment(chart.since_ms)} to ${moment(until)}` : between(chart, cursor))}
+          {chart && until && (cursor === null ? span(chart.since_ms, until) : between(chart, cursor))}
         </span>
         <button type="button" className={`text-13 ${LINK}`} aria-expanded={table} onClick={() => setTable(!table)}>
           {table ? 'Show the lines' : 'Show as table'}
@@ -74,9 +74,14 @@ export function LedgerChart({ by, onBy, wanted, expected, names }: Props) {
   );
 }
 
+/** The last step goes on to its whole hour, and nothing was posted later than now. */
+function span(from: number, until: number): string {
+  return `${moment(from)} to ${until > Date.now() ? 'now' : moment(until)}`;
+}
+
 function between(chart: Chart, step: number): string {
   const from = chart.since_ms + step * chart.step_ms;
-  return `${moment(from)} to ${moment(from + chart.step_ms)}`;
+  return span(from, from + chart.step_ms);
 }
 
 type RowProps = {
