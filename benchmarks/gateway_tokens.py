@@ -97,6 +97,7 @@ async def streamed(
         assert answer.startswith(b"HTTP/1.1 200"), answer + await reader.read(500)
         async for line in reader:
             if WORD not in line:
+                assert b'"error"' not in line, line
                 if b"[DONE]" in line:
                     break
                 continue
@@ -138,7 +139,8 @@ class Speaking(Trivial):
             outlet.put(WORD * (due - said))
             said = due
         text = (WORD * count).decode()
-        return Payload({"model": model, "text": text, "finish": "length", "prompt_tokens": 3, "tokens": count})
+        counts = {"prompt_tokens": 3, "tokens": count, "left_out": 0}
+        return Payload({"model": model, "text": text, "finish": "length", **counts})
 
 
 if __name__ == "__main__":
