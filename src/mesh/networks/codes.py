@@ -89,7 +89,7 @@ def commitment(committed: str, nonce: str) -> str:
 
 
 def half(said: Sequence[object], person: bytes, length: int) -> str:
-    """So many symbols of what both sides must have seen alike. ``person``: which kind of code it is (16 bytes)."""
+    """So many symbols of what both sides must have seen alike. ``person``: which kind of code (16 bytes at most)."""
     return symbols(hashlib.blake2b(msgspec.json.encode(said), digest_size=8, person=person).digest(), length)
 
 
@@ -106,11 +106,11 @@ def new_handle(random: Callable[[], bytes], taken: Callable[[str], bool]) -> str
     return handle
 
 
-def halves(text: str, length: int) -> tuple[str, str] | None:
-    """Handle and check of a code of so many symbols, however it was typed; None where it is no such code."""
+def halves(text: str, check_length: int, refusals: Refusals) -> tuple[str, str]:
+    """Handle and check of a code, however it was typed; refused where it is none of this kind, by its length."""
     letters = text.strip().upper().translate(_READ_AS)
-    if len(letters) != length or not set(letters) <= set(_ALPHABET):
-        return None
+    if len(letters) != HANDLE_LENGTH + check_length or not set(letters) <= set(_ALPHABET):
+        raise refusals.bad_code
     return letters[:HANDLE_LENGTH], letters[HANDLE_LENGTH:]
 
 

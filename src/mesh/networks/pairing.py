@@ -171,10 +171,7 @@ def shown_code(handle: str, check: str) -> str:
 
 def parse_code(text: str) -> tuple[str, str]:
     """Handle and check of a code, however it was typed. Raises BadCode."""
-    halves = codes.halves(text, codes.HANDLE_LENGTH + CHECK_LENGTH)
-    if halves is None:
-        raise BadCode
-    return halves
+    return codes.halves(text, CHECK_LENGTH, Pairing.REFUSALS)
 
 
 def fingerprint(key: DeviceKey) -> str:
