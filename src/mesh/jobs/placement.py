@@ -216,7 +216,7 @@ def _wish(feature: str, entry: Ranked, needed: float, first: Ranked) -> str:
     if feature == "seconds":
         best_s = min(first.expected_s, entry.expected_s)
         within = max(0.0, (best_s + SCALE_S) / needed - SCALE_S)
-        return f"with its first result within {within:.3f} s instead of {entry.expected_s:.3f} s"
+        return f"with its first result within {within:.4g} s instead of {entry.expected_s:.4g} s"
     if feature == "rtt":
         return f"with a round trip of at most {(1 - needed) * RTT_SCALE_S * 1000:.0f} ms"
     if feature == "plugged":
