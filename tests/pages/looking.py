@@ -85,6 +85,16 @@ async def a_page(browser: Browser, size: Any = DESKTOP, theme: Any = "light") ->
         await context.close()
 
 
+async def decided(page: Page, button: str) -> None:
+    """Answer the page's question by this button, and wait until it was done: the question goes away after that.
+
+    While it is open the page behind it is hidden from roles, so that whatever is behind it looks gone.
+    """
+    question = page.get_by_role("alertdialog")
+    await question.get_by_role("button", name=button).click()
+    await question.wait_for(state="detached")
+
+
 async def opened(device: Any) -> str:
     """A link that opens a device's page once, made as `mesh ui` does."""
     answer = await asyncio.to_thread(control.ask, device.home.control_socket, control.OpenPage(), 20)

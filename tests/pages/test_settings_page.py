@@ -4,7 +4,7 @@ import pytest
 
 from agents import a_town
 from mesh.sdk import calls
-from pages.looking import DESKTOP, PHONE, a_browser, a_page
+from pages.looking import DESKTOP, PHONE, a_browser, a_page, decided
 from pages.test_rules_pages import opened
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +37,7 @@ async def test_terms_and_api_keys_are_seen_and_changed_by_those_who_may(tmp_path
                 made = next(one for one in (await ann.do(calls.api_keys(town.network))).keys)
                 assert (made.name, "devices.invite" in made.scopes) == (f"backup-{name}", True)
                 await page.get_by_role("button", name=f"Revoke backup-{name}…").click()
-                await page.get_by_role("alertdialog").get_by_role("button", name="Revoke it").click()
+                await decided(page, "Revoke it")
                 await page.get_by_role("button", name=f"Revoke backup-{name}…").wait_for(state="detached")
                 assert (await ann.do(calls.api_keys(town.network))).keys == ()
         async with a_page(browser) as looked:
