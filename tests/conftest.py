@@ -19,15 +19,11 @@ LONG_FIRST = ("whole", "storms", "pages", "programs")
 """Folders with files that take a minute: begun last, each would be waited for by workers that have nothing to do."""
 
 
-RERUNS_MAX = 3
-"""Tests of a run that may pass at their second try: more of them are no chance of the machine's."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests of those folders first (the order within one stays), and mark them as worth a second try.
 
-    They run programs and browsers by the machine's own clock, several at once: a machine that stood still is no fault of
-    ours, and what is one fails twice. Rules and wire have no clock: there a failure counts at once.
+    They run programs and browsers by the machine's own clock, several at once: a machine that stood still is no fault
+    of ours, and what is one fails twice. Rules and wire have no clock: there a failure counts at once.
     """
     folders = {name: place for place, name in enumerate(LONG_FIRST)}
     here = Path(__file__).parent
@@ -37,24 +33,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
-def _rerun(config: pytest.Config) -> list[str]:
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    return [report.nodeid for report in reporter.stats.get("rerun", ())] if reporter else []
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run with too many second tries (in the process that reports, where the workers' results come together)."""
-    if len(_rerun(session.config)) > RERUNS_MAX:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show the first failure of what was run again: it is a defect to look for, also where the second try passed."""
     for report in terminalreporter.stats.get("rerun", ()):
         terminalreporter.section(f"failed, and was run once more: {report.nodeid}")
         terminalreporter.write_line(report.longreprtext)
-    if len(_rerun(config)) > RERUNS_MAX:
-        terminalreporter.write_line(f"More than {RERUNS_MAX} tests needed a second try: the run counts as failed.")
 
 
 @pytest.fixture
