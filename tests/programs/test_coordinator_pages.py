@@ -7,6 +7,7 @@ import pytest
 
 from coordinators import a_coordinator, an_id
 from mesh.coordinator.config import Site
+from mesh.pages.files import Files
 from mesh.protocol import link
 from mesh.protocol.values import Condition, Load
 
@@ -192,3 +193,13 @@ async def test_the_pages_bring_a_strict_policy_and_paths_are_only_names(tmp_path
         for path in ("/assets/..%2f..%2ffiles.py", "/assets/nothing.js", "/agent.html", "/assets/.mesh-stamp"):
             assert (await bench.http.get(path)).status_code == 404, path
         assert "default-src 'none'" in (await bench.http.get("/v1/about")).headers["content-security-policy"]
+
+
+async def test_a_coordinator_without_built_pages_says_so_and_a_link_still_says_what_to_do_with_it(tmp_path):
+    async with a_coordinator(tmp_path) as bench:
+        assert (await bench.http.get("/v1/about")).json()["dashboard"] is Files("dashboard.html").there
+        bench.coordinator.app._http.state.files = Files("dashboard.html", tmp_path / "nothing built")
+        assert (await bench.http.get("/v1/about")).json()["dashboard"] is False, "`mesh web` asks this first"
+        missing = await bench.http.get("/")
+        assert (missing.status_code, missing.json()["error"]["code"]) == (503, "pages.missing")
+        assert "mesh auth claim" in (await bench.http.get("/join")).text

@@ -99,7 +99,7 @@ def _show_status(value: dict[str, Any], agent: "Status | None", peers: tuple[Any
             "yours" if one.own else "",
             one.state or "",
             _path(one.path, one.address),
-            "" if one.rtt_ms is None else f"{one.rtt_ms:.0f}",
+            "" if one.rtt_ms is None else f"{one.rtt_ms:.1f}",
             one.device,
         )
         for one in peers

@@ -9,6 +9,14 @@ import typer
 
 from mesh.cli import here
 from mesh.cli.output import Json, Out
+from mesh.errors import MeshError
+
+
+class NoDashboard(MeshError):
+    """The coordinator has no dashboard: its pages were not built. In its checkout: `python3 dev.py web`, and again."""
+
+    code = "pages.no_dashboard"
+    kind = "unavailable"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,6 +32,8 @@ def web(
     from mesh.sdk import calls
 
     with here.coordinator(here.home()) as client:
+        if not client.do(calls.about()).dashboard:
+            raise NoDashboard
         made = client.do(calls.sign_in_link())
     out = Out(json)
     out.result({"url": made.link}, f"Open this in a browser, within ten minutes:\n{made.link}")

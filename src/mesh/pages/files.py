@@ -57,10 +57,15 @@ class Files:
         self._folder = folder
         self._read: dict[str, File] = {}
 
+    @property
+    def there(self) -> bool:
+        """Whether the page was built."""
+        return (self._folder / self._entry).exists()
+
     @cached_property
     def _names(self) -> frozenset[str]:
         """The addresses that there are: nothing that a client writes ever becomes a path. Raises PagesMissing."""
-        if not (self._folder / self._entry).exists():
+        if not self.there:
             raise PagesMissing
         assets = (file.name for file in (self._folder / ASSETS.strip("/")).iterdir() if file.suffix in TYPES)
         return frozenset((*(f"{ASSETS}{name}" for name in assets), *(f"/{name}" for name in LOOSE)))

@@ -20,12 +20,16 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class About(Answer, frozen=True):
-    """Which coordinator this is: version, public key, its clock; and how its key followed earlier ones (signed)."""
+    """Which coordinator this is: version, public key, its clock; and how its key followed earlier ones (signed).
+
+    ``dashboard``: whether it has the dashboard's pages; a checkout where nobody built them has none.
+    """
 
     version: str
     key: str
     time_ms: int
     successions: tuple[str, ...] = ()
+    dashboard: bool = True
 
 
 class Rotated(Answer, frozen=True):
