@@ -1,21 +1,25 @@
-"""A browser for a test, and what every page must hold: nothing refused by its policy, nothing thrown, axe clean."""
+"""A browser for tests, and what every page must hold: nothing refused by its policy, nothing thrown, axe clean."""
 
 import asyncio
 import contextlib
+import functools
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
-from mesh.sdk import control
+from mesh.protocol import links
+from mesh.sdk import calls, control
 from pages.chromium import FLAGS, chromium
 
 AXE = Path(__file__).resolve().parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 DESKTOP = {"width": 1360, "height": 900}
 PHONE = {"width": 390, "height": 800}
+SIZES = (DESKTOP, PHONE)
 WAIT_MS = 30_000
+expect.set_options(timeout=WAIT_MS)
 SHOTS = os.environ.get("MESH_TEST_SHOTS")
 """A folder for pictures of the pages, for people who want to look at them."""
 
@@ -34,19 +38,29 @@ class Looked:
         if kind == "error" and "Failed to load resource" not in text:
             self.complaints.append(text)
 
+    async def at(self, size: Any, address: str) -> None:
+        """The same page, opened anew at an address on a screen of another size."""
+        await self.page.set_viewport_size(size)
+        await self.page.goto(address)
+
     async def sound(self, name: str = "") -> None:
-        """Nothing was thrown or refused, and axe finds nothing wrong; takes a picture where they are wanted."""
-        if SHOTS and name:
-            await self.page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
+        """Nothing was thrown or refused, and axe finds nothing wrong in light and dark; pictures where wanted."""
         assert self.complaints == [], self.complaints
-        wrong = await axe(self.page)
-        assert wrong == [], wrong
-        assert await self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+        for theme in ("light", "dark"):
+            await self.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            await self.page.locator(f"html[data-theme={theme}]").wait_for(state="attached")
+            if SHOTS and name:
+                size = self.page.viewport_size or DESKTOP
+                await self.page.screenshot(path=Path(SHOTS) / f"{name}-{theme}-{size['width']}.png", full_page=True)
+            wrong = await axe(self.page)
+            assert wrong == [], (theme, wrong)
+            assert await self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
 
 
 async def axe(page: Page) -> list[dict[str, Any]]:
     """What axe finds wrong: rule, and where. Asked through the debugger, so that the page's policy stays strict."""
-    await page.evaluate(AXE.read_text(encoding="utf-8"))
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(_axe_itself())
     found = await page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']})")
     return [
         {
@@ -56,6 +70,11 @@ async def axe(page: Page) -> list[dict[str, Any]]:
         }
         for one in found["violations"]
     ]
+
+
+@functools.cache
+def _axe_itself() -> str:
+    return AXE.read_text(encoding="utf-8")
 
 
 @contextlib.asynccontextmanager
@@ -100,3 +119,22 @@ async def opened(device: Any) -> str:
     answer = await asyncio.to_thread(control.ask, device.home.control_socket, control.OpenPage(), 20)
     assert isinstance(answer, control.PageOpened)
     return answer.url
+
+
+async def signed_in(looked: Looked, person: Any) -> None:
+    """Sign a browser in as a person, by the route that the page of a sign-in link uses."""
+    link = links.parse((await person.do(calls.sign_in_link())).link)
+    answer = await looked.page.request.post(
+        f"{link.url}/v1/page/sign-in",
+        data={"secret": link.secret, "name": "", "label": "a test"},
+        headers={"origin": link.url, "x-mesh-page": "1"},
+    )
+    assert answer.ok, await answer.text()
+
+
+async def signed_in_at(looked: Looked, person: Any, network: str, page: str) -> str:
+    """Sign in, and go straight to a page of a network; returns its address."""
+    await signed_in(looked, person)
+    address = f"{person.record.url}/n/{network}/{page}"
+    await looked.page.goto(address)
+    return address

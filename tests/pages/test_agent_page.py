@@ -4,50 +4,48 @@ import re
 
 import httpx2
 import pytest
+from playwright.async_api import expect
 
 from agents import a_town, until
 from mesh.errors import MeshError
 from mesh.workloads.catalogue import CHAT_DEFAULT as CHAT_MODEL
-from pages.looking import DESKTOP, PHONE, a_browser, a_page, opened
+from pages.looking import SIZES, a_page, opened
 from papers import a_page as a_paper
 from papers import encoded
 
 pytestmark = pytest.mark.anyio
 
 
-LOOKS = [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")]
-
-
-@pytest.mark.parametrize(("size", "theme"), LOOKS, ids=lambda one: one if isinstance(one, str) else one["width"])
-async def test_texts_are_compared_and_the_entry_says_where_and_for_how_much(tmp_path, size, theme):
-    async with a_town(tmp_path) as (_, ann, _), a_browser() as browser, a_page(browser, size, theme) as looked:
+@pytest.mark.parametrize("size", SIZES, ids=lambda one: one["width"])
+async def test_texts_are_compared_and_the_entry_says_where_and_for_how_much(tmp_path, size, browser):
+    async with a_town(tmp_path) as (_, ann, _), a_page(browser, size) as looked:
         page, lumen = looked.page, await ann.device("lumen")
         await page.goto(await opened(lumen))
         await page.get_by_role("heading", name="What you type here reaches this machine").wait_for()
-        assert "open." not in page.url, "the secret is out of the address at once"
+        await page.wait_for_url(lambda url: "open." not in url)  # the secret is out of the address at once
         await page.get_by_text("Compare", exact=True).click()
         box = page.get_by_label("Texts to compare, one per line")
         await box.fill("The invoice is due in ten days\nPayment within 10 days\n<img src=x onerror=alert(1)>")
         await page.get_by_role("button", name="Send").click()
         await page.get_by_text("lumen itself").wait_for()
-        assert await page.get_by_text("free, your own machine").is_visible()
-        assert await page.get_by_text("Nobody but you could see it.").is_visible()
-        assert await page.get_by_role("row").count() == 3, "three texts have three pairs"
+        await page.get_by_text("free, your own machine").wait_for()
+        await page.get_by_text("Nobody but you could see it.").wait_for()
+        await expect(page.get_by_role("row"), "three texts have three pairs").to_have_count(3)
         assert await page.locator("img").count() == 0, "a text is text, whatever it says"
-        await looked.sound(f"agent-try-{theme}-{size['width']}")
+        await looked.sound("agent-try")
 
 
-async def test_a_person_pauses_and_shares_from_the_page_and_sees_a_refusal_in_words(tmp_path):
-    async with a_town(tmp_path) as (_, ann, _), a_browser() as browser, a_page(browser) as looked:
+async def test_a_person_pauses_and_shares_from_the_page_and_sees_a_refusal_in_words(tmp_path, browser):
+    async with a_town(tmp_path) as (_, ann, _), a_page(browser) as looked:
         lumen, page = await ann.device("lumen"), looked.page
         await page.goto(await opened(lumen))
         await page.get_by_role("switch", name="Works for others").click()
         await page.get_by_text("Only your own jobs run here").wait_for()
-        assert not lumen.agent.parts.myself.terms.on
+        await until(lambda: not lumen.agent.parts.myself.terms.on)
         await page.get_by_role("button", name="This device").first.click()
         await page.get_by_role("button", name="Pause").click()
         await page.get_by_role("heading", name="lumen is paused").wait_for()
-        assert lumen.agent.parts.myself.state == "paused"
+        await until(lambda: lumen.agent.parts.myself.state == "paused")
         await looked.sound("agent-device")
         await page.get_by_role("button", name="Models").first.click()
         await page.get_by_role("heading", name="Two models on this device, two loaded now.").wait_for()
@@ -61,8 +59,8 @@ async def test_a_person_pauses_and_shares_from_the_page_and_sees_a_refusal_in_wo
         await looked.sound("agent-failed")
 
 
-async def test_stop_cancels_the_job_and_leaving_the_page_does_too(tmp_path):
-    async with a_town(tmp_path) as (_, ann, _), a_browser() as browser:
+async def test_stop_cancels_the_job_and_leaving_the_page_does_too(tmp_path, browser):
+    async with a_town(tmp_path) as (_, ann, _):
         lumen = await ann.device("lumen")
         lumen.engines.gate.clear()
         for times, leave in ((1, False), (2, True)):
@@ -79,8 +77,8 @@ async def test_stop_cancels_the_job_and_leaving_the_page_does_too(tmp_path):
             await until(lambda times=times: lumen.engines.cancelled == times)
 
 
-async def test_what_reading_a_paper_costs_and_where_it_goes_is_said_before_it_is_sent(tmp_path):
-    async with a_town(tmp_path) as (_, ann, ben), a_browser() as browser, a_page(browser) as looked:
+async def test_what_reading_a_paper_costs_and_where_it_goes_is_said_before_it_is_sent(tmp_path, browser):
+    async with a_town(tmp_path) as (_, ann, ben), a_page(browser) as looked:
         lumen, worker = await ann.device("lumen", work=False), await ben.device("ben-box", start=False)
         worker.engines.prepare = _has_all
         await worker.start()
@@ -96,7 +94,9 @@ async def test_what_reading_a_paper_costs_and_where_it_goes_is_said_before_it_is
             .or_(page.get_by_text("most likely on ben-box"))
             .wait_for()
         )
-        await chooser.set_input_files({"name": "big.png", "mimeType": "image/png", "buffer": b"x" * 20_000_001})
+        big = tmp_path / "big.png"
+        big.write_bytes(bytes(20_000_001))
+        await chooser.set_input_files(big)
         await page.get_by_text("This file is over 20 MB.").wait_for()
         assert worker.engines.started.empty(), "nothing was sent"
 
@@ -140,8 +140,8 @@ async def test_nobody_gets_in_without_the_secret_or_from_elsewhere(tmp_path):
                 assert (await http.get(path)).status_code == 404, path
 
 
-async def test_a_question_is_answered_word_by_word_and_the_next_one_knows_what_was_said(tmp_path):
-    async with a_town(tmp_path) as (_, ann, ben), a_browser() as browser, a_page(browser) as looked:
+async def test_a_question_is_answered_word_by_word_and_the_next_one_knows_what_was_said(tmp_path, browser):
+    async with a_town(tmp_path) as (_, ann, ben), a_page(browser) as looked:
         page, lumen = looked.page, await ann.device("lumen")
         await ben.device("ben-box")
         await page.goto(await opened(lumen))
@@ -157,7 +157,7 @@ async def test_a_question_is_answered_word_by_word_and_the_next_one_knows_what_w
         await lumen.engines.started.get()
         lumen.engines.words.put_nowait(b"A place ")
         await page.get_by_text("A place").wait_for()
-        assert await page.get_by_role("button", name="Stop").is_visible(), "it goes on"
+        await expect(page.get_by_role("button", name="Stop"), "it goes on").to_be_visible()
         lumen.engines.words.put_nowait("for ships & <i>möwen</i>.".encode())
         await page.get_by_text("A place for ships & <i>möwen</i>.").wait_for()
         lumen.engines.words.put_nowait(None)

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from playwright.async_api import expect
 
 from agents import EMBEDDINGS, Device, a_town, until
 from mesh.agent.asking.asked import Ask
@@ -14,7 +15,8 @@ from mesh.sdk import calls
 from mesh.sdk.home import Home
 from mesh.workloads.embeddings import payload_of
 from pages import scenes
-from pages.looking import DESKTOP, PHONE, a_browser, a_page
+from pages.looking import PHONE, SIZES, a_page
+from pages.looking import signed_in as entered
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +27,7 @@ async def signed_in(looked, person):
     await looked.page.goto(link)
     await looked.page.get_by_role("button", name="Sign in").click()
     await looked.page.get_by_role("heading", level=1).filter(has_text="device").wait_for()
-    assert link.rpartition("#")[2] not in looked.page.url
+    await looked.page.wait_for_url(lambda url: link.rpartition("#")[2] not in url)
 
 
 async def lively(ann, ben):
@@ -50,68 +52,67 @@ async def shown(page, name):
     await page.get_by_role("heading", level=1).filter(has_text=name).wait_for()
 
 
-LOOKS = [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")]
-each_look = pytest.mark.parametrize(
-    ("size", "theme"), LOOKS, ids=lambda one: one if isinstance(one, str) else one["width"]
-)
-
-
-@each_look
-async def test_a_person_sees_the_network_move_and_every_page_is_sound(tmp_path, size, theme):
-    async with a_town(tmp_path) as (_, ann, ben), a_browser() as browser:
+async def test_a_person_sees_the_network_move_and_every_page_is_sound(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, ben):
         *_, studio, waiting = await lively(ann, ben)
-        async with a_page(browser, size, theme) as looked:
-            page, name = looked.page, f"{theme}-{size['width']}"
+        async with a_page(browser) as looked:
             await signed_in(looked, ann)
-            await shown(page, "Three devices here, one at work.")
-            await page.get_by_text("so far").first.wait_for()
-            await page.get_by_text("Live", exact=True).wait_for()
-            await looked.sound(f"devices-{name}")
-            await page.get_by_role("link", name="studio").first.click()
-            await page.get_by_role("complementary", name="Device studio").wait_for()
-            await looked.sound(f"panel-{name}")
-            await page.keyboard.press("Escape")
-            for link, heading in (
-                ("Jobs", "jobs"),
-                ("Ledger", "You owe nothing"),
-                ("Members", "Two people"),
-                ("Settings", "friends line"),
-            ):
-                await page.get_by_role("link", name=link, exact=True).locator("visible=true").click()
-                await shown(page, heading)
-                await page.wait_for_load_state("networkidle")
-                await looked.sound(f"{link.lower()}-{name}")
+            for size in SIZES:
+                await looked.at(size, f"{ann.record.url}/n/{town.network}")
+                await all_pages_are_sound(looked)
         studio.engines.gate.set()
         await waiting
 
 
-async def test_why_a_job_went_where_it_went_and_what_it_cost(tmp_path):
-    async with a_town(tmp_path) as (_, ann, ben), a_browser() as browser:
+async def all_pages_are_sound(looked):
+    page = looked.page
+    await shown(page, "Three devices here, one at work.")
+    await page.get_by_text("so far").first.wait_for()
+    await page.get_by_text("Live", exact=True).wait_for()
+    await looked.sound("devices")
+    await page.get_by_role("link", name="studio").first.click()
+    await page.get_by_role("complementary", name="Device studio").wait_for()
+    await looked.sound("panel")
+    await page.keyboard.press("Escape")
+    for link, heading in (
+        ("Jobs", "jobs"),
+        ("Ledger", "You owe nothing"),
+        ("Members", "Two people"),
+        ("Settings", "friends line"),
+    ):
+        await page.get_by_role("link", name=link, exact=True).locator("visible=true").click()
+        await shown(page, heading)
+        await page.wait_for_load_state("networkidle")
+        await looked.sound(link.lower())
+
+
+async def test_why_a_job_went_where_it_went_and_what_it_cost(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, ben):
         lumen, _, studio = await ann.device("lumen", work=False), await ann.device("atlas"), await ben.device("studio")
         result = await lumen.run("boats in the dark " * 200, routing=to(studio))
         assert result.charge > 0
         await lumen.reported()
         await studio.reported()
-        for size, theme in ((DESKTOP, "light"), (PHONE, "dark")):
-            async with a_page(browser, size, theme) as looked:
-                page = looked.page
-                await signed_in(looked, ann)
+        async with a_page(browser) as looked:
+            page = looked.page
+            await entered(looked, ann)
+            for size in SIZES:
+                await looked.at(size, f"{ann.record.url}/n/{town.network}")
                 await page.get_by_role("link", name="Jobs", exact=True).locator("visible=true").click()
                 await page.get_by_role("main").get_by_role("listitem").first.get_by_role("link").click()
                 await page.get_by_role("heading", name="Why studio").wait_for()
-                assert await page.get_by_text("another device was asked for").count() > 0
-                await looked.sound(f"job-{theme}-{size['width']}")
+                await page.get_by_text("another device was asked for").first.wait_for()
+                await looked.sound("job")
                 await page.get_by_role("link", name="Ledger", exact=True).locator("visible=true").click()
                 await shown(page, "You owe the others")
                 await page.get_by_text("Checked:").wait_for()
-                assert "sum 0.00" in await page.get_by_role("main").inner_text()
-                await looked.sound(f"ledger-line-{theme}-{size['width']}")
+                await expect(page.get_by_role("main")).to_contain_text("sum 0.00")
+                await looked.sound("ledger-line")
 
 
-async def test_inviting_joining_and_approving_from_the_browser(tmp_path):
+async def test_inviting_joining_and_approving_from_the_browser(tmp_path, browser):
     async with (
         a_town(tmp_path) as (town, ann, _),
-        a_browser() as browser,
         a_page(browser) as looked,
         a_page(browser, PHONE) as hers,
     ):
@@ -145,12 +146,13 @@ async def test_inviting_joining_and_approving_from_the_browser(tmp_path):
         await page.get_by_role("link", name="studio").first.click()
         await page.get_by_role("button", name="Pause").click()
         await page.get_by_role("button", name="Resume").wait_for()
-        assert device.agent.parts.myself.state == "paused"
+        await until(lambda: device.agent.parts.myself.state == "paused")
         await page.get_by_role("button", name="Remove…").click()
         await page.get_by_role("alertdialog").get_by_text("Its ledger lines stay").wait_for()
         await looked.sound("remove-dialog")
         await page.get_by_role("button", name="Keep it").click()
-        assert await page.get_by_role("alertdialog").count() == 0
+        await page.get_by_role("alertdialog").wait_for(state="detached")
+        assert device.id in {one.device for one in (await ann.do(calls.devices(town.network))).devices}
 
 
 async def signed_in_empty(looked, person):
@@ -161,15 +163,15 @@ async def signed_in_empty(looked, person):
     await shown(looked.page, "No devices yet")
 
 
-async def test_when_the_coordinator_is_away_the_page_says_since_when_and_catches_up(tmp_path):
-    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser, a_page(browser) as looked:
+async def test_when_the_coordinator_is_away_the_page_says_since_when_and_catches_up(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, _), a_page(browser) as looked:
         page = looked.page
         lumen = await ann.device("lumen")
         await signed_in(looked, ann)
         await page.get_by_text("Live", exact=True).wait_for()
         await town.away()
         await page.get_by_text("Not live since").wait_for(timeout=30_000)
-        assert await page.get_by_text("not known").is_visible()
+        await page.get_by_text("not known").first.wait_for()
         looked.complaints.clear()  # the browser itself notes that a WebSocket could not be opened
         await looked.sound("coordinator-away")
         await town.serve()
@@ -178,8 +180,8 @@ async def test_when_the_coordinator_is_away_the_page_says_since_when_and_catches
         looked.complaints.clear()
 
 
-async def test_whoever_is_not_signed_in_is_told_how_and_sees_nothing(tmp_path):
-    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser, a_page(browser) as looked:
+async def test_whoever_is_not_signed_in_is_told_how_and_sees_nothing(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, _), a_page(browser) as looked:
         page = looked.page
         await page.goto(ann.record.url)
         await page.get_by_role("heading", name="You are not signed in here.").wait_for()
@@ -205,26 +207,25 @@ def drawing(scene, me, other):
     return drawn
 
 
-@each_look
 @pytest.mark.parametrize(
     ("scene", "words"),
     [(scenes.kitchen, "Seven devices here, three at work."), (scenes.lab, "49 devices here,")],
     ids=["kitchen", "lab"],
 )
-async def test_busy_and_large_networks_are_drawn_and_stay_reachable(tmp_path, scene, words, size, theme):
-    async with a_town(tmp_path) as (_, ann, ben), a_browser() as browser, a_page(browser, size, theme) as looked:
+async def test_busy_and_large_networks_are_drawn_and_stay_reachable(tmp_path, scene, words, browser):
+    async with a_town(tmp_path) as (town, ann, ben), a_page(browser) as looked:
         page = looked.page
         await page.route("**/picture?*", drawing(scene, ann.member, ben.member))
-        link = (await ann.do(calls.sign_in_link())).link
-        await page.goto(link)
-        await page.get_by_role("button", name="Sign in").click()
-        await shown(page, words)
-        await looked.sound(f"{scene.__name__}-{theme}-{size['width']}")
-        if scene is scenes.kitchen:
-            await page.get_by_label("ocr now").first.focus()
-            await page.get_by_role("status").filter(has_text="lumen → studio").first.wait_for()
-            await page.keyboard.press("t")
-            assert await page.get_by_role("row").count() == 10, "the same facts as a table: nine devices"
-        else:
-            await page.get_by_role("button", name="12 more away: show").click()
-            await page.get_by_role("link", name="away-11").wait_for()
+        await entered(looked, ann)
+        for size in SIZES:
+            await looked.at(size, f"{ann.record.url}/n/{town.network}")
+            await shown(page, words)
+            await looked.sound(scene.__name__)
+            if scene is scenes.kitchen:
+                await page.get_by_label("ocr now").first.focus()
+                await page.get_by_role("status").filter(has_text="lumen → studio").first.wait_for()
+                await page.keyboard.press("t")
+                await expect(page.get_by_role("row"), "the same facts as a table: nine devices").to_have_count(10)
+            else:
+                await page.get_by_role("button", name="12 more away: show").click()
+                await page.get_by_role("link", name="away-11").wait_for()

@@ -13,9 +13,9 @@ from agents import EMBEDDINGS, a_town
 from mesh.agent.asking.asked import Ask
 from mesh.sdk import calls, credit
 from mesh.workloads.embeddings import payload_of
-from pages.looking import PHONE, a_browser, a_page
+from pages.looking import PHONE, a_page
+from pages.looking import signed_in_at as opened
 from pages.test_dashboard import to
-from pages.test_rules_pages import opened
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
@@ -73,8 +73,8 @@ class Watched:
         await self.page.wait_for_load_state("networkidle")
 
 
-async def test_what_comes_alive_would_be_noticed(tmp_path):
-    async with a_browser() as browser, a_page(browser) as looked:
+async def test_what_comes_alive_would_be_noticed(tmp_path, browser):
+    async with a_page(browser) as looked:
         watched = Watched(looked)
         for live in (
             "document.body.append(Object.assign(document.createElement('img'), {src: 'http://evil.test/x'}))",
@@ -98,8 +98,8 @@ async def typed(field, text):
     await field.fill(text if most is None else text[: int(most)])
 
 
-async def test_fields_of_a_network_keep_hostile_words_as_words(tmp_path):
-    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser, a_page(browser, PHONE) as looked:
+async def test_fields_of_a_network_keep_hostile_words_as_words(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, _), a_page(browser, PHONE) as looked:
         page, watched = looked.page, Watched(looked)
         await ann.device("lumen")
         await opened(looked, ann, town.network, "members")
@@ -140,8 +140,8 @@ async def test_fields_of_a_network_keep_hostile_words_as_words(tmp_path):
             await box.wait_for(state="detached")
 
 
-async def test_codes_and_addresses_keep_hostile_words_as_words(tmp_path):
-    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser, a_page(browser, PHONE) as looked:
+async def test_codes_and_addresses_keep_hostile_words_as_words(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, _), a_page(browser, PHONE) as looked:
         page, watched = looked.page, Watched(looked)
         await ann.device("lumen")
         await opened(looked, ann, town.network, "")
@@ -175,8 +175,8 @@ async def test_codes_and_addresses_keep_hostile_words_as_words(tmp_path):
                 await watched.harmless((address, what))
 
 
-async def test_a_name_is_a_name_wherever_it_is_shown_and_no_formula_in_a_file(tmp_path):
-    async with a_town(tmp_path) as (town, ann, ben), a_browser() as browser:
+async def test_a_name_is_a_name_wherever_it_is_shown_and_no_formula_in_a_file(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, ben):
         lumen, studio = await ann.device("lumen", work=False), await ben.device("studio")
         for what in ("a script", "an image", "a formula", "right to left", "right-to-left letters", "emoji", "long"):
             text, link = HOSTILE[what], await ann.link("member", role="member")
@@ -215,8 +215,8 @@ async def test_a_name_is_a_name_wherever_it_is_shown_and_no_formula_in_a_file(tm
                 assert number or not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")), cell
 
 
-async def test_the_name_of_a_network_keeps_hostile_words_as_words(tmp_path):
-    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser, a_page(browser, PHONE) as looked:
+async def test_the_name_of_a_network_keeps_hostile_words_as_words(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, _), a_page(browser, PHONE) as looked:
         page, watched = looked.page, Watched(looked)
         await opened(looked, ann, town.network, "")
 

@@ -4,14 +4,14 @@ import pytest
 
 from agents import a_town
 from mesh.sdk import calls
-from pages.looking import PHONE, a_browser, a_page
-from pages.test_rules_pages import opened
+from pages.looking import PHONE, a_page
+from pages.looking import signed_in_at as opened
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_who_is_signed_in_joins_as_who_they_are_and_can_say_that_they_are_somebody_else(tmp_path):
-    async with a_town(tmp_path) as (town, ann, ben), a_browser() as browser, a_page(browser, PHONE) as looked:
+async def test_who_is_signed_in_joins_as_who_they_are_and_can_say_that_they_are_somebody_else(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, ben), a_page(browser, PHONE) as looked:
         page = looked.page
         other = (await ann.do(calls.create_network("lab"))).network
         invite = (await ann.do(calls.mint(other, calls.TokenTerms("member", role="member")))).link

@@ -1,11 +1,12 @@
 """The ledger in a browser: narrowed down by its address, with charts of people and devices, and as a file."""
 
 import pytest
+from playwright.async_api import expect
 
 from agents import a_town
-from pages.looking import a_browser, a_page
-from pages.test_dashboard import LOOKS, shown, to
-from pages.test_rules_pages import opened
+from pages.looking import SIZES, a_page
+from pages.looking import signed_in_at as opened
+from pages.test_dashboard import shown, to
 
 pytestmark = pytest.mark.anyio
 
@@ -21,41 +22,40 @@ async def paid(ann, ben):
     return lumen, studio
 
 
-async def test_a_filter_is_in_the_address_goes_back_can_be_sent_and_charts_follow(tmp_path):
-    async with a_town(tmp_path) as (town, ann, ben), a_browser() as browser:
+async def test_a_filter_is_in_the_address_goes_back_can_be_sent_and_charts_follow(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, ben):
         _, studio = await paid(ann, ben)
-        for size, theme in LOOKS:
-            async with a_page(browser, size, theme) as looked:
-                page, name = looked.page, f"{theme}-{size['width']}"
-                await opened(looked, ann, town.network, "ledger")
+        async with a_page(browser) as looked:
+            page, address = looked.page, await opened(looked, ann, town.network, "ledger")
+            for size in SIZES:
+                await looked.at(size, address)
                 await shown(page, "You owe the others")
                 lines, charts = page.locator("ol > li"), page.locator("section").filter(has_text="Earned and spent")
                 await lines.first.wait_for()
                 await charts.get_by_text("earned").first.wait_for()
-                whole = await lines.count()
-                assert whole == 3
-                assert await charts.get_by_role("listitem").count() == 2
-                await looked.sound(f"ledger-charts-{name}")
+                await expect(lines).to_have_count(3)
+                await expect(charts.get_by_role("listitem")).to_have_count(2)
+                await looked.sound("ledger-charts")
                 await page.get_by_text("By device", exact=True).click()
                 await charts.get_by_role("link", name="studio").wait_for()
-                assert "by=device" in page.url
+                await page.wait_for_url("**by=device*")
                 await page.get_by_role("combobox", name="Kind").select_option("admin")
                 await page.get_by_text("No lines like that.").wait_for()
-                assert "kind=admin" in page.url
-                await looked.sound(f"ledger-nothing-{name}")
+                await page.wait_for_url("**kind=admin*")
+                await looked.sound("ledger-nothing")
                 await page.go_back()
                 await lines.first.wait_for()
-                assert await page.get_by_role("combobox", name="Kind").input_value() == ""
+                await expect(page.get_by_role("combobox", name="Kind")).to_have_value("")
                 await page.get_by_role("combobox", name="Device").select_option(studio.id)
                 await page.wait_for_url("**device=*")
                 await charts.get_by_role("button", name="Show as table").click()
                 await charts.get_by_role("row").nth(1).wait_for()
-                await looked.sound(f"ledger-table-{name}")
+                await looked.sound("ledger-table")
         async with a_page(browser) as looked:
             page = looked.page
             await opened(looked, ann, town.network, f"ledger?kind=settle&member={ben.member}&by=device")
             await lines_of(page, 3)
-            assert await page.get_by_role("combobox", name="Person").input_value() == ben.member
+            await expect(page.get_by_role("combobox", name="Person")).to_have_value(ben.member)
             async with page.expect_download() as downloading:
                 await page.get_by_role("link", name="Export CSV").click()
             text = (await (await downloading.value).path()).read_text()
@@ -72,12 +72,11 @@ async def test_a_filter_is_in_the_address_goes_back_can_be_sent_and_charts_follo
 
 
 async def lines_of(page, count):
-    await page.locator("ol > li").nth(count - 1).wait_for()
-    assert await page.locator("ol > li").count() == count
+    await expect(page.locator("ol > li")).to_have_count(count)
 
 
-async def test_filters_of_jobs_are_in_the_address_too(tmp_path):
-    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser, a_page(browser) as looked:
+async def test_filters_of_jobs_are_in_the_address_too(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, _), a_page(browser) as looked:
         page = looked.page
         lumen = await ann.device("lumen")
         await lumen.run("a harbour")
@@ -85,13 +84,13 @@ async def test_filters_of_jobs_are_in_the_address_too(tmp_path):
         await opened(looked, ann, town.network, "jobs?outcome=failed&workload=<b>")
         await page.get_by_text("None of the jobs shown is like that.").wait_for()
         outcome = page.get_by_role("combobox", name="Outcome")
-        assert await outcome.input_value() == "failed"
+        await expect(outcome).to_have_value("failed")
         await outcome.select_option("done")
         await page.wait_for_url("**/jobs?outcome=done")
         await page.get_by_role("main").get_by_role("listitem").first.wait_for()
         await page.go_back()
         await page.get_by_text("None of the jobs shown is like that.").wait_for()
-        assert await outcome.input_value() == "failed"
+        await expect(outcome).to_have_value("failed")
         await outcome.select_option("all")
         await page.wait_for_url("**/jobs")
         await looked.sound("jobs-filtered")

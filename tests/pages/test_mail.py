@@ -7,15 +7,15 @@ from agents import a_town, until
 from mailboxes import a_mailbox, link_in
 from mesh.coordinator.settings import MailSettings, WaySettings
 from mesh.sdk import calls
-from pages.looking import DESKTOP, PHONE, a_browser, a_page
+from pages.looking import DESKTOP, PHONE, a_page
 
 pytestmark = pytest.mark.anyio
 ANN = "ann@example.org"
 
 
-async def test_an_address_is_linked_and_signs_in_where_it_was_asked_for_and_nowhere_else(tmp_path):
+async def test_an_address_is_linked_and_signs_in_where_it_was_asked_for_and_nowhere_else(tmp_path, browser):
     with a_mailbox() as box:
-        async with a_town(tmp_path) as (town, ann, _), a_browser() as browser:
+        async with a_town(tmp_path) as (town, ann, _):
             await town.away()
             ways = WaySettings(mail=MailSettings(box.url, "mesh@mesh.test"))
             town.config = msgspec.structs.replace(town.config, ways=ways)

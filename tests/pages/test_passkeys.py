@@ -5,7 +5,7 @@ import pytest
 
 from agents import a_town
 from mesh.sdk import calls
-from pages.looking import DESKTOP, PHONE, a_browser, a_page
+from pages.looking import DESKTOP, PHONE, a_page
 
 pytestmark = pytest.mark.anyio
 INTERNAL = {
@@ -18,8 +18,8 @@ INTERNAL = {
 }
 
 
-async def test_a_passkey_is_added_and_signs_in_and_an_address_says_why_it_has_none(tmp_path):
-    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser:
+async def test_a_passkey_is_added_and_signs_in_and_an_address_says_why_it_has_none(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, _):
         numeric = ann.record.url
         async with a_page(browser, PHONE, "dark") as looked:
             await looked.page.goto((await ann.do(calls.sign_in_link())).link)

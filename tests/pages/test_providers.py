@@ -9,7 +9,7 @@ from agents import a_town
 from mesh.coordinator.settings import OidcSettings, WaySettings
 from mesh.sdk import calls
 from pages.identity_provider import CLIENT, SECRET, an_identity_provider
-from pages.looking import DESKTOP, PHONE, a_browser, a_page
+from pages.looking import DESKTOP, PHONE, a_page
 
 pytestmark = pytest.mark.anyio
 
@@ -39,8 +39,8 @@ async def shown(page, name):
     await page.get_by_role("heading", level=1).filter(has_text=name).wait_for()
 
 
-async def test_a_person_links_a_provider_comes_back_by_it_and_takes_another_way_away(tmp_path):
-    async with a_town_with_a_provider(tmp_path) as (town, ann, _, url), a_browser() as browser:
+async def test_a_person_links_a_provider_comes_back_by_it_and_takes_another_way_away(tmp_path, browser):
+    async with a_town_with_a_provider(tmp_path) as (town, ann, _, url):
         async with a_page(browser, DESKTOP) as looked:
             page = looked.page
             await page.goto((await ann.do(calls.sign_in_link())).link)
@@ -50,7 +50,7 @@ async def test_a_person_links_a_provider_comes_back_by_it_and_takes_another_way_
             await page.get_by_role("button", name="Link Example").click()
             await at_the_provider(page, "ann")
             await page.get_by_text("ann@example.org").wait_for()
-            assert page.url.endswith("/settings")
+            await page.wait_for_url("**/settings")
             await looked.sound("settings-linked")
             await page.get_by_role("button", name="Remove").click()
             await page.get_by_text("This is your last way in.").wait_for()
@@ -71,12 +71,14 @@ async def test_a_person_links_a_provider_comes_back_by_it_and_takes_another_way_
             await at_the_provider(page, "stranger")
             await shown(page, "You are not signed in.")
             await page.get_by_text("Nobody here is linked with that account.").wait_for()
-            assert "code=" not in page.url, "what the provider gave does not stay in the address"
+            await page.wait_for_url(lambda url: "code=" not in url)  # what the provider gave does not stay
             await looked.sound("door-stranger")
 
 
-async def test_an_invited_person_joins_by_their_account_and_a_link_of_a_strangers_flow_signs_nobody_in(tmp_path):
-    async with a_town_with_a_provider(tmp_path) as (_, ann, _, url), a_browser() as browser:
+async def test_an_invited_person_joins_by_their_account_and_a_link_of_a_strangers_flow_signs_nobody_in(
+    tmp_path, browser
+):
+    async with a_town_with_a_provider(tmp_path) as (_, ann, _, url):
         link = (await ann.link("member", role="guest", name="Zoë")).text()
         async with a_page(browser, DESKTOP) as looked, a_page(browser, PHONE) as other:
             page = looked.page

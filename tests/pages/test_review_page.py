@@ -5,20 +5,20 @@ import pytest
 from agents import a_town, until
 from mesh.protocol.values import Routing
 from mesh.sdk import calls, credit, review
-from pages.looking import DESKTOP, PHONE, a_browser, a_page
+from pages.looking import PHONE, SIZES, a_page
+from pages.looking import signed_in_at as opened
 from pages.test_dashboard import shown
-from pages.test_rules_pages import opened
 from programs.test_agent_checks import a_cheat
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_case_is_a_question_with_its_evidence_and_its_answer_is_logged(tmp_path):
-    async with a_town(tmp_path) as (town, ann, ben), a_browser() as browser:
+async def test_a_case_is_a_question_with_its_evidence_and_its_answer_is_logged(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, ben):
         async with a_page(browser, PHONE) as looked:
             await opened(looked, ann, town.network, "review")
             await shown(looked.page, "Nothing waits for your eye.")
-            await looked.sound("review-empty-light-390")
+            await looked.sound("review-empty")
         await ann.do(calls.change_settings(town.network, {"credit_line": "strict"}))
         desk, box = await ann.device("desk"), await a_cheat(ben, "box")
         for text in ("one", "two"):
@@ -29,15 +29,15 @@ async def test_a_case_is_a_question_with_its_evidence_and_its_answer_is_logged(t
 
         await until(out_of_use)
         before = len((await ann.do(review.listing(town.network))).items)
-        for size, theme in ((DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")):
-            async with a_page(browser, size, theme) as looked:
-                page = looked.page
-                await opened(looked, ann, town.network, "review")
+        async with a_page(browser) as looked:
+            page, address = looked.page, await opened(looked, ann, town.network, "review")
+            for size in SIZES:
+                await looked.at(size, address)
                 await page.get_by_role("heading", name="box is out of use. Put it back?").wait_for()
                 await page.get_by_role("button", name="its checks").first.click()
                 await page.get_by_text("another result").first.wait_for()
                 assert "fraud" not in (await page.get_by_role("main").inner_text()).lower()
-                await looked.sound(f"review-{theme}-{size['width']}")
+                await looked.sound("review")
         async with a_page(browser) as looked:
             page = looked.page
             await opened(looked, ann, town.network, "settings")

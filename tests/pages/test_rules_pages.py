@@ -1,34 +1,26 @@
 """The policy edited in a browser, a failing test seen and mended, and the log of decisions that members read."""
 
 import pytest
+from playwright.async_api import expect
 
 from agents import a_town
 from mesh.sdk import calls
-from pages.looking import DESKTOP, PHONE, a_browser, a_page
+from pages.looking import SIZES, a_page
+from pages.looking import signed_in_at as opened
 from pages.test_dashboard import shown
 
 pytestmark = pytest.mark.anyio
 EDITOR = "The policy"
 
 
-async def opened(looked, person, network, page):
-    """Sign in, and go straight to a page."""
-    link = (await person.do(calls.sign_in_link())).link
-    await looked.page.goto(link)
-    await looked.page.get_by_role("button", name="Sign in").click()
-    await looked.page.get_by_role("navigation").first.wait_for()
-    await looked.page.wait_for_url(f"**/n/{network}*")
-    await looked.page.goto(looked.page.url.split("/n/")[0] + f"/n/{network}/{page}")
-
-
-async def test_a_policy_is_edited_its_failing_test_seen_and_mended_and_the_decision_logged(tmp_path):
-    async with a_town(tmp_path) as (town, ann, ben), a_browser() as browser:
+async def test_a_policy_is_edited_its_failing_test_seen_and_mended_and_the_decision_logged(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, ben):
         await ann.device("atlas")
-        for at, (size, theme) in enumerate(((DESKTOP, "light"), (PHONE, "dark"))):
-            async with a_page(browser, size, theme) as looked:
-                page, name = looked.page, f"{theme}-{size['width']}"
-                await opened(looked, ann, town.network, "policy")
-                editor = page.get_by_label(EDITOR)
+        async with a_page(browser) as looked:
+            page, address = looked.page, await opened(looked, ann, town.network, "policy")
+            editor = page.get_by_label(EDITOR)
+            for at, size in enumerate(SIZES):
+                await looked.at(size, address)
                 await page.get_by_text("guests stay public").first.wait_for()
                 before = await editor.input_value()
                 wrong = before.replace("role: guest\n    sensitivity: public", "role: guest")
@@ -36,33 +28,33 @@ async def test_a_policy_is_edited_its_failing_test_seen_and_mended_and_the_decis
                 await editor.fill(wrong)
                 await shown(page, "One test fails, so this cannot be saved.")
                 await page.get_by_text("what “guests stay public” says must be denied").first.wait_for()
-                assert await page.get_by_role("button", name="Save this version").is_disabled()
-                await looked.sound(f"policy-failing-{name}")
+                await expect(page.get_by_role("button", name="Save this version")).to_be_disabled()
+                await looked.sound("policy-failing")
                 await editor.fill("grants: [")
                 await shown(page, "This draft cannot be read yet.")
                 await page.get_by_role("alert").wait_for()
                 await editor.fill(f"# draft {at}\n{before}")
                 await shown(page, "nothing would change")
                 await page.get_by_label("Why").fill("a clearer <b>word</b>")
-                await looked.sound(f"policy-draft-{name}")
+                await looked.sound("policy-draft")
                 await page.get_by_role("button", name="Save this version").click()
                 await page.get_by_text(f"Version {at + 1}, by Ann").wait_for()
                 await page.get_by_text("holds now").wait_for()
                 await page.get_by_role("link", name="What admins decided").click()
                 await shown(page, "decision")
                 await page.get_by_text("saved version").first.wait_for()
-                await looked.sound(f"decisions-{name}")
+                await looked.sound("decisions")
         async with a_page(browser) as looked:
             await opened(looked, ben, town.network, "policy")
             await looked.page.get_by_text("You can read it; an admin changes it.").wait_for()
-            assert await looked.page.get_by_label(EDITOR).get_attribute("readonly") is not None
-            assert await looked.page.get_by_role("button", name="Save this version").count() == 0
+            await expect(looked.page.get_by_label(EDITOR)).to_have_attribute("readonly", "")
+            await expect(looked.page.get_by_role("button", name="Save this version")).to_have_count(0)
             await looked.page.goto(looked.page.url.replace("/policy", "/audit"))
             await shown(looked.page, "2 decisions so far.")
 
 
-async def test_two_admins_drafts_of_one_policy_never_overwrite_each_other(tmp_path):
-    async with a_town(tmp_path) as (town, ann, _), a_browser() as browser, a_page(browser) as looked:
+async def test_two_admins_drafts_of_one_policy_never_overwrite_each_other(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, _), a_page(browser) as looked:
         page = looked.page
         await opened(looked, ann, town.network, "policy")
         editor = page.get_by_label(EDITOR)

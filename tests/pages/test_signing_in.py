@@ -10,7 +10,7 @@ from agents import a_town
 from mesh.cli.programs import MESH
 from mesh.sdk import calls
 from mesh.sdk.home import Home, HomeRecord
-from pages.looking import DESKTOP, PHONE, a_browser, a_page
+from pages.looking import DESKTOP, PHONE, a_page
 
 pytestmark = pytest.mark.anyio
 
@@ -58,8 +58,8 @@ async def enter(looked, person):
     await looked.page.get_by_role("heading", name="No devices yet").wait_for()
 
 
-async def test_a_command_line_is_signed_in_by_the_code_that_a_person_types(tmp_path):
-    async with a_town(tmp_path) as (_, ann, _), a_browser() as browser:
+async def test_a_command_line_is_signed_in_by_the_code_that_a_person_types(tmp_path, browser):
+    async with a_town(tmp_path) as (_, ann, _):
         line = Waiting(tmp_path / "laptop", ann.record.url)
         shown = await line.hear()
         async with a_page(browser, DESKTOP) as looked, a_page(browser, PHONE, "dark") as phone:

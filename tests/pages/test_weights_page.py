@@ -1,12 +1,13 @@
 """What placement weighs, changed in a browser: the newest decisions are replayed before anything is saved."""
 
 import pytest
+from playwright.async_api import expect
 
 from agents import a_town
 from mesh.sdk import calls
-from pages.looking import a_browser, a_page
-from pages.test_dashboard import LOOKS, shown
-from pages.test_rules_pages import opened
+from pages.looking import SIZES, a_page
+from pages.looking import signed_in_at as opened
+from pages.test_dashboard import shown
 
 pytestmark = pytest.mark.anyio
 
@@ -29,28 +30,29 @@ def elsewhere(job, asker, went, goes):
     return answered
 
 
-async def test_weights_are_tried_before_they_are_saved(tmp_path):
-    async with a_town(tmp_path) as (town, ann, ben), a_browser() as browser:
+async def test_weights_are_tried_before_they_are_saved(tmp_path, browser):
+    async with a_town(tmp_path) as (town, ann, ben):
         lumen, atlas = await ann.device("lumen", work=False), await ann.device("atlas")
         studio = await ben.device("studio")
         for text in ("one", "two"):
             await lumen.run(text)
         await lumen.reported()
         before = (await ann.do(calls.settings(town.network))).weights
-        for size, theme in LOOKS:
-            async with a_page(browser, size, theme) as looked:
-                page, name = looked.page, f"{theme}-{size['width']}"
-                await page.route("**/settings/try", elsewhere("J" * 26, lumen.id, studio.id, atlas.id))
-                await opened(looked, ann, town.network, "settings")
+        async with a_page(browser) as looked:
+            page = looked.page
+            await page.route("**/settings/try", elsewhere("J" * 26, lumen.id, studio.id, atlas.id))
+            address = await opened(looked, ann, town.network, "settings")
+            for size in SIZES:
+                await looked.at(size, address)
                 await shown(page, "friends line")
                 await page.get_by_label("power").fill("0.4")
                 change = page.get_by_role("region", name="What would change")
                 await change.get_by_text("1 of 7").wait_for()
                 await change.get_by_text("atlas instead of studio because of power").wait_for()
-                assert "2\u00a0more do not say" in await change.inner_text()
-                await looked.sound(f"weights-{name}")
+                await expect(change).to_contain_text("2\u00a0more do not say")
+                await looked.sound("weights")
                 await page.get_by_role("button", name="Discard").click()
-                assert await change.count() == 0
+                await change.wait_for(state="detached")
         assert (await ann.do(calls.settings(town.network))).weights == before, "trying saves nothing"
         async with a_page(browser) as looked:
             page = looked.page
@@ -58,10 +60,10 @@ async def test_weights_are_tried_before_they_are_saved(tmp_path):
             await page.get_by_label("round trip").fill("0.2")
             await page.get_by_role("region", name="What would change").get_by_text("would go elsewhere").wait_for()
             await page.get_by_role("button", name="Save weights").click()
-            await page.get_by_role("button", name="Save weights").wait_for(state="detached")
+            await page.get_by_text("The weights are saved.").wait_for()
             saved = (await ann.do(calls.settings(town.network))).weights
             assert saved["rtt"] == 0.2 and abs(sum(saved.values()) - 1) < 1e-6
         async with a_page(browser) as looked:
             await opened(looked, ben, town.network, "settings")
             await shown(looked.page, "friends line")
-            assert await looked.page.get_by_label("power").is_disabled()
+            await expect(looked.page.get_by_label("power")).to_be_disabled()
