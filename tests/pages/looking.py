@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, Playwright, async_playwright, expect
 
 from mesh.protocol import links
 from mesh.sdk import calls, control
@@ -77,11 +77,16 @@ def _axe_itself() -> str:
     return AXE.read_text(encoding="utf-8")
 
 
+async def launched(playwright: Playwright, *flags: str) -> Browser:
+    """Headless Chromium."""
+    return await playwright.chromium.launch(executable_path=chromium(), args=[*FLAGS, *flags])
+
+
 @contextlib.asynccontextmanager
 async def a_browser(*flags: str) -> AsyncIterator[Browser]:
-    """Headless Chromium; ``flags``: more of its own."""
+    """A headless Chromium of its own, with more ``flags``; tests that need none use the fixture ``browser``."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=[*FLAGS, *flags])
+        browser = await launched(playwright, *flags)
         try:
             yield browser
         finally:

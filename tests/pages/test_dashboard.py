@@ -15,7 +15,7 @@ from mesh.sdk import calls
 from mesh.sdk.home import Home
 from mesh.workloads.embeddings import payload_of
 from pages import scenes
-from pages.looking import PHONE, SIZES, a_page
+from pages.looking import PHONE, SIZES, a_page, decided
 from pages.looking import signed_in as entered
 
 pytestmark = pytest.mark.anyio
@@ -150,8 +150,7 @@ async def test_inviting_joining_and_approving_from_the_browser(tmp_path, browser
         await page.get_by_role("button", name="Remove…").click()
         await page.get_by_role("alertdialog").get_by_text("Its ledger lines stay").wait_for()
         await looked.sound("remove-dialog")
-        await page.get_by_role("button", name="Keep it").click()
-        await page.get_by_role("alertdialog").wait_for(state="detached")
+        await decided(page, "Keep it")
         assert device.id in {one.device for one in (await ann.do(calls.devices(town.network))).devices}
 
 

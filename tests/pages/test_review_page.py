@@ -5,7 +5,7 @@ import pytest
 from agents import a_town, until
 from mesh.protocol.values import Routing
 from mesh.sdk import calls, credit, review
-from pages.looking import PHONE, SIZES, a_page
+from pages.looking import PHONE, SIZES, a_page, decided
 from pages.looking import signed_in_at as opened
 from pages.test_dashboard import shown
 from programs.test_agent_checks import a_cheat
@@ -45,22 +45,20 @@ async def test_a_case_is_a_question_with_its_evidence_and_its_answer_is_logged(t
             await page.get_by_role("button", name="Put back into use").first.click()
             await page.get_by_role("alertdialog").get_by_text("It begins as a new device does").wait_for()
             await looked.sound("review-dialog")
-            await page.get_by_role("alertdialog").get_by_role("button", name="Leave it").click()
+            await decided(page, "Leave it")
             assert len((await ann.do(review.listing(town.network))).items) == before, "asking changes nothing"
             await page.get_by_role("button", name="Trust the owner…").first.click()
             dialog = page.get_by_role("alertdialog")
             await dialog.get_by_text("You vouch for Ben").wait_for()
             await looked.sound("review-trust")
-            await dialog.get_by_role("button", name="Trust the owner").click()
+            await decided(page, "Trust the owner")
             await page.get_by_role("button", name="Trust the owner no more…").first.wait_for()
-            await dialog.wait_for(state="detached")
             await page.get_by_role("button", name="Put back into use").first.click()
-            await page.get_by_role("alertdialog").get_by_role("button", name="Put back into use").click()
+            await decided(page, "Put back into use")
             await page.get_by_role("heading", name="box is out of use").wait_for(state="detached")
-            await page.get_by_role("alertdialog").wait_for(state="detached")
-        decided = (await ann.do(credit.decisions(town.network))).decisions
-        assert (decided[0].kind, decided[0].subject, decided[0].by) == ("device.release", box.id, ann.member)
-        assert (decided[1].kind, decided[1].subject, decided[1].by) == ("member.trust", ben.member, ann.member)
+        noted = (await ann.do(credit.decisions(town.network))).decisions
+        assert (noted[0].kind, noted[0].subject, noted[0].by) == ("device.release", box.id, ann.member)
+        assert (noted[1].kind, noted[1].subject, noted[1].by) == ("member.trust", ben.member, ann.member)
         async with a_page(browser) as looked:
             await opened(looked, ben, town.network, "review")
             await looked.page.get_by_role("alert").wait_for()

@@ -8,7 +8,7 @@ from playwright.async_api import expect
 from agents import a_town
 from mesh.errors import RemoteError
 from mesh.sdk import credit, privacy
-from pages.looking import DESKTOP, PHONE, a_page
+from pages.looking import DESKTOP, PHONE, a_page, decided
 from pages.looking import signed_in_at as opened
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +37,7 @@ async def test_a_person_takes_their_data_along_and_thinks_again_about_going(tmp_
                 await dialog.get_by_text("Nothing was deleted: to say that you mean it").wait_for()
                 await looked.sound("your-data-refused")
                 if size is PHONE:
-                    await dialog.get_by_role("button", name="Keep it").click()
+                    await decided(page, "Keep it")
                     continue
                 await dialog.get_by_label("Type your name, Ben").fill("Ben")
                 await dialog.get_by_role("button", name="Delete my account").click()
