@@ -119,6 +119,7 @@ WHOLE = {
     "/v1/networks/{network}/balances": "they sum to zero only together",
     "/v1/networks/{network}/marks": "the newest hundred, until they are cleared",
     "/v1/networks/{network}/picture": "a picture of everything",
+    "/v1/networks/{network}/tariff": "the prices of one version, 64 at most",
     "/v1/networks/{network}/policy/why": "one line for each device",
     "/v1/networks/{network}/jobs/{job}": "a job has a handful of attempts",
     "/v1/networks/{network}/jobs/{job}/why": "one line for each device",

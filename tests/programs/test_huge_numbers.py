@@ -19,6 +19,7 @@ def said(network, member, device, number):
         *(f"{place}/ledger/export?{name}={number}" for name in ("since_ms", "until_ms")),
         f"{place}/ledger/verify?number={number}",
         f"{place}/policy?version={number}",
+        f"{place}/tariff?version={number}",
         f"{place}/picture?seconds={number}",
         f"{place}/jobs?limit={number}",
         f"{place}/jobs?cursor={number}.{an_id()}",
@@ -28,6 +29,10 @@ def said(network, member, device, number):
     yield from (("GET", path, None) for path in query)
     yield "PUT", f"{place}/policy", {"text": "grants: []\n", "base_version": number}
     yield "PUT", f"{place}/settings", {"permits_per_member": number}
+    price = {"workload": "chat", "price_micro": number, "price_per": number}
+    yield "PUT", f"{place}/tariff", {"prices": [price], "fee_ppm": number, "base_version": number}
+    yield "POST", f"{place}/tariff/try", {"prices": [price]}
+    yield "POST", f"{place}/tariff/try", {"fee_ppm": number}
     yield "PUT", f"{place}/members/{member}/credit", {"floor": number, "day_limit": number}
     yield "PUT", f"{place}/devices/{device}/credit", {"day_limit": number}
     yield "POST", f"{place}/credits", {"member": member, "amount": number, "reason": "a test"}

@@ -13,12 +13,14 @@ from sqlalchemy import func, select
 from ledger_world import World
 from mesh.cli.main import perform
 from mesh.coordinator.acts import ledger
-from mesh.coordinator.store import sealing
+from mesh.coordinator.acts.tariff import Draft, publish
+from mesh.coordinator.store import networks, sealing
 from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.errors import StoreInUse
 from mesh.coordinator.store.moving import TargetNotEmpty, move
 from mesh.coordinator.store.opening import open_database
 from mesh.coordinator.store.schema import METADATA
+from mesh.credits.repricing import Asked, Change
 
 
 def rows(database: Database) -> dict[str, int]:
@@ -33,6 +35,15 @@ def busy(path: Path) -> World:
     """A world in which things are settled, held, sealed, owed to nobody, and still open."""
     world = World(path, line="strict")
     world.give(world.ann, 10**6)
+    dearer = Draft(Change({"ocr": Asked(50_000)}), 1)
+    published = world.database.write_and_wait(
+        publish,
+        world.network,  # type: ignore[arg-type]
+        dearer,
+        by=world.ann.member,  # type: ignore[arg-type]
+        moment=world.moment,
+    )
+    world.epoch = published.epoch
     for _ in range(3):
         permit = world.grant(world.bob)
         world.report(world.used(permit, world.bob, claim=world.claim(permit, world.bob)))
@@ -56,6 +67,9 @@ def test_everything_arrives_and_the_ledger_is_the_same_there_and_back(tmp_path: 
     world.where, world.database = there, open_database(there)
     assert rows(world.database) == before
     assert world.database.read_and_wait(ledger.accounts, world.network) == money  # type: ignore[arg-type]
+    known = world.database.read_and_wait(networks.get, world.network)  # type: ignore[arg-type]
+    assert known is not None
+    assert (known.tariff.version, known.tariff.prices["ocr"].micro) == (2, 50_000), "prices go along"
     proof = world.verify()
     assert (proof.ok, proof.sealed, proof.unsealed) == (True, 4, 0)
     permit = world.grant(world.bob)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mesh.credits import tariff, transfers
 from mesh.credits.accounts import Account, Unbalanced, posting
-from mesh.credits.tariff import FREE, RATE_CARDS, Rate, UnknownRate
+from mesh.credits.tariff import SHIPPED, Rate
 from mesh.jobs.lifecycle import ATTEMPT, PERMIT, SHARE, AttemptView, ImpossibleChange, advance, job_state
 from mesh.units import CREDIT
 
@@ -19,25 +19,15 @@ ANN, BOB = "ann", "bob"
 
 def test_a_minute_of_a_typical_laptop_costs_about_six_credits() -> None:
     texts_a_minute = 300 * 60
-    assert tariff.rate("embeddings").cost(texts_a_minute * 90) == pytest.approx(6 * CREDIT, rel=0.01)
+    rate = SHIPPED.rate("embeddings")
+    assert rate is not None
+    assert rate.cost(texts_a_minute * 90) == pytest.approx(6 * CREDIT, rel=0.01)
 
 
 def test_a_cost_is_rounded_up_once() -> None:
     rate = Rate(version=1, micro=3700, per=1000)
     assert [rate.cost(units) for units in (0, 1, 1000, 1001)] == [0, 4, 3700, 3704]
     assert Rate(version=1, micro=1, per=10**9).cost(1) == 1, "any work costs something"
-
-
-def test_own_devices_cost_nothing() -> None:
-    assert tariff.rate("embeddings", own=True) is FREE
-    assert tariff.rate("anything", own=True).cost(10**9) == 0
-
-
-def test_a_workload_or_version_without_a_price_is_refused() -> None:
-    with pytest.raises(UnknownRate):
-        tariff.rate("knitting")
-    with pytest.raises(UnknownRate):
-        tariff.rate("embeddings", version=max(RATE_CARDS) + 1)
 
 
 @given(AMOUNTS, AMOUNTS, st.integers(0, tariff.PPM))

@@ -46,7 +46,7 @@ class Estimating:
         pinned = spec.routing.device
         if self._coordination.up and not (pinned is not None and self._membership.is_own(pinned)):
             said = await self._coordination.ask_estimate(EstimateRequest(RequestId(name), spec, self._planner.paths()))
-            return Estimated(said.device, said.cost, said.expected_s, said.explanation, said.error)
+            return Estimated(said.device, said.cost, said.expected_s, said.explanation, said.error, said.tariff)
         placement = self._planner.rank_here(Job(Numbered(JobId(name), b"", 0), ask, units))
         if not placement.ranked:
             return Estimated(explanation=placement.explanation, error=placement.nowhere().wire())

@@ -269,6 +269,7 @@ class Agent:
                 numbers=self.numbers,
                 devices=self.parts.membership.count_able,
                 up=lambda: parts.coordination.up,
+                price=parts.membership.price,
                 now_ms=parts.membership.clock.now_ms,
             )
         )

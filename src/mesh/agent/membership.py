@@ -14,6 +14,8 @@ from typing import NamedTuple
 import msgspec
 
 from mesh.agent.store import Store
+from mesh.credits import tariff
+from mesh.credits.tariff import Rate
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey
 from mesh.protocol import link, signed
@@ -94,6 +96,13 @@ class Membership:
     def epoch(self) -> int:
         """The epoch of the State held; 0 before the first."""
         return 0 if self.state is None else self.state.epoch
+
+    def price(self, workload: str) -> Rate | None:
+        """What the network has a workload cost, by the State held; None: it has no price, and only own devices do it.
+
+        A permit says what is paid; it may be of a version that this device has not heard of.
+        """
+        return tariff.heard(None if self.state is None else self.state.tariff).rate(workload)
 
     @property
     def certified(self) -> bool:

@@ -199,6 +199,8 @@ def show_estimate(place: "Home", found: "Estimated", out: Out) -> None:
         name_gates(place, refused, out)
         raise error
     value = {"device": found.device, "cost": found.cost, "expected_s": round(found.expected_s, 3)}
+    if found.tariff:
+        value["tariff_version"] = found.tariff
     out.result(value, lambda: print(foreign(_estimated(found, names_of(place)))))
 
 

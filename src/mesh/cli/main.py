@@ -38,6 +38,7 @@ from mesh.cli import (
     serve,
     service,
     share,
+    tariff,
     ui,
     up,
     web,
@@ -108,6 +109,7 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(review.app, name="review")
 app.add_typer(service.app, name="service")
+app.add_typer(tariff.app, name="tariff")
 
 
 def perform(arguments: list[str]) -> int:

@@ -11,6 +11,7 @@ from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.devices import Device, Issued
 from mesh.coordinator.store.networks import Network
 from mesh.coordinator.store.successions import History
+from mesh.credits import tariff
 from mesh.ids import DeviceKey
 from mesh.networks.rotation import former
 from mesh.policies.stored import policy_of
@@ -101,6 +102,7 @@ def state(
         relays=tuple(relays),
         ledger_head=roots.ledger_head,
         successions=roots.network_history.statements[-STATE_SUCCESSIONS_MAX:],
+        tariff=tariff.told(network.tariff),
     )
     return signed.sign(paper, seed)
 

@@ -94,7 +94,7 @@ class Refused(Message, frozen=True):
 
 
 class Estimated(Message, frozen=True):
-    """What a job would cost at most, where it would go first, and why. ``device`` None: nowhere; ``error`` says so."""
+    """Cost at most, by which tariff (0: not told), where first, and why. ``device`` None: nowhere, by ``error``."""
 
     request: RequestId
     device: DeviceId | None = None
@@ -102,6 +102,7 @@ class Estimated(Message, frozen=True):
     expected_s: float = 0.0
     explanation: Explanation = Explanation()
     error: dict[str, Any] | None = None
+    tariff: int = 0
 
 
 class Reported(msgspec.Struct, frozen=True, omit_defaults=True):

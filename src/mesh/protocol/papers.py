@@ -9,7 +9,7 @@ import msgspec
 
 from mesh.ids import DeviceId, DeviceKey, MemberId
 from mesh.protocol.signed import Paper
-from mesh.protocol.values import Policy, Role
+from mesh.protocol.values import Policy, Prices, Role
 
 CERTIFICATE_LIFE_S = 7 * 86400.0
 """Certificates live 7 days and are renewed at half: a device may be away for half a week unnoticed."""
@@ -86,6 +86,8 @@ class State(Paper, frozen=True, kw_only=True):
     ledger_head: str | None = None
     successions: tuple[str, ...] = ()
     """The newest statements by which the network's key followed earlier ones, oldest first."""
+    tariff: Prices | None = None
+    """None: the first version, which every device knows. What a permit costs is in the permit."""
 
 
 class LedgerHead(Paper, frozen=True, kw_only=True):

@@ -303,3 +303,18 @@ class Policy(Value, frozen=True):
     """A network's grants: what none of them allows is denied."""
 
     grants: tuple[Grant, ...] = ()
+
+
+class Priced(Value, frozen=True):
+    """What a workload costs: ``micro`` micro-credits for every ``per`` units."""
+
+    workload: str
+    micro: int
+    per: int
+
+
+class Prices(Value, frozen=True):
+    """A version of a network's tariff. Permits granted before it keep the version that they name."""
+
+    version: int
+    prices: tuple[Priced, ...] = ()

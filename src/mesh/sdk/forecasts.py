@@ -21,7 +21,8 @@ class Waiting(Answer, frozen=True):
 class Estimated(Answer, frozen=True):
     """What a job would cost at most (micro-credits), where it would go, and when its result should be there.
 
-    ``device`` None: nowhere now; ``error`` says why, as a MeshError's wire form.
+    ``device`` None: nowhere now; ``error`` says why, as a MeshError's wire form. ``tariff``: by which version of the
+    network's prices; 0 where it costs nothing. What is paid is by the version that holds when the job is permitted.
     """
 
     device: DeviceId | None = None
@@ -29,3 +30,4 @@ class Estimated(Answer, frozen=True):
     expected_s: float = 0.0
     explanation: Explanation = Explanation()
     error: dict[str, Any] | None = None
+    tariff: int = 0

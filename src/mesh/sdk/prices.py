@@ -15,7 +15,13 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class Tariff(msgspec.Struct, frozen=True):
-    """The prices that hold now, and their version, which every ledger line names."""
+    """The prices that hold now, and their version, which every ledger line names.
+
+    ``since_ms``: since when; ``fee_ppm``: what of each payment pays for spot checks, in parts per million. None: the
+    coordinator is older, and does not say.
+    """
 
     version: int
     prices: tuple[Price, ...]
+    since_ms: int | None = None
+    fee_ppm: int | None = None

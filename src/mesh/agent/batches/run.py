@@ -23,7 +23,7 @@ from mesh.agent.batches.files import BatchFiles, Line, Outcome, Results, encode_
 from mesh.agent.batches.rows import BatchRow, LineRow, Terms
 from mesh.agent.batches.tally import Tally
 from mesh.agent.store import Database, Store, StoreBroken
-from mesh.credits.tariff import rate
+from mesh.credits.tariff import Rate
 from mesh.errors import MeshError
 from mesh.ids import JobId
 from mesh.jobs import batches as rules
@@ -71,7 +71,10 @@ class Jobs(Protocol):
 
 
 class World(NamedTuple):
-    """What batches need of the agent. ``devices``: how many may work now; ``up``: whether the coordinator is there."""
+    """What batches need of the agent. ``devices``: how many may work now; ``up``: whether the coordinator is there.
+
+    ``price``: what the network has a workload cost, as far as this device has heard; None: it has no price for it.
+    """
 
     jobs: Jobs
     store: Store
@@ -79,6 +82,7 @@ class World(NamedTuple):
     numbers: Numbers
     devices: Callable[[], int]
     up: Callable[[], bool]
+    price: Callable[[str], Rate | None]
     now_ms: Callable[[], int]
 
 
@@ -232,7 +236,8 @@ class BatchRun:
 
     def _start(self, group: asyncio.TaskGroup, line: Line, payload: Payload, attempts: int) -> None:
         terms = self.terms
-        price = rate(terms.workload).cost(self._workload.count(payload, None))
+        rate = self._world.price(terms.workload)
+        price = 0 if rate is None else rate.cost(self._workload.count(payload, None))
         promised = sum(under.promised for under in self._under.values())
         most = rules.allowance(price, charged=self.tally.charge, promised=promised, max_cost=self.row.max_cost)
         number = self._progress.again.get(line.number, self.row.job_number + line.number)

@@ -33,6 +33,7 @@ from mesh.coordinator.http import (
     privacy,
     review,
     sessions,
+    tariff,
     tokens,
     ways,
 )
@@ -78,6 +79,7 @@ NOUNS = (
     privacy,
     review,
     sessions,
+    tariff,
     tokens,
     ways,
 )

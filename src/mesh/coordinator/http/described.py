@@ -4,7 +4,7 @@ Touches: nothing.
 """
 
 from mesh.coordinator.http.join import JoinedAnswer
-from mesh.sdk import answers, charts, credit, join_links, page, policies, privacy, review, ways_in, weighing
+from mesh.sdk import answers, charts, credit, join_links, page, policies, privacy, review, tariffs, ways_in, weighing
 
 ANSWERS: dict[str, type] = {
     "about.about": answers.About,
@@ -90,6 +90,10 @@ ANSWERS: dict[str, type] = {
     "sessions.link": answers.SignInLink,
     "sessions.listing": answers.Sessions,
     "sessions.sign_in_device": answers.DeviceSession,
+    "tariff.publish": tariffs.TariffPublished,
+    "tariff.read": tariffs.TariffVersion,
+    "tariff.try_out": tariffs.TariffTried,
+    "tariff.versions": tariffs.TariffVersions,
     "tokens.listing": join_links.Tokens,
     "tokens.mint": join_links.Minted,
     "tokens.withdraw": answers.Done,

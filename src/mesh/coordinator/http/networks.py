@@ -19,7 +19,6 @@ from mesh.coordinator.http.paging import PAGE_MAX, Cursor, Limit, page
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Network
 from mesh.coordinator.store.successions import History
-from mesh.credits.tariff import CURRENT, RATE_CARDS
 from mesh.ids import NetworkId
 from mesh.jobs.weights import terms_of
 from mesh.networks.names import machine_name
@@ -129,7 +128,9 @@ async def settings(network: str, request: Request) -> Response:
     found = desk_of(request).parts.snapshot.networks[NetworkId(network)]
     terms = terms_of(found.settings)
     approve = bool(found.settings.get(APPROVE_DEVICES))
-    kept, prices = retention_of(found.settings), RATE_CARDS[CURRENT]
+    kept, tariff = retention_of(found.settings), found.tariff
+    prices = tuple(Price(name, *price) for name, price in sorted(tariff.priced.items()))
+    since_ms = found.created_ms if found.priced_ms is None else found.priced_ms
     return answer(
         answers.Settings(
             found.credit_line,
@@ -138,7 +139,7 @@ async def settings(network: str, request: Request) -> Response:
             approve,
             kept.jobs_days,
             kept.decisions_days,
-            Tariff(CURRENT, tuple(Price(name, *price) for name, price in sorted(prices.items()))),
+            Tariff(tariff.version, prices, since_ms, tariff.fee_ppm),
         )
     )
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.snapshot import Seen
 from mesh.coordinator.store import permits
-from mesh.credits.tariff import Rate, UnknownRate, rate
+from mesh.credits.tariff import Rate
 from mesh.ids import DeviceId, MemberId, RequestId
 from mesh.jobs.facts import Ask, DeviceFacts
 from mesh.jobs.placement import Placement, place
@@ -22,29 +22,23 @@ _DRAW_BYTES = 8
 class Wanted(NamedTuple):
     """A job to be placed, and the request that asks. ``available``: the payer's free credits where they are short.
 
-    ``apart``: owners whose work the asker denied too often.
+    ``apart``: owners whose work the asker denied too often. ``price``: the network's; None where it has none, and only
+    one's own devices can do it.
     """
 
     request: RequestId
     spec: JobSpec
+    price: Rate | None
     tried: Sequence[DeviceId] = ()
     paths: Sequence[PathSeen] = ()
     available: int | None = None
     apart: frozenset[MemberId] = frozenset()
 
 
-def price_of(spec: JobSpec) -> Rate | None:
-    """The network's price of a workload; None where it has none, and only one's own devices can do it."""
-    try:
-        return rate(spec.workload)
-    except UnknownRate:
-        return None
-
-
 async def choose(parts: Parts, asker: Seen, wanted: Wanted) -> Placement:
     """Rank the devices of the asker's network for a job, by the network's own terms."""
     snapshot, kept, spec = parts.snapshot, asker.kept, wanted.spec
-    terms, price = snapshot.terms(kept.network), price_of(spec)
+    terms, price = snapshot.terms(kept.network), wanted.price
     left = None
     if terms.permits_per_member is not None:
         payer = snapshot.payer(kept.network, kept.owner)

@@ -6,6 +6,7 @@ Touches: database (writes the permit), clock and randomness (through ``parts``).
 """
 
 from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -15,7 +16,7 @@ from mesh.coordinator.acts.limits import Apart, note_limit
 from mesh.coordinator.acts.permit import EpochMoved, Granted, Wanted
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.placing import choosing
-from mesh.coordinator.placing.choosing import choose, price_of
+from mesh.coordinator.placing.choosing import choose
 from mesh.coordinator.snapshot import Seen
 from mesh.coordinator.telling.live import LiveLinks
 from mesh.credits.limits import DayLimitReached
@@ -33,6 +34,7 @@ from mesh.protocol import signed
 from mesh.protocol.link import Estimated, EstimateRequest, PermitRequest, Placed, Refused
 from mesh.protocol.permit import START_WITHIN_S, Permit, Price
 from mesh.protocol.values import PATHS_MAX, Candidate, Explanation, Hint, Load
+from mesh.units import MICRO_LIMIT
 
 TRIES = 4
 """How often one request is placed anew for what was not known: an epoch, a balance, owners that are kept apart."""
@@ -42,11 +44,26 @@ RETRY_AFTER_S = 5.0
 log = structlog.get_logger()
 
 
+class TooDear(MeshError):
+    """This job would cost more than can be counted exactly (2^53 micro-credits). Ask for it in parts."""
+
+    code = "permit.too_dear"
+    kind = "invalid"
+
+
 class NotIn(MeshError):
     """This device waits for an admin's approval and runs no jobs yet. Ask an admin: `mesh device approve`."""
 
     code = "device.pending"
     kind = "forbidden"
+
+
+class _Basis(NamedTuple):
+    """By what a job was placed: the price, the epoch that it is of, and why where."""
+
+    price: Rate
+    epoch: int
+    explanation: Explanation
 
 
 class Placing:
@@ -112,20 +129,25 @@ class Placing:
                 asker.kept.network,
                 self._parts.snapshot.payer(asker.kept.network, asker.kept.owner),
             )
-            wanted = choosing.Wanted(request.request, request.spec, (), request.paths, free)
+            price = self._parts.snapshot.networks[asker.kept.network].tariff.rate(request.spec.workload)
+            wanted = choosing.Wanted(request.request, request.spec, price, (), request.paths, free)
             placement = await choose(self._parts, asker, wanted)
         except MeshError as error:
             return Estimated(request.request, error=error.wire())
         if not placement.ranked:
             return Estimated(request.request, explanation=placement.explanation, error=placement.nowhere().wire())
         first = placement.ranked[0]
-        return Estimated(request.request, first.facts.device, first.cost, first.expected_s, placement.explanation)
+        version = price.version if price is not None and first.cost else 0
+        where = (first.facts.device, first.cost, first.expected_s, placement.explanation)
+        return Estimated(request.request, *where, tariff=version)
 
     async def _once(
         self, asker: Seen, request: PermitRequest, available: int | None, apart: frozenset[MemberId]
     ) -> Placed | Refused:
-        price = price_of(request.spec)
-        wanted = choosing.Wanted(request.request, request.spec, request.exclude, request.paths, available, apart)
+        # Its epoch goes into the permit: where the prices change while this is placed, the act says so.
+        network = self._parts.snapshot.networks[asker.kept.network]
+        price = network.tariff.rate(request.spec.workload)
+        wanted = choosing.Wanted(request.request, request.spec, price, request.exclude, request.paths, available, apart)
         placement = await choose(self._parts, asker, wanted)
         if not placement.ranked:
             retry_s = RETRY_AFTER_S if placement.coming is None else loading.retry_s(placement.coming[1])
@@ -138,7 +160,8 @@ class Placing:
         assert price is not None, "without a price only one's own devices are eligible"
         paid = [entry for entry in placement.ranked if entry.facts.owner != asker.kept.owner][:most]
         shares = _shares(request, paid, available)
-        granted = await self._grant(asker, request, price, list(zip(paid, shares, strict=False)), placement.explanation)
+        basis = _Basis(price, network.epoch, placement.explanation)
+        granted = await self._grant(asker, request, basis, list(zip(paid, shares, strict=False)))
         paid = paid[: len(shares)]
         if granted.fresh:
             self._promise(paid, request)
@@ -152,9 +175,8 @@ class Placing:
         self,
         asker: Seen,
         request: PermitRequest,
-        price: Rate,
+        basis: _Basis,
         paid: list[tuple[Ranked, int]],
-        explanation: Explanation,
     ) -> Granted:
         parts, kept, spec = self._parts, asker.kept, request.spec
         moment, one = parts.moment(), request.job is not None
@@ -170,19 +192,19 @@ class Placing:
             workload=spec.workload,
             model=spec.model,
             sensitivity=spec.sensitivity,
-            price=Price(price.version, price.micro, price.per),
+            price=Price(*basis.price),
             candidates=tuple(
                 Candidate(entry.facts.device, entry.facts.key, entry.facts.owner, cap) for entry, cap in paid
             ),
             maximum=paid[0][1] if one else sum(cap for _, cap in paid),
             share="one" if one else "each",
             job=request.job,
-            epoch=parts.snapshot.networks[kept.network].epoch,
+            epoch=basis.epoch,
             issued_ms=moment.now_ms,
             start_by_ms=start_by_ms,
             finish_by_ms=start_by_ms + int(spec.limit_s * 1000),
         )
-        body = msgspec.json.encode(explanation).decode()
+        body = msgspec.json.encode(basis.explanation).decode()
         return await parts.database.write(granting.grant, Wanted(permit, spec, kept.owner, body), moment)
 
     def _promise(self, ranked: list[Ranked], request: PermitRequest) -> None:
@@ -222,10 +244,12 @@ class Placing:
 def _shares(request: PermitRequest, paid: list[Ranked], available: int | None) -> tuple[int, ...]:
     """What may be earned at each candidate: of one job its maximum everywhere, of a series a cap each."""
     job = paid[0].cost
+    if job > MICRO_LIMIT:
+        raise TooDear(cost=str(job))
     if request.job is not None:
         return (job,) * len(paid)
     # Of a short balance one kind of job takes half: others need some, and a job of its own permit too.
-    free = None if available is None else available // 2
+    free = MICRO_LIMIT if available is None else available // 2
     shares = share_of_series(job * request.jobs, [entry.service_s for entry in paid], job=job, free=free)
     if not shares:
         raise HoldRefused(needed=job, free=available)

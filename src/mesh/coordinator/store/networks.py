@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import and_, bindparam, insert, select, update
 
 from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.schema.ledger import tariffs
 from mesh.coordinator.store.schema.networks import memberships, networks
 from mesh.coordinator.store.schema.people import members
+from mesh.credits.tariff import SHIPPED, Price, Tariff
 from mesh.ids import DeviceKey, MemberId, NetworkId
 from mesh.protocol.values import Role
 
@@ -24,9 +26,17 @@ _COLUMNS = (
     networks.c.created_by,
     networks.c.created_ms,
     networks.c.settings,
+    tariffs.c.version,
+    tariffs.c.rates,
+    tariffs.c.made_ms,
 )
-_all = select(*_COLUMNS).where(networks.c.deleted_ms.is_(None)).order_by(networks.c.id)
-_one = select(*_COLUMNS).where(networks.c.id == bindparam("network"), networks.c.deleted_ms.is_(None))
+_live = (
+    select(*_COLUMNS)
+    .outerjoin(tariffs, and_(tariffs.c.network == networks.c.id, tariffs.c.version == networks.c.tariff_version))
+    .where(networks.c.deleted_ms.is_(None))
+)
+_all = _live.order_by(networks.c.id)
+_one = _live.where(networks.c.id == bindparam("network"))
 _by_name = select(networks.c.id).where(networks.c.name == bindparam("name"), networks.c.deleted_ms.is_(None))
 _add = insert(networks)
 _next_epoch = (
@@ -101,7 +111,8 @@ _ever = select(memberships.c.network).where(memberships.c.member == bindparam("m
 class Network(NamedTuple):
     """A live network. ``epoch`` grows with everything that its signed State says.
 
-    ``settings``: what its admins set apart from the credit line (``jobs.weights.terms_of`` reads it).
+    ``settings``: what its admins set apart from the credit line (``jobs.weights.terms_of`` reads it). ``tariff``: the
+    prices in force; ``priced_ms``: since when, None for those that it began with.
     """
 
     id: NetworkId
@@ -112,6 +123,8 @@ class Network(NamedTuple):
     created_by: MemberId
     created_ms: int
     settings: Mapping[str, Any] = MappingProxyType({})
+    tariff: Tariff = SHIPPED
+    priced_ms: int | None = None
 
 
 class Person(NamedTuple):
@@ -133,13 +146,13 @@ class Membership(NamedTuple):
 
 def every(store: Store) -> list[Network]:
     """All live networks, oldest first."""
-    return [Network._make(row) for row in store.rows(_all)]
+    return [_network(row) for row in store.rows(_all)]
 
 
 def get(store: Store, network: NetworkId) -> Network | None:
     """One network, unless it was deleted."""
     row = store.row(_one, {"network": network})
-    return None if row is None else Network._make(row)
+    return None if row is None else _network(row)
 
 
 def by_name(store: Store, name: str) -> NetworkId | None:
@@ -252,3 +265,16 @@ def ever_of_member(store: Store, member: MemberId) -> list[NetworkId]:
 def everybody(store: Store) -> list[Membership]:
     """All memberships of the installation."""
     return [Membership._make(row) for row in store.rows(_everybody)]
+
+
+def tariff_of(version: int | None, rates: Mapping[str, Any]) -> Tariff:
+    """A version of a tariff as it is kept in ``rates``; None: the one that every network starts with."""
+    if version is None:
+        return SHIPPED
+    prices = {workload: Price(*price) for workload, price in rates["prices"].items()}
+    return Tariff(version, prices, int(rates["fee_ppm"]))
+
+
+def _network(row: Any) -> Network:
+    version, rates, priced_ms = row[-3:]
+    return Network._make((*row[:-3], tariff_of(version, rates), priced_ms))

@@ -128,7 +128,7 @@ FATES: Mapping[str, Fate] = {
     "shares": _RECORD,
     "sign_in_links": _GOES,
     "successions": _GOES,
-    "tariffs": Fate(why="the network's prices, which hold on; they name an id alone"),
+    "tariffs": Fate(why="the network's prices and why, which hold on; they name an id alone"),
 }
 """Every table; ``tests/shape`` compares it with the schema."""
 
