@@ -90,8 +90,8 @@ export function WaysIn() {
             </>
           ) : (
             <>
-              No passkeys here: they belong to a name, and this installation is reached by an address. Its operator can give it one (mesh serve
-              --public-url https://NAME, or http://localhost:PORT for this machine alone).
+              No passkeys here: they belong to a name, and this installation is reached by an address. Its operator can give it one:{' '}
+              <code className="whitespace-nowrap">mesh serve --public-url https://NAME</code>, or http://localhost:PORT for this machine alone.
             </>
           )}
         </p>
