@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.agent.asking.knowledge import DeviceSeen
+from mesh.agent.asking.flight import DeviceSeen
 from mesh.jobs import benching, deadlines, dispatch, hedging
 from mesh.jobs.deadlines import Signs, silence
 from mesh.jobs.dispatch import Candidate, bag_finish, choose, wait_limit_s, window

@@ -42,3 +42,13 @@ def sources() -> tuple[Source, ...]:
         text = path.read_text(encoding="utf-8")
         found.append(Source(path.relative_to(SOURCE).as_posix(), text, ast.parse(text)))
     return tuple(found)
+
+
+def names(source: Source) -> Iterator[str]:
+    """The modules of Mesh that a file imports anywhere in it, also for types alone."""
+    known = {one.name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for one in sources()}
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("mesh."):
+            below = node.module.removeprefix("mesh.")
+            parts = {f"{below}.{alias.name}" for alias in node.names} & known
+            yield from parts or {below}

@@ -14,9 +14,10 @@ from mesh.agent.asking.answers import Signer
 from mesh.agent.asking.asked import Ask
 from mesh.agent.asking.dispatch import Dispatch
 from mesh.agent.asking.exchange import LAST_WORD_S, DeviceBusy, Missed
-from mesh.agent.asking.job import CANCELLED, Plan, Target, Won
+from mesh.agent.asking.job import CANCELLED, Won
 from mesh.agent.asking.lookout import Lookout
 from mesh.agent.asking.numbers import Numbered
+from mesh.agent.asking.plan import Plan, Target
 from mesh.agent.asking.requester import Requester
 from mesh.agent.peers.stream import PeerSilent
 from mesh.concurrency import expected

@@ -17,9 +17,10 @@ from mesh.agent.asking.asked import AllBusy, Outrun
 from mesh.agent.asking.exchange import Exchanges, Missed
 from mesh.agent.asking.flight import Entry, Flight, Outcome
 from mesh.agent.asking.hearing import AttentiveClock, Hearing
-from mesh.agent.asking.job import Job, Plan, Target, Tried, Won
+from mesh.agent.asking.job import Job, Tried, Won
 from mesh.agent.asking.knowledge import Knowledge
 from mesh.agent.asking.line import Line
+from mesh.agent.asking.plan import Plan, Target
 from mesh.agent.membership import Membership
 from mesh.concurrency import Spawn, expected
 from mesh.errors import MeshError
@@ -117,7 +118,7 @@ class Dispatch:
         job, plan, now = entry.job, entry.plan, self.now()
         if place <= 1 or math.isinf(job.by_s):
             return False
-        views = [self.view(job, plan, target, now) for target in entry.left if plan.covers(job, target)]
+        views = [self.view(job, plan, target, now) for target in entry.left if plan.covers(job.units, target)]
         left_s = job.by_s - asyncio.get_running_loop().time()
         if job.spec.guessed:
             left_s += min([view.service_s for view in views], default=0.0)  # only the waiting can be too long
@@ -161,7 +162,7 @@ class Dispatch:
     def _next(self, line: Line, entry: Entry, now: float) -> bool:
         """Send a job somewhere, or settle that its plan is spent; False: it is better to wait."""
         job, plan = entry.job, entry.plan
-        covered = [target for target in entry.left if plan.covers(job, target)]
+        covered = [target for target in entry.left if plan.covers(job.units, target)]
         if not covered or plan.over(self._membership.clock.now_ms()):
             entry.over.set_result(0.0)
             line.waiting.remove(entry)

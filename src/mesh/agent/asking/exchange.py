@@ -16,8 +16,9 @@ import structlog
 
 from mesh.agent.asking.answers import Signer
 from mesh.agent.asking.asked import WrongResult
-from mesh.agent.asking.job import CANCELLED, Job, Plan, Tried, Won
-from mesh.agent.asking.receiving import Streams
+from mesh.agent.asking.job import CANCELLED, Job, Tried, Won
+from mesh.agent.asking.plan import Plan
+from mesh.agent.asking.streams import Streams
 from mesh.agent.membership import Membership, PeerRefused
 from mesh.agent.peers.sessions import PeerConnection, Sessions
 from mesh.agent.peers.stream import SessionStream
@@ -142,7 +143,7 @@ class Exchanges:
             tried.ended(missed.end, missed.error, self._membership.clock.now_ms())
             spent = not tried.submitted or tried.received > 0
             if not spent and tried.plan.series is not None and missed.end in ("busy", "declined", "failed"):
-                tried.plan.series.given_back(tried)
+                tried.plan.series.given_back(tried.target.device, tried.maximum)
             raise
         tried.finished_ms = self._membership.clock.now_ms()
         tried.path = peer.path_kind
@@ -227,7 +228,7 @@ class Exchanges:
         tried.submitted, tried.own_key = True, peer.own
         tried.maximum = min(tried.plan.rate.cost(job.units), tried.target.cap)
         if tried.plan.series is not None:
-            tried.plan.series.submitted(tried)
+            tried.plan.series.submitted(tried.target.device, tried.maximum)
         tried.signed = self._signer.submit(job, tried, digest, self._membership.clock.now_ms())
         stream.send(
             frames.Submit(

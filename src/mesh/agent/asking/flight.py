@@ -1,4 +1,6 @@
-"""One attempt under way, with all that was heard of it: the job's line, the device, the signs of life.
+"""One attempt under way, with all that was heard of it: the job's line, the device and its model, the signs of life.
+
+Times are seconds of the requester's own attentive clock: while its loop did not run, nobody was silent.
 
 Touches: nothing.
 """
@@ -6,16 +8,25 @@ Touches: nothing.
 import asyncio
 from collections.abc import Callable
 
-from mesh.agent.asking.job import Job, Plan, Target, Tried, Won
-from mesh.agent.asking.knowledge import DeviceSeen, ModelSeen
+from mesh.agent.asking.job import Job, Tried, Won
+from mesh.agent.asking.plan import Plan, Target
 from mesh.errors import MeshError
 from mesh.ids import DeviceId
+from mesh.jobs.benching import Bench
 from mesh.jobs.deadlines import Signs, deadline_s
+from mesh.jobs.facts import RATE_NEAR_BYTES_S, RATE_UNKNOWN_BYTES_S
+from mesh.jobs.learning import Shown
 from mesh.jobs.seating import Seat
 from mesh.protocol import frames
 from mesh.protocol.frames import AnyFrame
 from mesh.protocol.session import Key
 from mesh.protocol.values import Choice, Load, PathKind
+from mesh.transport.interface import Address
+
+LOAD_OLD_S = 5.0
+"""Words that overtake each other are milliseconds apart."""
+FAST_RTT_S = 0.005
+"""A round trip below this is within a building, where networks are fast too."""
 
 Outcome = Won | float
 """A result; or seconds to wait before a job is planned anew, since its plan has nothing left to try."""
@@ -42,6 +53,71 @@ class Entry:
     def flown(self) -> set[DeviceId]:
         """Devices that have it now."""
         return {flight.target.device for flight in self.flights}
+
+
+class DeviceSeen:
+    """A device's load, and whether it is there.
+
+    ``rtt_s`` None: not measured yet. It then counts as near, or a device that was never used never would be.
+    """
+
+    def __init__(self, device: DeviceId) -> None:
+        self.device = device
+        self.silent: Bench | None = None
+        self.rtt_s: float | None = None
+        self.heard_s = 0.0
+        self.wanted_s = 0.0
+        """When a job last could have gone there."""
+        self.address: Address | None = None
+        self.flights: set[Flight] = set()
+        self._load = Load()
+        self._load_s = 0.0
+        self._unseen: dict[Key, float] = {}
+
+    def see(self, load: Load, now_s: float) -> None:
+        """The device says how much it has to do; only the newest such word counts.
+
+        A device that has started anew counts from the beginning again: what it said long before does not stand.
+        """
+        self.heard_s = now_s
+        if load.sequence > self._load.sequence or now_s - self._load_s > LOAD_OLD_S:
+            self._load, self._load_s = load, now_s
+
+    def sent(self, key: Key, service_s: float) -> None:
+        """A job goes there that its load does not count yet."""
+        self._unseen[key] = service_s
+
+    def counted(self, key: Key) -> None:
+        """From now on its load counts that job, or never will."""
+        self._unseen.pop(key, None)
+
+    def forget(self) -> None:
+        """It was lost: when it comes back it begins anew, with nothing of ours."""
+        self._load, self._unseen = Load(), {}
+
+    def wait_s(self, now_s: float) -> float:
+        """Seconds of work that wait there, as far as is known here."""
+        told = max(0.0, self._load.work_s - (now_s - self._load_s))
+        return told + sum(self._unseen.values())
+
+    def carry_s(self, size: int) -> float:
+        """Seconds in which an input of this size should get there."""
+        if self.rtt_s == 0.0:
+            return 0.0
+        near = self.rtt_s is None or self.rtt_s < FAST_RTT_S
+        return size / (RATE_NEAR_BYTES_S if near else RATE_UNKNOWN_BYTES_S)
+
+
+class ModelSeen:
+    """A device with one model: what its jobs have shown, which of ours are there, whether its engine does anything."""
+
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+        self.flights: set[Flight] = set()
+        self.misses = 0
+        self.slow: Bench | None = None
+        self.canary: Flight | None = None
+        self.done_s = 0.0
 
 
 class Flight:

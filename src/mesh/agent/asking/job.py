@@ -5,8 +5,7 @@ Touches: nothing.
 
 import asyncio
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,65 +19,19 @@ from mesh.agent.asking.asked import (
     WrongResult,
 )
 from mesh.agent.asking.numbers import Numbered
-from mesh.credits.tariff import FREE, Rate
+from mesh.agent.asking.plan import Plan, Target
+from mesh.agent.asking.receiving import Receiving
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, DeviceKey
 from mesh.jobs.attempts import NUMBERS_MAX, End, agreed
 from mesh.jobs.seating import Seat
 from mesh.protocol import link
 from mesh.protocol.frames import FrameError
-from mesh.protocol.permit import Permit
 from mesh.protocol.values import Choice, Explanation, PathKind
-from mesh.transport.interface import Address
 from mesh.workloads.contract import Payload
-
-if TYPE_CHECKING:
-    from mesh.agent.asking.receiving import Receiving
-    from mesh.agent.asking.series import Series
 
 CANCELLED = "job.cancelled"
 """The code of an attempt that its own requester ended."""
-
-
-class Target(NamedTuple):
-    """A device that may do the job, and the most that may be paid there (0: one's own).
-
-    ``service_s``: how long it should take there, as whoever placed it said; 0 where nobody did.
-    """
-
-    device: DeviceId
-    address: Address
-    cap: int
-    service_s: float = 0.0
-
-
-class Plan(NamedTuple):
-    """Where the job may go, best first; ``permit`` None: on own devices, by certificates alone.
-
-    ``series``: what it was taken from, where it was not asked for this very job.
-    """
-
-    targets: Sequence[Target]
-    permit: Permit | None
-    token: str | None
-    explanation: Explanation
-    placed_here: bool
-    series: "Series | None" = None
-
-    @property
-    def rate(self) -> Rate:
-        """What the work costs there."""
-        return FREE if self.permit is None else Rate(*msgspec.structs.astuple(self.permit.price))
-
-    def covers(self, job: "Job", target: Target) -> bool:
-        """Whether what is left for a device pays for the job there."""
-        return self.series is None or self.series.left(target.device) >= self.rate.cost(job.units)
-
-    def over(self, now_ms: int) -> bool:
-        """Whether nothing may be sent under it any more."""
-        if self.series is not None:
-            return self.series.retired
-        return self.permit is not None and now_ms > self.permit.start_by_ms
 
 
 class Tried:

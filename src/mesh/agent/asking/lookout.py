@@ -10,10 +10,9 @@ import asyncio
 
 from mesh.agent.asking.dispatch import Dispatch, Reason
 from mesh.agent.asking.exchange import Exchanges
-from mesh.agent.asking.flight import Entry, Flight
-from mesh.agent.asking.job import Target
-from mesh.agent.asking.knowledge import DeviceSeen
+from mesh.agent.asking.flight import DeviceSeen, Entry, Flight
 from mesh.agent.asking.line import Line
+from mesh.agent.asking.plan import Target
 from mesh.agent.peers.sessions import Sessions
 from mesh.agent.peers.stream import PeerSilent
 from mesh.concurrency import Spawn
@@ -163,7 +162,7 @@ class Lookout:
         found = [
             (target, self._dispatch.view(job, plan, target, now))
             for target in entry.left
-            if target.device not in flown and plan.covers(job, target)
+            if target.device not in flown and plan.covers(job.units, target)
         ]
         return [(target, view) for target, view in found if view.open]
 
@@ -171,7 +170,9 @@ class Lookout:
         """Whether a device that is benched for having been slow could take it: it is there, and a silent one is not."""
         entry, knowledge = flight.entry, self._dispatch.knowledge
         others = [target for target in entry.left if target.device not in entry.flown]
-        return any(knowledge.device(one.device).silent is None and entry.plan.covers(entry.job, one) for one in others)
+        return any(
+            knowledge.device(one.device).silent is None and entry.plan.covers(entry.job.units, one) for one in others
+        )
 
     # --- copies -------------------------------------------------------------------------------------------------------
 
@@ -222,7 +223,7 @@ class Lookout:
             for target, model in self._dispatch.knowledge.models(entry.job.spec, entry.plan):
                 due = model.slow is not None and model.canary is None and model.slow.next_s <= now
                 there = self._dispatch.knowledge.device(target.device).silent is None
-                if due and there and target.device not in entry.flown and entry.plan.covers(entry.job, target):
+                if due and there and target.device not in entry.flown and entry.plan.covers(entry.job.units, target):
                     view = self._dispatch.view(entry.job, entry.plan, target, now)
                     model.canary = self._send_copy(line, entry, target, view, "canary")
                     break

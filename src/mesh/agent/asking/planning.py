@@ -12,7 +12,8 @@ from typing import Protocol
 
 import msgspec
 
-from mesh.agent.asking.job import Job, Plan, Target
+from mesh.agent.asking.job import Job
+from mesh.agent.asking.plan import Plan, Target
 from mesh.agent.asking.series import SeriesBook
 from mesh.agent.membership import Membership
 from mesh.agent.peers.sessions import Sessions

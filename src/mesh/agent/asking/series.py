@@ -15,13 +15,14 @@ import msgspec
 import structlog
 
 from mesh.agent.asking.answers import Signer
-from mesh.agent.asking.job import Job, Plan, Tried
+from mesh.agent.asking.job import Job
+from mesh.agent.asking.plan import Plan, Series
 from mesh.agent.outbox import Outbox
 from mesh.agent.store import StoreBroken
 from mesh.concurrency import Spawn
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, RequestId
-from mesh.jobs.series import SERIES_JOBS_MAX, renew_now, series_jobs
+from mesh.jobs.series import SERIES_JOBS_MAX, series_jobs
 from mesh.protocol.link import PermitRequest
 from mesh.protocol.permit import Permit
 from mesh.protocol.values import JobSpec
@@ -30,16 +31,12 @@ AGAIN_S = 60.0
 """A kind that came twice within a minute is in use. A single job has a permit of its own, with nothing held besides."""
 IDLE_S = 60.0
 """A series that nobody used for a minute is closed, so that its hold comes back before its time is over."""
-OWN_S = 5.0
-"""What the coordinator said of one's own devices is as old as a beat at most."""
 RETRY_S = 10.0
 """After a series was refused: jobs go on with permits of their own, and balances change slowly."""
 RATE_S = 30.0
 """Over what time the rate of jobs is averaged."""
 LOOK_S = 5.0
 """How often unused series are looked for."""
-START_MARGIN_MS = 10_000
-"""Nothing is sent under a permit in its last seconds: it must still be good where the job arrives."""
 TURN = 1_000_000
 """The turn of a job's asking under which a series is asked for: far above its own plans."""
 KINDS_MAX = 64
@@ -48,64 +45,6 @@ KINDS_MAX = 64
 log = structlog.get_logger()
 
 Ask = Callable[[PermitRequest], Awaitable[Plan]]
-
-
-class Series:
-    """One grant in use. Money in micro-credits, as the workers count it too: by what each Submit allows at most."""
-
-    def __init__(self, plan: Plan, *, budget: int, epoch: int, now_ms: int) -> None:
-        """``budget``: what the jobs that were asked for cost together."""
-        self.plan = plan
-        self.epoch = epoch
-        self.retired = False
-        self.unanswered = 0
-        self.answers = {target.device: 0 for target in plan.targets}
-        self._budget = budget
-        self._caps = {target.device: target.cap for target in plan.targets}
-        self._spent = {target.device: 0 for target in plan.targets}
-        own_ms = now_ms + int(OWN_S * 1000)
-        self._until_ms = own_ms if plan.permit is None else plan.permit.start_by_ms - START_MARGIN_MS
-        self._half_ms = (now_ms + self._until_ms) // 2
-
-    def plan_for(self, job: Job) -> Plan | None:
-        """Where a job of this kind may go; None where no candidate has enough of its cap left."""
-        cost, most = self.plan.rate.cost(job.units), job.spec.max_cost
-        if job.alone or (most is not None and cost > most):
-            return None
-        avoid = job.avoid()
-        targets = [
-            target._replace(cap=target.cap - self._spent[target.device])
-            for target in self.plan.targets
-            if target.device not in avoid and target.cap - self._spent[target.device] >= cost
-        ]
-        return self.plan._replace(targets=targets, series=self) if targets else None
-
-    def left(self, device: DeviceId) -> int:
-        """What may still be earned there under it."""
-        return self._caps.get(device, 0) - self._spent.get(device, 0)
-
-    def over(self, now_ms: int, epoch: int) -> bool:
-        """Whether nothing may be sent under it any more: its time has passed, or the network has changed since."""
-        return now_ms > self._until_ms or epoch != self.epoch
-
-    def wants_next(self, now_ms: int) -> bool:
-        """Whether the next one should be asked for now."""
-        if now_ms >= self._half_ms:
-            return True
-        if self.plan.permit is None:
-            return False
-        best = self.plan.targets[0]
-        used, best_used = sum(self._spent.values()), self._spent[best.device]
-        return renew_now(used=used, budget=self._budget, best_used=best_used, best_cap=best.cap)
-
-    def submitted(self, tried: Tried) -> None:
-        """An attempt goes out; its maximum is spent until its end says otherwise."""
-        self._spent[tried.target.device] += tried.maximum
-        self.unanswered += 1
-
-    def given_back(self, tried: Tried) -> None:
-        """The worker took nothing, or delivered nothing: it counts the share as free again."""
-        self._spent[tried.target.device] -= tried.maximum
 
 
 def kind_of(spec: JobSpec) -> JobSpec:
@@ -168,7 +107,9 @@ class SeriesBook:
         if (again if series is None else series.wants_next(now_ms)) and not kind.asking and now >= kind.not_before:
             kind.asking = True
             self.spawn(self._next(kind, _of_kind(kind, key, request(TURN)), epoch, now_ms))
-        return None if series is None else series.plan_for(job)
+        if series is None or job.alone:
+            return None
+        return series.plan_for(job.units, job.spec.max_cost, job.avoid())
 
     async def renew(self, spec: JobSpec, request: RequestId, *, epoch: int, now_ms: int) -> bool:
         """Ask for the next series of a kind at once: the one in use does not know who could do such jobs by now.
