@@ -28,6 +28,7 @@ REFUSALS = {
     "auth.not_fresh",
     "members.not_allowed",
     "members.not_member",
+    "members.waits",
 }
 NARROWER = {
     ("DELETE", "/v1/networks/{network}/members/{member}"): "members.change",
@@ -91,6 +92,8 @@ class Caller(NamedTuple):
         if row.permission is None:
             confined = self.kind == "key" and "API key" not in row.who
             return {"auth.key_confined"} if confined else {None}
+        if self.kind == "waiting":
+            return {"members.waits"}
         if self.role is None:
             return {"members.not_member", "auth.key_confined"}
         narrower = NARROWER.get((row.method, row.path), row.permission)
@@ -125,6 +128,10 @@ async def town(bench):
         invite = await bench.invite(network, owner, "member", role=role)
         people[name] = await bench.sign_in(invite, name.title())
     assert (await bench.delete(f"/v1/networks/{home}/members/{people['gone'].member}", owner)).status_code == 200
+    for name, role in (("waiting", "admin"), ("refused", "member")):
+        people[name] = await bench.sign_in(await bench.invite(home, owner, "member", role=role, approve=True), name)
+    refusal = f"/v1/networks/{home}/applicants/{people['refused'].member}/refuse"
+    assert (await bench.post(refusal, {}, owner)).status_code == 200
     return people, home, other
 
 
@@ -186,6 +193,8 @@ async def test_every_route_lets_in_whom_the_documentation_names_and_nobody_else(
             Caller("foreigner", foreigner),
             Caller("a key of another network", foreign_key, kind="key"),
             Caller("gone", people["gone"]),
+            Caller("waiting", people["waiting"], kind="waiting"),
+            Caller("refused", people["refused"]),
             Caller("guest", people["guest"], "guest"),
             Caller("member", member, "member"),
             Caller("a device", await a_reading_session(bench, home, member), "member", kind="device"),
@@ -250,6 +259,7 @@ async def test_no_object_of_a_network_is_read_or_changed_through_another_one(tmp
     async with a_coordinator(tmp_path) as bench:
         people, home, other = await town(bench)
         admin, foreigner = people["admin"], people["foreigner"]
+        waiting = people["waiting"].member
         device = await bench.device(home, admin, "lumen")
         token = (await bench.post(f"/v1/networks/{home}/tokens", {"purpose": "device"}, admin)).json()["token_id"]
         key = (await bench.post(f"/v1/networks/{home}/keys", {"name": "k", "scopes": ["read"]}, admin)).json()["key_id"]
@@ -258,6 +268,7 @@ async def test_no_object_of_a_network_is_read_or_changed_through_another_one(tmp
         wire.say(link.Started(job, 1, device.id, "embeddings", "minilm", "private", 300))
         await bench.beat(wire)
         names = {"device": device.id, "token": token, "key": key, "job": job, "member": admin.member}
+        names["applicant"] = waiting
         bodies = [
             {},
             {"role": "guest"},

@@ -39,7 +39,7 @@ async def test_who_is_signed_in_comes_into_a_further_network_as_who_they_are(
         bob = await bench.sign_in(await bench.invite(home, ann, "member"), "Bob")
         invite = await bench.invite(other, ann, "member", uses=2)
         answer = await accept(bench, bob, invite)
-        assert answer.json() == {"network": other, "name": "other", "role": "member"}
+        assert answer.json() == {"network": other, "name": "other", "role": "member", "state": "active"}
         assert await people(bench, other, bob) == {ann.member: "admin", bob.member: "member"}
         assert (await bench.get(f"/v1/networks/{other}/balance", bob)).json()["balance"] == 600_000_000, "a welcome"
         assert code(await accept(bench, bob, invite)) == "members.already_in"

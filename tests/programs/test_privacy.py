@@ -66,7 +66,7 @@ async def test_what_a_deletion_means_is_said_before_and_who_holds_things_up_is_r
         assert (home["name"], home["parting"], home["balance"], home["devices"]) == ("home", "leave", 7, ["laptop"])
         tables = {one["table"]: one for one in plan["tables"]}
         assert tables["sessions"]["erased"] == tables["sessions"]["rows"] == 1
-        assert tables["devices"]["pseudonymised"] == 1 and tables["memberships"]["kept"] == 1
+        assert tables["devices"]["pseudonymised"] == 1 and tables["memberships"]["pseudonymised"] == 1
         assert tables["memberships"]["why"]
         assert code(await bench.post("/v1/me/deletion", {"name": "bob"}, bob)) == "privacy.not_confirmed"
         assert code(await bench.post("/v1/me/deletion", {"name": "Ann"}, ann)) == "privacy.operator"

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Sign in as a person.", no_args_is_help=True)
 
 
+WAITS = "An admin must let you in first. `mesh net list` shows how it stands, `mesh net withdraw` takes it back."
+
+
 @app.command()
 def claim(
     link: Annotated[str, typer.Argument(help="The link from `mesh serve` or `mesh members invite`; - reads stdin.")],
@@ -44,7 +47,10 @@ def claim(
         if joined is not None:
             place.write(msgspec.structs.replace(record, network=joined.network))
             mine = {"member": record.session.member, "name": record.session.name, "network": joined.network}
-            Out(json).result(mine, f"You are in {foreign(joined.name)} now, as {foreign(record.session.name)}.")
+            words = f"You are in {foreign(joined.name)} now, as {foreign(record.session.name)}."
+            if joined.state == "pending":
+                words = f"You asked to come into {foreign(joined.name)} as {foreign(record.session.name)}. {WAITS}"
+            Out(json).result({**mine, "state": joined.state}, words)
             return
     with Coordinator(known) as client:
         if record.coordinator is not None and record.coordinator.key != known.key:
@@ -53,9 +59,9 @@ def claim(
     session = SessionRecord(claimed.token, claimed.member, claimed.name)
     network = claimed.network or record.network
     place.write(msgspec.structs.replace(record, coordinator=known, session=session, network=network))
-    value = {"member": claimed.member, "name": claimed.name, "network": claimed.network}
-    hint = "mesh device invite" if claimed.network else "mesh net create NAME"
-    Out(json).result(value, f"Signed in as {foreign(claimed.name)}. Next: {hint}")
+    value = {"member": claimed.member, "name": claimed.name, "network": claimed.network, "state": claimed.state}
+    hint = f"Next: {'mesh device invite' if claimed.network else 'mesh net create NAME'}"
+    Out(json).result(value, f"Signed in as {foreign(claimed.name)}. {WAITS if claimed.state == 'pending' else hint}")
 
 
 _AS_SOMEBODY_NEW = ("auth.not_signed_in", "request.no_such_address", "token.unknown", "token.wrong_purpose")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mesh.sdk.client import Coordinator
     from mesh.sdk.join_links import Minted
 
-app = typer.Typer(help="People: invite, list, role, remove.", no_args_is_help=True)
+app = typer.Typer(help="People: invite, list, approve, role, remove.", no_args_is_help=True)
 Named = Annotated[str, typer.Argument(metavar="MEMBER", help="A person's id, or their name where only one has it.")]
 
 LETTER_S, LETTER_LOOK_S = 10.0, 0.2
@@ -49,6 +49,9 @@ def invite(
     email: Annotated[
         str | None, typer.Option("--email", help="Only for whoever shows that this address is theirs; mailed to it.")
     ] = None,
+    approve: Annotated[
+        bool, typer.Option("--approve", help="Who comes by it waits for an admin: `mesh members approve`.")
+    ] = False,
     network: here.Network = None,
     json: Json = False,
 ) -> None:
@@ -56,7 +59,10 @@ def invite(
     from mesh.sdk import calls
 
     place, out = here.home(), Out(json)
-    terms = calls.TokenTerms("member", uses=uses, expires_s=here.span_s(expires), role=role, name=name, address=email)
+    life_s = here.span_s(expires)
+    terms = calls.TokenTerms(
+        "member", uses=uses, expires_s=life_s, approve=approve, role=role, name=name, address=email
+    )
     with here.coordinator(place) as client:
         where = here.network_of(place, client, network)
         minted = client.do(calls.mint(where, terms))
@@ -88,14 +94,57 @@ def _sent(client: "Coordinator", network: "NetworkId", minted: "Minted", out: Ou
 
 @app.command("list")
 def list_(network: here.Network = None, json: Json = False) -> None:
-    """The people of a network."""
+    """The people of a network; for its admins also who waits to be let in."""
+    from mesh.cli.applicants import show_waiting, waiting_in
     from mesh.sdk import calls
 
     place = here.home()
     with here.coordinator(place) as client:
-        found = client.do(calls.members(here.network_of(place, client, network)))
-    rows = [(one.name, one.role, one.member) for one in found.members]
-    Out(json).result(found, lambda: table(("name", "role", "id"), rows))
+        meant = here.network_of(place, client, network)
+        found, waiting = client.do(calls.members(meant)), waiting_in(client, meant)
+
+    def show() -> None:
+        table(("name", "role", "id"), [(one.name, one.role, one.member) for one in found.members])
+        show_waiting(waiting, {one.member: one.name for one in found.members})
+
+    Out(json).result({"members": found.members, "cursor": found.cursor, "waiting": waiting}, show)
+
+
+@app.command()
+def approve(
+    member: Named,
+    network: here.Network = None,
+    json: Json = False,
+) -> None:
+    """Let somebody in who waits (for admins)."""
+    from mesh.cli.applicants import applicant_named
+    from mesh.sdk import applicants
+
+    place = here.home()
+    with here.coordinator(place) as client:
+        meant = here.network_of(place, client, network)
+        found = applicant_named(client, meant, member)
+        decided = client.do(applicants.approve(meant, found))
+    Out(json).result(decided, f"{foreign(member)} is in now.")
+
+
+@app.command()
+def refuse(
+    member: Named,
+    why: Annotated[str, typer.Option("--why", help="The reason, one line; they read it.")] = "",
+    network: here.Network = None,
+    json: Json = False,
+) -> None:
+    """Do not let somebody in who waits; they are told, and need a fresh invite to ask again (for admins)."""
+    from mesh.cli.applicants import applicant_named
+    from mesh.sdk import applicants
+
+    place = here.home()
+    with here.coordinator(place) as client:
+        meant = here.network_of(place, client, network)
+        found = applicant_named(client, meant, member)
+        decided = client.do(applicants.refuse(meant, found, why))
+    Out(json).result(decided, f"{foreign(member)} was not let in, and is told so.")
 
 
 @app.command()

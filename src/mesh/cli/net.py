@@ -44,13 +44,34 @@ def create(
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """The networks that you are in."""
+    """The networks that you are in, and those where you wait for an admin to let you in."""
+    from mesh.cli.applicants import mine, said
     from mesh.sdk import calls
 
     with here.coordinator(here.home()) as client:
-        found = client.do(calls.networks())
-    rows = [(one.name, one.role or "", one.network) for one in found.networks]
-    Out(json).result(found, lambda: table(("name", "you are", "id"), rows, empty="None. Next: mesh net create NAME"))
+        found, asked = client.do(calls.networks()), mine(client)
+    rows = [(one.name, str(one.role or ""), str(one.network)) for one in found.networks]
+    rows += [(one.name, said(one), one.network) for one in asked]
+
+    def show() -> None:
+        table(("name", "you are", "id"), rows, empty="None. Next: mesh net create NAME")
+
+    Out(json).result({"networks": found.networks, "cursor": found.cursor, "asked": asked}, show)
+
+
+@app.command()
+def withdraw(
+    named: Annotated[str | None, typer.Argument(metavar="NETWORK", help="Its id or name; needed with several.")] = None,
+    json: Json = False,
+) -> None:
+    """Wait no more to be let into a network."""
+    from mesh.cli.applicants import mine, waits_in
+    from mesh.sdk import applicants
+
+    with here.coordinator(here.home()) as client:
+        found = waits_in(mine(client), named)
+        client.do(applicants.withdraw(found.network))
+    Out(json).result({"network": found.network, "withdrawn": True}, f"You wait no more to be let into {found.name}.")
 
 
 @app.command("rotate-key")
@@ -79,6 +100,9 @@ def rotate_key(
 def settings(
     approve_devices: Annotated[
         str | None, typer.Option("--approve-devices", help="on: devices that no admin invited wait for an admin.")
+    ] = None,
+    approve_people: Annotated[
+        str | None, typer.Option("--approve-people", help="on: people wait for an admin, however they come.")
     ] = None,
     credit_line: Annotated[
         str | None, typer.Option("--credit-line", help="friends: balances are only shown. strict: nobody goes below 0.")
@@ -111,10 +135,11 @@ def settings(
         "keep_decisions_days": keep_decisions,
     }
     changes: dict[str, object] = {name: value for name, value in said.items() if value is not None}
-    if approve_devices is not None:
-        if approve_devices not in ("on", "off"):
-            raise typer.BadParameter("--approve-devices is on or off.")
-        changes["approve_devices"] = approve_devices == "on"
+    for name, switch in (("approve_devices", approve_devices), ("approve_people", approve_people)):
+        if switch is not None:
+            if switch not in ("on", "off"):
+                raise typer.BadParameter(f"--{name.replace('_', '-')} is on or off.")
+            changes[name] = switch == "on"
     if weight:
         changes["weights"] = dict(_weight(one) for one in weight)
     place = here.home()
@@ -166,6 +191,7 @@ def _weight(text: str) -> tuple[str, float]:
 def _show_settings(found: "Settings") -> None:
     waits = "with an admin's approval, unless an admin invited them" if found.approve_devices else "by a link or a code"
     print(f"Devices come in {waits}.")
+    print(f"People come in {'with an admin’s approval' if found.approve_people else 'by an invite'}.")
     line = "balances may go below zero" if found.credit_line == "friends" else "nobody goes below zero"
     print(f"Credit line {found.credit_line}: {line}.")
     most = found.permits_per_member

@@ -22,6 +22,7 @@ Permission = Literal[
     "devices.steer_any",
     "members.read",
     "members.invite",
+    "members.approve",
     "members.change",
     "members.leave",
     "jobs.read_own",
@@ -61,6 +62,7 @@ ADMIN: frozenset[Permission] = MEMBER | {
     "devices.approve",
     "devices.steer_any",
     "members.invite",
+    "members.approve",
     "members.change",
     "jobs.read_all",
     "ledger.read_all",
@@ -93,7 +95,7 @@ class AlreadyIn(MeshError):
 
 
 class NotLetBack(MeshError):
-    """You left this network, or were removed from it, after this link was made. Ask an admin for a fresh one."""
+    """You left this network, were removed or not let in, after this link was made. Ask an admin for a fresh one."""
 
     code = "members.not_let_back"
     kind = "forbidden"

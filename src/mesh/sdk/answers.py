@@ -42,12 +42,16 @@ class Rotated(Answer, frozen=True):
 
 
 class Claimed(Answer, frozen=True):
-    """A person signed in: the session token (a secret), who they are, and the network that they came into."""
+    """A person signed in: the session token (a secret), who they are, and the network that they came into.
+
+    ``state``: ``pending`` where they wait there for an admin, ``active`` where they are in.
+    """
 
     token: str
     member: MemberId
     name: str
     network: NetworkId | None = None
+    state: str | None = None
 
 
 class Made(Answer, frozen=True):
@@ -124,11 +128,12 @@ class Done(Answer, frozen=True):
 
 
 class Network(Answer, frozen=True):
-    """A network that I am in."""
+    """A network that I am in; or that I asked to come into, where ``state`` is ``pending``."""
 
     network: NetworkId
     name: str
     role: Role | None = None
+    state: str = "active"
 
 
 class Networks(Answer, frozen=True):
@@ -141,7 +146,8 @@ class Networks(Answer, frozen=True):
 class Settings(Answer, frozen=True):
     """What a network is set to. ``weights`` of the score, by name; ``permits_per_member``: None without a limit.
 
-    ``approve_devices``: devices wait for an admin, unless an admin invited them. ``keep_``: for how many days job
+    ``approve_devices``: devices wait for an admin, unless an admin invited them. ``approve_people``: people wait for an
+    admin, however they come. ``keep_``: for how many days job
     records and decisions are kept; 0 decisions: for good. None: the coordinator is older, and does not say.
     """
 
@@ -152,6 +158,7 @@ class Settings(Answer, frozen=True):
     keep_jobs_days: int | None = None
     keep_decisions_days: int | None = None
     tariff: Tariff | None = None
+    approve_people: bool = False
 
 
 class Device(Answer, frozen=True):

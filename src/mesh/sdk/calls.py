@@ -282,7 +282,7 @@ def settings(network: NetworkId) -> Call[answers.Settings]:
 
 def change_settings(network: NetworkId, changes: dict[str, Any]) -> Call[answers.Done]:
     """Change settings of a network (for its admins): ``credit_line``, ``weights``, ``permits_per_member``,
-    ``approve_devices``.
+    ``approve_devices``, ``approve_people``.
     """
     return Call("PUT", _network(network, "settings"), answers.Done, changes)
 

@@ -88,9 +88,13 @@ class WaysIn(Answer, frozen=True):
 
 
 class Entered(Answer, frozen=True):
-    """A browser is signed in: as whom, the network that they came into by it, and where the page goes on."""
+    """A browser is signed in: as whom, the network that they came into by it, and where the page goes on.
+
+    ``state``: ``pending`` where they wait there for an admin, ``active`` where they are in.
+    """
 
     member: MemberId
     name: str
     network: NetworkId | None
     back: str
+    state: str | None = None

@@ -17,6 +17,7 @@ const SCOPES: readonly { scope: string; may: string; admin?: boolean }[] = [
   { scope: 'devices.invite', may: 'invite devices' },
   { scope: 'devices.steer_own', may: 'pause, drain and name your devices' },
   { scope: 'devices.approve', may: 'let devices in', admin: true },
+  { scope: 'members.approve', may: 'let people in who wait', admin: true },
   { scope: 'members.invite', may: 'invite people', admin: true },
 ];
 const LIVES = [

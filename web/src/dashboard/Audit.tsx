@@ -84,6 +84,10 @@ export function said(one: Decision, names: Names): string {
       return facts.to ? `vouched for ${names.person(one.subject)}: their work is not checked.` : `vouches for ${names.person(one.subject)} no more.`;
     case 'member.role':
       return `made ${names.person(one.subject)} ${facts.to === 'admin' ? 'an admin' : `a ${String(facts.to)}`}.`;
+    case 'member.approve':
+      return `let ${names.person(one.subject)} in as ${facts.role === 'admin' ? 'an admin' : `a ${String(facts.role)}`}.`;
+    case 'member.refuse':
+      return 'did not let somebody in who had asked.';
     case 'member.remove':
       return one.by === one.subject ? 'left.' : `let ${names.person(one.subject)} go.`;
     case 'account.delete':
@@ -96,6 +100,8 @@ export function said(one: Decision, names: Names): string {
       return `set the credit line to ${String(facts.to)}.`;
     case 'network.approve_devices':
       return facts.to ? 'made every device wait for an admin.' : 'let devices in without an admin.';
+    case 'network.approve_people':
+      return facts.to ? 'made everybody who comes wait for an admin.' : 'let people in without an admin.';
     case 'policy.save':
       return `saved version ${one.subject} of the policy${facts.note ? `: “${String(facts.note)}”` : ''}.`;
     default: {

@@ -5,7 +5,8 @@ Touches: database (through the store it is given).
 
 from typing import NamedTuple
 
-from mesh.coordinator.acts import ledger, linking
+from mesh.coordinator.acts import linking
+from mesh.coordinator.acts.coming_in import Coming, come_in
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.sessions import Opened, open_session
 from mesh.coordinator.store import deletions, invite_letters, networks, people, sign_in_links, tokens, ways_in
@@ -14,6 +15,7 @@ from mesh.coordinator.store.invite_letters import InviteLetter
 from mesh.coordinator.store.networks import Membership
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey, MemberId, NetworkId, TokenId, made_ms
+from mesh.networks.applicants import MembershipState
 from mesh.networks.membership import AlreadyIn, NotLetBack
 from mesh.networks.names import person_name
 from mesh.networks.tokens import CLAIM_LIFE_S, JoinToken, TokenExpired, TokenUnknown, TokenUsed, check_address, redeem
@@ -124,7 +126,7 @@ def sign_in(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
 def accept(store: Store, member: MemberId, how: Accepting, moment: Moment) -> Membership:
     """A person who is known comes into a network by an invite: they stay who they are.
 
-    Raises AlreadyIn, NotLetBack, AddressUnproven, OtherBrowser and what ``redeem`` raises.
+    Raises AlreadyIn, NotLetBack, AlreadyWaits, QueueFull, AddressUnproven, OtherBrowser and what ``redeem`` raises.
     """
     found, letter = _found(store, how.secret_hash)
     if letter is not None:
@@ -160,18 +162,10 @@ def _check_letter(letter: InviteLetter, browser_hash: str | None, moment: Moment
 
 
 def _admit(store: Store, token: JoinToken, member: MemberId, moment: Moment) -> Membership:
-    """Whoever has used an invite is in its network."""
+    """Whoever has used an invite is in its network, or waits for its admins."""
     assert token.network is not None
     who = Membership(token.network, member, token.role, token.maker)
-    if networks.ended_ms(store, who.network, member) is None:
-        networks.add_membership(
-            store, who.network, member, role=who.role, invited_by=who.invited_by, now_ms=moment.now_ms
-        )
-    else:
-        networks.come_back(store, who, now_ms=moment.now_ms)
-    if who.role != "guest" and who.invited_by is not None:
-        ledger.welcome(store, who.network, member, who.invited_by, moment)
-    return who
+    return come_in(store, Coming(who, not token.approved, token.name, token.address), moment)
 
 
 def claim_directly(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
@@ -227,3 +221,8 @@ def _opened(asked: SignIn) -> Opened:
 def network_of(signed_in: SignedIn) -> NetworkId | None:
     """The network that a person came into by signing in."""
     return None if signed_in.membership is None else signed_in.membership.network
+
+
+def state_of(signed_in: SignedIn) -> MembershipState | None:
+    """Whether they are in that network, or wait for its admins; None where there is none."""
+    return None if signed_in.membership is None else signed_in.membership.state

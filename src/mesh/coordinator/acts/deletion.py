@@ -13,7 +13,7 @@ import msgspec
 from mesh.coordinator.acts import ledger, members
 from mesh.coordinator.acts.members import Gone
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import decisions, deletions, devices, networks, people, personal, tokens
+from mesh.coordinator.store import applicants, decisions, deletions, devices, networks, people, personal, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.deletions import Deletion
 from mesh.ids import MemberId, NetworkId
@@ -123,6 +123,9 @@ def close(store: Store, member: MemberId, moment: Moment) -> Closed:
     if _operates(store, member):
         raise OperatorStays
     counted = personal.counts(store, member)
+    for asked in applicants.of_member(store, member):
+        if asked.state == "pending":
+            applicants.end(store, asked.network, member, ("withdrawn", ""), by=None, now_ms=moment.now_ms)
     deletions.close(store, member, msgspec.json.encode(counted).decode(), now_ms=moment.now_ms)
     gone, ended = [], []
     for one in _leavings(store, member):

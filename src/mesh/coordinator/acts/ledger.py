@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from mesh.coordinator.acts.limits import BadAmount
 from mesh.coordinator.acts.moment import Moment
-from mesh.coordinator.store import audit, decisions, ledger, ledger_pages, ledger_reading, sealing
+from mesh.coordinator.store import audit, decisions, ledger, ledger_pages, ledger_reading, networks, sealing
 from mesh.coordinator.store.audit import Wrong
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.ledger import About, Books
@@ -210,6 +210,8 @@ def give(store: Store, network: NetworkId, gift: Gift, by: MemberId, moment: Mom
     if not gift.reason.strip() or len(gift.reason) > REASON_MAX:
         raise NoReason
     ledger.lowest_of(store, network, gift.member)
+    if networks.state(store, network, gift.member) == "pending":
+        raise ledger.NotInNetwork
     books = Books(store, network, moment.now_ms, moment.new_id)
     reason = visible(gift.reason)
     about = About(business=f"admin:{moment.new_id()}", earner=gift.member, approver=by, reason=reason)

@@ -15,6 +15,7 @@ from mesh.errors import MeshError
 from mesh.ids import DeviceKey, MemberId, NetworkId
 from mesh.jobs.weights import changed, terms_of
 from mesh.networks import retention
+from mesh.networks.applicants import APPROVE_PEOPLE
 from mesh.networks.membership import NotMember
 from mesh.networks.names import NameTaken, machine_name
 from mesh.networks.tokens import APPROVE_DEVICES
@@ -110,10 +111,22 @@ def set_retention(
 
 def set_approval(store: Store, network: NetworkId, on: bool, *, by: MemberId, moment: Moment) -> Network:
     """Whether devices wait for an admin, unless an admin invited them; who is in stays in. Raises NotMember."""
+    return _switch(store, network, APPROVE_DEVICES, on, (by, moment))
+
+
+def set_people_wait(store: Store, network: NetworkId, on: bool, *, by: MemberId, moment: Moment) -> Network:
+    """Whether people wait for an admin, by whichever way they come. Switched off, who waits goes on waiting: an admin
+    has seen neither them nor this change. Raises NotMember.
+    """
+    return _switch(store, network, APPROVE_PEOPLE, on, (by, moment))
+
+
+def _switch(store: Store, network: NetworkId, name: str, on: bool, who: tuple[MemberId, Moment]) -> Network:
+    by, moment = who
     known = networks.get(store, network)
     if known is None:
         raise NotMember
-    settings = {**known.settings, APPROVE_DEVICES: on}
+    settings = {**known.settings, name: on}
     networks.set_settings(store, network, settings)
-    decisions.add(store, network, by, ("network.approve_devices", network), {"to": on}, moment.now_ms)
+    decisions.add(store, network, by, (f"network.{name}", network), {"to": on}, moment.now_ms)
     return known._replace(settings=settings)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mesh.coordinator.acts import claim, linking
 from mesh.coordinator.acts.claim import Accepting, SignedIn, SignIn
+from mesh.coordinator.acts.coming_in import Coming, come_in
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.sessions import Opened, open_session
 from mesh.coordinator.store import networks, people, sign_in_links, ways_in
@@ -16,6 +17,7 @@ from mesh.coordinator.store.networks import Membership
 from mesh.coordinator.store.ways_in import Passkey
 from mesh.ids import MemberId, NetworkId
 from mesh.networks import ways_in as rules
+from mesh.networks.applicants import AlreadyWaits
 from mesh.networks.membership import AlreadyIn
 from mesh.networks.names import PERSON_NAME_MAX, BadName, person_name
 from mesh.networks.ways_in import MAIL_ISSUER, Identity, NotLinked, TakenByOther, WayUnknown
@@ -59,21 +61,23 @@ def enter(store: Store, entering: Entering, moment: Moment) -> SignedIn:
         if network is None or networks.get(store, network) is None:
             raise NotLinked
         signed_in = claim.new_person(store, Opened(entering.session_hash, entering.label), person_name(called), moment)
-        who = Membership(network, signed_in.member, "member", None)
-        networks.add_membership(store, network, who.member, role=who.role, invited_by=None, now_ms=moment.now_ms)
-        signed_in = signed_in._replace(membership=who)
+        coming = Coming(Membership(network, signed_in.member, "member", None), address=identity.address or "")
+        signed_in = signed_in._replace(membership=come_in(store, coming, moment))
     linking.link(store, signed_in.member, identity, moment)
     return signed_in
 
 
 def _accepted(store: Store, member: MemberId, entering: Entering, moment: Moment) -> Membership | None:
-    """What an invite brings that a known person opened before they signed in; they may be in that network already."""
+    """What an invite brings that a known person opened before they signed in.
+
+    They may be in that network already, or wait there.
+    """
     if entering.secret_hash is None:
         return None
     how = Accepting(entering.secret_hash, entering.browser_hash, entering.identity.address)
     try:
         return claim.accept(store, member, how, moment)
-    except AlreadyIn:
+    except (AlreadyIn, AlreadyWaits):
         return None
 
 

@@ -12,11 +12,12 @@ from fastapi.params import Depends as Dependency
 
 from mesh.coordinator.http import cookie
 from mesh.coordinator.http.desk import desk_of, token_hash
-from mesh.coordinator.store import api_keys, people
+from mesh.coordinator.store import api_keys, networks, people
 from mesh.coordinator.store.connection import Store
 from mesh.errors import MeshError
 from mesh.ids import DeviceId, MemberId, NetworkId
 from mesh.networks.api_keys import ApiKey, allowed, works
+from mesh.networks.applicants import Waits
 from mesh.networks.logins import NotFresh, is_limited
 from mesh.networks.membership import MEMBER, PERMISSIONS, NotAllowed, NotMember, Permission
 from mesh.protocol.values import Role
@@ -147,7 +148,10 @@ class Access:
             raise NotOperator
         if self.permission is not None:
             network = NetworkId(request.path_params["network"])
-            caller = caller.inside(network, desk_of(request).parts.snapshot.role(network, caller.member))
+            role = desk_of(request).parts.snapshot.role(network, caller.member)
+            if role is None and caller.key is None:
+                await _refuse_waiting(request, network, caller.member)
+            caller = caller.inside(network, role)
             caller.need(self.permission)
         elif caller.key is not None and not self.keys:
             raise KeyConfined
@@ -232,6 +236,12 @@ async def _program(request: Request, token: str) -> Caller:
     if key.used_ms is None or now_ms - key.used_ms >= _USED_EVERY_MS:
         await parts.database.write(_note_use, key.id, now_ms)
     return Caller(key.member, name, None, operator=False, key=key)
+
+
+async def _refuse_waiting(request: Request, network: NetworkId, member: MemberId) -> None:
+    """Who waits for an admin may nothing, and is told what they wait for. Raises Waits."""
+    if await desk_of(request).parts.database.read(networks.state, network, member) == "pending":
+        raise Waits
 
 
 def _note_use(store: Store, key: str, now_ms: int) -> None:

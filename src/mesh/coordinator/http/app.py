@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from mesh.coordinator.http import (
     about,
     api_keys,
+    applicants,
     claim,
     credit,
     devices,
@@ -60,6 +61,7 @@ _HEADERS = [
 NOUNS = (
     about,
     api_keys,
+    applicants,
     claim,
     credit,
     devices,

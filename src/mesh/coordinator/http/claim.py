@@ -40,14 +40,14 @@ class InviteBody(BaseModel):
 
 @router.post("/v1/me/networks", dependencies=[signed_in()])
 async def accept(body: InviteBody, request: Request) -> Response:
-    """Come into a network by an invite, as who one is already."""
+    """Come into a network by an invite, as who one is already; ``pending``: one of its admins must say yes first."""
     desk, caller = desk_of(request), caller_of(request)
     how = acts.Accepting(secret_hash(body.secret), browser_of(request))
 
     def act(store: Store, moment: Moment) -> tuple[Network, Membership]:
         who = acts.accept(store, caller.member, how, moment)
         known = desk.parts.snapshot.networks[who.network]
-        return Network(who.network, known.name, who.role), who
+        return Network(who.network, known.name, who.role, who.state), who
 
     response, who = await desk.act(request, act)
     if who is not None:
@@ -82,7 +82,8 @@ async def claim(body: ClaimBody, request: Request) -> Response:
 
     def act(store: Store, moment: Moment) -> tuple[Claimed, acts.SignedIn]:
         signed_in = acts.sign_in(store, asked, moment)
-        return Claimed(token, signed_in.member, signed_in.name, acts.network_of(signed_in)), signed_in
+        where = acts.network_of(signed_in)
+        return Claimed(token, signed_in.member, signed_in.name, where, acts.state_of(signed_in)), signed_in
 
     response, signed_in = await desk.act(request, act, anonymous=asked.secret_hash)
     if signed_in is not None and signed_in.membership is not None:

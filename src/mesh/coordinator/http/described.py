@@ -4,7 +4,20 @@ Touches: nothing.
 """
 
 from mesh.coordinator.http.join import JoinedAnswer
-from mesh.sdk import answers, charts, credit, join_links, page, policies, privacy, review, tariffs, ways_in, weighing
+from mesh.sdk import (
+    answers,
+    applicants,
+    charts,
+    credit,
+    join_links,
+    page,
+    policies,
+    privacy,
+    review,
+    tariffs,
+    ways_in,
+    weighing,
+)
 
 ANSWERS: dict[str, type] = {
     "about.about": answers.About,
@@ -17,6 +30,11 @@ ANSWERS: dict[str, type] = {
     "claim.hand_over": answers.Done,
     "credit.clear_marks": credit.Cleared,
     "credit.credit_of": page.MemberCredit,
+    "applicants.approve": applicants.Decided,
+    "applicants.listing": applicants.Applicants,
+    "applicants.mine": applicants.AskedNetworks,
+    "applicants.refuse": applicants.Decided,
+    "applicants.withdraw": answers.Done,
     "credit.give": answers.Done,
     "credit.list_decisions": credit.Decisions,
     "credit.list_marks": credit.Marks,

@@ -21,6 +21,7 @@ from mesh.coordinator.store.networks import Network
 from mesh.coordinator.store.successions import History
 from mesh.ids import NetworkId
 from mesh.jobs.weights import terms_of
+from mesh.networks.applicants import APPROVE_PEOPLE
 from mesh.networks.names import machine_name
 from mesh.networks.retention import retention_of
 from mesh.networks.rotation import GRACE_MS
@@ -46,6 +47,7 @@ class SettingsBody(BaseModel):
     weights: dict[str, float] | None = None
     permits_per_member: int | None = None
     approve_devices: bool | None = None
+    approve_people: bool | None = None
     keep_jobs_days: int | None = None
     keep_decisions_days: int | None = None
 
@@ -140,6 +142,7 @@ async def settings(network: str, request: Request) -> Response:
             kept.jobs_days,
             kept.decisions_days,
             Tariff(tariff.version, prices, since_ms, tariff.fee_ppm),
+            bool(found.settings.get(APPROVE_PEOPLE)),
         )
     )
 
@@ -168,6 +171,9 @@ async def change(network: str, body: SettingsBody, request: Request) -> Response
         if body.approve_devices is not None:
             on = body.approve_devices
             changed = acts.set_approval(store, NetworkId(network), on, by=caller.member, moment=moment)
+        if body.approve_people is not None:
+            on = body.approve_people
+            changed = acts.set_people_wait(store, NetworkId(network), on, by=caller.member, moment=moment)
         if body.keep_jobs_days is not None or body.keep_decisions_days is not None:
             days = (body.keep_jobs_days, body.keep_decisions_days)
             changed = acts.set_retention(store, NetworkId(network), days, by=caller.member, moment=moment)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from mesh.coordinator.acts import linking
 from mesh.coordinator.acts import ways_in as acts
-from mesh.coordinator.acts.claim import SignedIn, network_of
+from mesh.coordinator.acts.claim import SignedIn, network_of, state_of
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.ways_in import Entering
 from mesh.coordinator.http import flow as flows
@@ -115,7 +115,7 @@ async def finish(body: FinishBody, request: Request) -> Response:
 
     def act(store: Store, moment: Moment) -> tuple[Entered, SignedIn]:
         signed = acts.enter(store, entering, moment)
-        return Entered(signed.member, signed.name, network_of(signed), flow.back), signed
+        return Entered(signed.member, signed.name, network_of(signed), flow.back, state_of(signed)), signed
 
     response, signed = await desk.act(request, act, anonymous=kept)
     return entered(response, desk, token, signed)

@@ -1,15 +1,17 @@
 """What is not kept for good: accounts that were to be deleted go when their month is over, and once an hour old job
-records, decisions where a network has it so, ended sign-ins and the names on ended links are forgotten.
+records, decisions where a network has it so, ended sign-ins and the names on ended links are forgotten, and requests to
+come in that nobody answered expire.
 
 Touches: database, clock (through ``parts``).
 """
 
 import structlog
 
+from mesh.coordinator.acts import applicants as applicant_acts
 from mesh.coordinator.acts import deletion as acts
 from mesh.coordinator.acts.settle import HORIZON_MS
 from mesh.coordinator.parts import Parts
-from mesh.coordinator.store import decisions, deletions, networks, people, records, tokens
+from mesh.coordinator.store import applicants, decisions, deletions, networks, people, records, tokens
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.deletions import Deletion
 from mesh.coordinator.telling.news import News
@@ -60,6 +62,9 @@ class Retaining:
             before_ms = kept.decisions_before_ms(now_ms)
             while before_ms is not None and await database.write(_forget_decisions, network.id, before_ms) > 0:
                 pass
+        while overdue := await database.write(applicant_acts.expire, self._parts.moment()):
+            for one in overdue:
+                self._news.request_ended(one.network)
         await database.write(_forget_ended, now_ms - ENDED_MS)
 
     async def _delete(self, due: Deletion) -> None:
@@ -96,3 +101,4 @@ def _forget_decisions(store: Store, network: NetworkId, before_ms: int) -> int:
 def _forget_ended(store: Store, before_ms: int) -> None:
     people.forget_sessions(store, before_ms=before_ms)
     tokens.forget_names(store, before_ms=before_ms)
+    applicants.forget(store, before_ms=before_ms)

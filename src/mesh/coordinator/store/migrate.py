@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 
 from mesh.coordinator.store.errors import StoreNewer
 
-HEAD = "0022"
+HEAD = "0023"
 """The newest migration in ``migrations/versions`` (a test compares)."""
 
 

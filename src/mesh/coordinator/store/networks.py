@@ -15,6 +15,7 @@ from mesh.coordinator.store.schema.networks import memberships, networks
 from mesh.coordinator.store.schema.people import members
 from mesh.credits.tariff import SHIPPED, Price, Tariff
 from mesh.ids import DeviceKey, MemberId, NetworkId
+from mesh.networks.applicants import MembershipState
 from mesh.protocol.values import Role
 
 _COLUMNS = (
@@ -59,12 +60,19 @@ _come_back = (
         joined_ms=bindparam("now"),
         approved_ms=bindparam("now"),
         removed_ms=None,
+        invite_name=None,
+        address=None,
+        ended=None,
+        why=None,
     )
 )
 _ended = select(memberships.c.removed_ms).where(
     memberships.c.network == bindparam("network"),
     memberships.c.member == bindparam("member"),
     memberships.c.state == "removed",
+)
+_state = select(memberships.c.state).where(
+    memberships.c.network == bindparam("network"), memberships.c.member == bindparam("member")
 )
 _set_role = (
     update(memberships)
@@ -136,12 +144,13 @@ class Person(NamedTuple):
 
 
 class Membership(NamedTuple):
-    """Who is in which network, as what, and by whose invite."""
+    """Who is in which network, as what, and by whose invite; ``pending``: not yet, an admin must let them in."""
 
     network: NetworkId
     member: MemberId
     role: Role
     invited_by: MemberId | None = None
+    state: MembershipState = "active"
 
 
 def every(store: Store) -> list[Network]:
@@ -220,6 +229,12 @@ def come_back(store: Store, who: Membership, *, now_ms: int) -> None:
     store.run(_come_back, {**values, "now": now_ms})
 
 
+def state(store: Store, network: NetworkId, member: MemberId) -> MembershipState | None:
+    """Whether a person is in a network, waits, or was in it; None: neither."""
+    found: MembershipState | None = store.value(_state, {"network": network, "member": member})
+    return found
+
+
 def ended_ms(store: Store, network: NetworkId, member: MemberId) -> int | None:
     """When a person's membership ended; None where they never were in the network, or are."""
     found: int | None = store.value(_ended, {"network": network, "member": member})
@@ -264,7 +279,7 @@ def ever_of_member(store: Store, member: MemberId) -> list[NetworkId]:
 
 def everybody(store: Store) -> list[Membership]:
     """All memberships of the installation."""
-    return [Membership._make(row) for row in store.rows(_everybody)]
+    return [Membership(*row) for row in store.rows(_everybody)]
 
 
 def tariff_of(version: int | None, rates: Mapping[str, Any]) -> Tariff:

@@ -116,7 +116,10 @@ FATES: Mapping[str, Fate] = {
     "logins": _GOES,
     "marks": _GOES,
     "members": Fate(values={"name": NOBODY}, why="the id that the ledger names; it says nothing else any more"),
-    "memberships": Fate(why="whose account in the ledger it is; it names an id alone"),
+    "memberships": Fate(
+        values={"invite_name": None, "address": None, "ended": None, "why": None},
+        why="whose account in the ledger it is; it names an id alone",
+    ),
     "networks": Fate(why="of a network, not of a person"),
     "pairings": _GOES,
     "passkeys": _GOES,

@@ -52,9 +52,14 @@ class News:
         await self._new_state(network)
 
     def person_joined(self, membership: Membership) -> None:
-        """A person came into a network."""
-        self._parts.snapshot.put_role(membership)
+        """A person came into a network, or waits for its admins: then they are in nothing yet."""
+        if membership.state == "active":
+            self._parts.snapshot.put_role(membership)
         self._live.changed(membership.network, "people")
+
+    def request_ended(self, network: NetworkId) -> None:
+        """Somebody waits no more, and is not in: admins look at the list again."""
+        self._live.changed(network, "people")
 
     def role_changed(self, membership: Membership) -> None:
         """A person has another role: devices learn it, and whom they may learn of by it."""

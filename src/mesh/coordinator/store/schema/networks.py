@@ -59,13 +59,19 @@ memberships = Table(
     time_ms("joined_ms"),
     time_ms("approved_ms", nullable=True),
     time_ms("removed_ms", nullable=True),
+    Column("invite_name", String(128)),
+    Column("address", String(255)),
+    Column("ended", WORD),
+    Column("why", String(255)),
     CheckConstraint("role in ('admin', 'member', 'guest')", name="role"),
     CheckConstraint("state in ('pending', 'active', 'removed')", name="state"),
     Index("ix_memberships_member", "member"),
 )
 """A person in a network. ``credit_floor`` is their own line where an admin set one; else the network's applies.
 
-``day_limit``: what their jobs may cost in 24 hours, where an admin set it."""
+``day_limit``: what their jobs may cost in 24 hours, where an admin set it. While somebody is ``pending``,
+``invite_name`` is for whom their invite was, and ``address`` the one that they proved by coming; ``ended`` says how a
+request ended that led to nothing, and ``why`` what an admin gave as the reason."""
 
 join_tokens = Table(
     "join_tokens",

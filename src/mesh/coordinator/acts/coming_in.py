@@ -1,0 +1,53 @@
+"""A person comes into a network, by whichever way: they are in it at once, or wait for an admin.
+
+Touches: database (through the store it is given).
+"""
+
+from typing import NamedTuple
+
+from mesh.coordinator.acts import ledger
+from mesh.coordinator.acts.moment import Moment
+from mesh.coordinator.store import applicants, networks
+from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.networks import Membership
+from mesh.networks.applicants import APPROVE_PEOPLE, WAITING_MAX, AlreadyWaits, QueueFull, must_wait
+from mesh.networks.membership import NotMember
+
+
+class Coming(NamedTuple):
+    """Who comes, into what, as what. ``asks``: their link wants an admin's approval; ``invite_name``: for whom it was;
+    ``address``: the one that they proved by coming, "" for none.
+    """
+
+    who: Membership
+    asks: bool = False
+    invite_name: str = ""
+    address: str = ""
+
+
+def come_in(store: Store, coming: Coming, moment: Moment) -> Membership:
+    """Let somebody in, or have them wait. The caller has looked at their link, and whether they are in already.
+
+    Who waits, and comes by a link that asks for no approval, is in. Raises NotMember, AlreadyWaits, QueueFull.
+    """
+    who = coming.who
+    network, before = networks.get(store, who.network), networks.state(store, who.network, who.member)
+    if network is None:
+        raise NotMember
+    if must_wait(link_asks=coming.asks, network_asks=bool(network.settings.get(APPROVE_PEOPLE))):
+        if before == "pending":
+            raise AlreadyWaits
+        if applicants.count(store, who.network) >= WAITING_MAX:
+            raise QueueFull
+        about = (coming.invite_name, coming.address)
+        applicants.ask(store, who, about, again=before is not None, now_ms=moment.now_ms)
+        return who._replace(state="pending")
+    if before is None:
+        networks.add_membership(
+            store, who.network, who.member, role=who.role, invited_by=who.invited_by, now_ms=moment.now_ms
+        )
+    else:
+        networks.come_back(store, who, now_ms=moment.now_ms)
+    if who.role != "guest" and who.invited_by is not None:
+        ledger.welcome(store, who.network, who.member, who.invited_by, moment)
+    return who
