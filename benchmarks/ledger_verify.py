@@ -1,11 +1,13 @@
-"""How long it takes to seal and to verify a ledger of a million postings, and how much memory that takes.
+"""How long it takes to verify a ledger of a million postings, and how much memory that takes.
 
-The postings are written directly (a settlement each: payer, earner, fee), then sealed as the sealer does it, then
-everything is derived anew as `mesh ledger verify` does: every hash, every posting, every balance.
+The rows are written in bulk (`tests/ledger_long.py`): a settlement each (payer, earner, fee), of which the newest still
+have the records of their jobs. Then everything is derived anew as `mesh ledger verify` does: every hash, every posting,
+every balance, every sum by the hour; that must find nothing. At the end an entry in the middle is changed by one
+micro-credit, and must be named.
 
-Run: `python benchmarks/ledger_verify.py [--postings 1000000]`
+Run: `python benchmarks/ledger_verify.py [--postings 1000000] [--records 100000] [--postgres]`
 
-Touches: files (a database), clock.
+Touches: files (a database), processes (a server), clock.
 """
 
 import argparse
@@ -20,59 +22,86 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from sqlalchemy import text
+
+from ledger_long import Deal, Long
 from ledger_world import START_MS, World
-from mesh.coordinator.store import sealing
+from mesh.coordinator.acts import ledger
+from mesh.coordinator.store import postgres
 from mesh.coordinator.store.connection import Store
-from mesh.coordinator.store.ledger import About, Books
-from mesh.credits import transfers
-from mesh.ids import NetworkId
+from pg_server import Server, from_wheel
 
-PART = 5000
+STEP_MS = 2500
+"""Between two settlements: a million are a month."""
 
 
-def fill(store: Store, world: World, first: int, most: int) -> None:
-    """Post settlements, as acts do."""
-    books = Books(store, NetworkId(world.network), START_MS, world.ids)
-    for at in range(first, first + most):
-        about = About(
-            business=f"gift:{at}",
-            payer=world.ann.member,  # type: ignore[arg-type]
-            earner=world.bob.member,  # type: ignore[arg-type]
-            units=1000,
-            price_micro=3700,
-            price_per=1000,
-            tariff_version=1,
-            receipt=f"{at:064x}",
-        )
-        paid = transfers.pay(world.ann.member, world.bob.member, amount=3700, fee=185, waits=False)  # type: ignore[arg-type]
-        books.post(paid, about)
-    books.flush()
+def filled(world: World, postings: int, records: int) -> None:
+    """Write the ledger."""
+    pairs = [(a, b) for a in world.parties for b in world.parties if a is not b]
+
+    def deals(numbers: range) -> Any:
+        for at in numbers:
+            payer, earner = pairs[at % len(pairs)]
+            yield Deal(START_MS + at * STEP_MS, payer.member, earner.member, payer.device, earner.device)
+
+    long = Long(world.database, world.network, world.ids, lambda number, hash_: "")
+    long.write(deals(range(postings - records)), records=False)
+    long.write(deals(range(postings - records, postings)), records=True)
+    long.done()
+
+
+def verified(world: World) -> tuple[ledger.Verified, dict[str, float]]:
+    """The proof, and the seconds it took: on the clock, and of CPU in this process."""
+    began, cpu = time.perf_counter(), time.process_time()
+    proof = world.verify()
+    return proof, {"s": round(time.perf_counter() - began, 1), "cpu_s": round(time.process_time() - cpu, 1)}
 
 
 def main() -> None:
     """Measure and print one JSON object."""
     asked = argparse.ArgumentParser(description=__doc__.split("\n")[0])  # type: ignore[union-attr]
     asked.add_argument("--postings", type=int, default=1_000_000)
-    postings = asked.parse_args().postings
-    told: dict[str, Any] = {"postings": postings}
-    with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder) / "mesh.db")
-        for first in range(0, postings, PART):
-            world.database.write_and_wait(fill, world, first, min(PART, postings - first))
-        began = time.perf_counter()
-        while world.database.write_and_wait(sealing.seal, world.network, lambda number, hash_: "", START_MS):  # type: ignore[arg-type]
-            pass
-        told["seal_per_s"] = round(postings / (time.perf_counter() - began))
-        began, cpu = time.perf_counter(), time.process_time()
-        proof = world.verify()
-        told["verify_s"] = round(time.perf_counter() - began, 2)
-        told["verify_cpu_s"] = round(time.process_time() - cpu, 2)
-        assert proof.ok, proof.wrong
-        assert proof.sealed == postings
-        told["file_bytes"] = (Path(folder) / "mesh.db").stat().st_size
-        world.database.close()
+    asked.add_argument("--records", type=int, default=100_000)
+    asked.add_argument("--postgres", action="store_true")
+    given = asked.parse_args()
+    told: dict[str, Any] = {"postings": given.postings, "records": given.records}
+    server = Server(from_wheel()) if given.postgres else None
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(Path(folder) / "mesh.db" if server is None else server.url())
+            began = time.perf_counter()
+            filled(world, given.postings, given.records)
+            told["fill_s"] = round(time.perf_counter() - began, 1)
+            if server is not None:
+                with postgres.engine_for(str(world.where)).connect() as connection:
+                    connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("vacuum analyze"))
+            proof, told["verify"] = verified(world)
+            assert proof.ok, proof.wrong
+            assert proof.sealed == proof.postings == given.postings
+            told["entries"] = proof.entries
+            told["wrong"] = forged(world, given.postings // 2)
+            world.database.close()
+    finally:
+        if server is not None:
+            server.stop()
     told["memory_peak_kib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({**told, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}))
+    engine = "sqlite" if server is None else "postgresql"
+    print(json.dumps({"engine": engine, **told, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}))
+
+
+def forged(world: World, number: int) -> str:
+    """Change an entry of a posting by one; what verify says of it."""
+    of = f"select id from postings where sealed_number = {number}"
+    change = f"update entries set amount = amount + 1 where posting = ({of}) and amount > 1000"
+    touched = world.database.write_and_wait(lambda store: _run(store, change))
+    assert touched == 1
+    wrong = verified(world)[0].wrong
+    assert wrong is not None and wrong.row == world.rows(of)[0].id, wrong
+    return f"{wrong.invariant}: {wrong.table} {wrong.row}"
+
+
+def _run(store: Store, sql: str) -> int:
+    return store.run(text(sql))
 
 
 if __name__ == "__main__":

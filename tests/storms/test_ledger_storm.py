@@ -1,4 +1,4 @@
-"""The ledger in bad weather: facts lost for a while, late, repeated, out of order, and a coordinator that restarts.
+"""The ledger in bad weather: facts lost for a while, late, repeated, out of order, and a coordinator that crashes.
 
 Whatever happens, what each job ends with is what it would have ended with in good weather; and after every step the
 credits sum to zero, what is held is what open shares have left, and no job is paid twice. A failure names its seed.
@@ -15,7 +15,10 @@ import pytest
 
 from engines import ENGINES, Place
 from ledger_world import Party, World
+from mesh.coordinator.acts import record
 from mesh.coordinator.acts.limits import Apart
+from mesh.coordinator.evidence import open_batch, permits_named
+from mesh.coordinator.store.connection import Store
 from mesh.protocol.permit import Permit
 
 DAY_MS = 86_400_000
@@ -116,7 +119,7 @@ def test_a_hundred_thousand_operations_end_as_they_must(
 
 
 def storm(place: Place, seed: int) -> int:
-    """One storm; returns how many operations it was: facts reported, permits, sweeps, restarts."""
+    """One storm; returns how many operations it was: facts reported, permits, sweeps, crashes and restarts."""
     weather = random.Random(seed)
     world, done = World(place, seed=seed), 0
     stories: list[Story] = []
@@ -146,6 +149,8 @@ def storm(place: Place, seed: int) -> int:
                 for token in batch:
                     flying.remove(token)
         elif dice < 0.86:
+            if flying and weather.random() < 0.5:
+                crashed(world, weather.sample(flying, weather.randint(1, min(6, len(flying)))))
             world.reopen()
         elif dice < 0.93:
             world.now_ms += weather.randint(1, 5_000)
@@ -169,6 +174,24 @@ def storm(place: Place, seed: int) -> int:
     settled(world, stories, f"seed {seed}")
     world.database.close()
     return done
+
+
+class Crash(Exception):
+    """The coordinator ends with all of an act written and nothing committed."""
+
+
+def crashed(world: World, batch: list[str]) -> None:
+    """A report in whose midst the coordinator ends: nobody was answered, and nothing of it may be left."""
+    keys = world.database.read_and_wait(record.keys_of, world.network, permits_named(batch))  # type: ignore[arg-type]
+    facts = open_batch(batch, keys, world.network).facts  # type: ignore[arg-type]
+
+    def act(store: Store) -> None:
+        record.record_facts(store, world.network, facts, world.moment, world.ready_ms)  # type: ignore[arg-type]
+        store.answered()
+        raise Crash
+
+    with pytest.raises(Crash):
+        world.database.write_and_wait(act)
 
 
 def settled(world: World, stories: list[Story], seed: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, and_, bindparam, case, false, func, literal, or_, select
 
 from mesh.coordinator.store import ledger_hours
-from mesh.coordinator.store.connection import Store
+from mesh.coordinator.store.connection import Prepared, Store
 from mesh.coordinator.store.schema.jobs import attempts, evidence
 from mesh.coordinator.store.schema.ledger import accounts, entries, postings
 from mesh.coordinator.store.schema.permits import permits, shares
@@ -168,7 +168,7 @@ def _wrong_pay() -> Select[Any]:
         .join(accounts, accounts.c.id == entries.c.account)
         .where(
             postings.c.network == _network,
-            postings.c.kind.in_(("settle", "second", "reverse")),
+            or_(*(postings.c.kind == kind for kind in ("settle", "second", "reverse"))),
             accounts.c.kind == "balance",
             accounts.c.member == postings.c.payer,
         )
@@ -224,7 +224,7 @@ def _unapproved() -> Select[Any]:
         .join(entries, entries.c.posting == postings.c.id)
         .join(accounts, accounts.c.id == entries.c.account)
         .where(postings.c.network == _network, accounts.c.kind == "issue")
-        .where(or_(postings.c.approver.is_(None), postings.c.kind.not_in(("welcome", "admin"))))
+        .where(or_(postings.c.approver.is_(None), and_(postings.c.kind != "welcome", postings.c.kind != "admin")))
     )
 
 
@@ -264,18 +264,22 @@ _CHECKS = (
     ("an hour's sums are those of its entries", "ledger_hours", ledger_hours.wrong()),
     ("amounts are exact in every reader", "accounts", _out_of_range()),
 )
+_FIRST = [(name, table, Prepared(query.limit(1))) for name, table, query in _CHECKS]
 CHAINED = "what is sealed is as it was when it was sealed"
 INVARIANTS = (CHAINED, *(name for name, _, _ in _CHECKS))
-_TOTAL = select(func.coalesce(func.sum(entries.c.amount), 0), func.count()).select_from(entries).join(
-    postings, postings.c.id == entries.c.posting
-).where(postings.c.network == _network)  # fmt: skip
-_POSTINGS = select(func.count()).select_from(postings).where(postings.c.network == _network)
+_TOTAL = Prepared(
+    select(func.coalesce(func.sum(entries.c.amount), 0), func.count())
+    .select_from(entries)
+    .join(postings, postings.c.id == entries.c.posting)
+    .where(postings.c.network == _network)
+)
+_POSTINGS = Prepared(select(func.count()).select_from(postings).where(postings.c.network == _network))
 
 
 def first_wrong(store: Store, network: NetworkId) -> Wrong | None:
     """The first row that contradicts an invariant, or None. The chain is ``sealing``'s."""
-    for invariant, table, query in _CHECKS:
-        row = store.row(query.limit(1), {"network": network})
+    for invariant, table, query in _FIRST:
+        row = store.row(query, {"network": network})
         if row is not None:
             return Wrong(invariant, table, str(row[0]), int(row[1]), int(row[2]))
     return None
