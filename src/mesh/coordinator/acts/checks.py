@@ -9,9 +9,10 @@ from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import checks as rows
 from mesh.coordinator.store import decisions, evidence, networks
 from mesh.coordinator.store.connection import Store
-from mesh.coordinator.store.evidence import JobKey, Standing
+from mesh.coordinator.store.evidence import JobKey
 from mesh.coordinator.store.ledger import About, Books
 from mesh.coordinator.store.networks import Network
+from mesh.coordinator.store.outcomes import Outcomes, Standing
 from mesh.credits import checks, transfers
 from mesh.credits.accounts import SYSTEM
 from mesh.credits.checks import Miss
@@ -120,9 +121,10 @@ def _open_miss(store: Store, network: NetworkId, check: str) -> Any:
 def _give_back(store: Store, network: NetworkId, worker: DeviceId, moment: Moment) -> tuple[int, int]:
     """Reverse all pay of a device that is still pending, to whoever paid it: (how many payments, how much)."""
     found = rows.pending_of(store, worker, PAYMENTS_MOST)
+    outcomes = Outcomes(store)
     for row in found:
         key = JobKey(row.network, row.requester, row.job)
-        evidence.lock_job(store, key)
+        evidence.lock_jobs(store, [key])
         books = Books(store, network, moment.now_ms, moment.new_id)
         payer, earner = MemberId(row.payer), MemberId(row.earner)
         books.post(transfers.take_back(payer, earner, amount=row.pay, fee=row.fee), _about(row))
@@ -130,7 +132,8 @@ def _give_back(store: Store, network: NetworkId, worker: DeviceId, moment: Momen
         rows.take_back(store, row.share, row.pay)
         state = lifecycle.advance(lifecycle.ATTEMPT, row.state, "disproved")
         gone = Standing(state, 0, 0, 0, None, row.units_paid, row.changes + 1, False, row.paid_ms)
-        evidence.save_attempt(store, key, row.attempt, gone, moment.now_ms)
+        outcomes.attempt(key, row.attempt, gone, moment.now_ms)
+    outcomes.flush()
     return len(found), sum(row.pay for row in found)
 
 

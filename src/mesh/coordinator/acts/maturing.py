@@ -10,8 +10,9 @@ from mesh.coordinator.acts.settle import DAY_MS, day_over
 from mesh.coordinator.store import checks as rows
 from mesh.coordinator.store import evidence, permits
 from mesh.coordinator.store.connection import Store
-from mesh.coordinator.store.evidence import JobKey, Standing
+from mesh.coordinator.store.evidence import JobKey
 from mesh.coordinator.store.ledger import About, Books
+from mesh.coordinator.store.outcomes import Outcomes, Standing
 from mesh.credits import checks, transfers
 from mesh.credits.checks import Pending
 from mesh.ids import DeviceId, MemberId, NetworkId, PermitId
@@ -78,4 +79,6 @@ def _mature(store: Store, row: Any, price: Any, moment: Moment) -> None:
     books.flush()
     state = "final" if row.how == "one_sided" else row.state
     standing = Standing(state, row.pay, row.fee, row.owed, row.how, row.units_paid, row.changes + 1, True, row.paid_ms)
-    evidence.save_attempt(store, JobKey(row.network, row.requester, row.job), row.attempt, standing, moment.now_ms)
+    outcomes = Outcomes(store)
+    outcomes.attempt(JobKey(row.network, row.requester, row.job), row.attempt, standing, moment.now_ms)
+    outcomes.flush()

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, assert_never
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import evidence
 from mesh.coordinator.store.connection import Store
-from mesh.coordinator.store.evidence import Against, JobKey, ShareRow, Standing
+from mesh.coordinator.store.evidence import Against, JobKey
 from mesh.coordinator.store.ledger import About, Books
+from mesh.coordinator.store.outcomes import Outcomes, ShareRow, Standing
 from mesh.credits import checks, tariff, transfers
 from mesh.credits.settlement import Become, Decision, End, Lower, Mark, Owe, Pay
 from mesh.ids import MemberId, NetworkId
@@ -45,19 +46,23 @@ def carry_out(
     moment: Moment,
     *,
     reason: str,
-    books: Books | None = None,
+    beside: tuple[Books, Outcomes] | None = None,
 ) -> None:
     """Do what was decided; ``reason`` says why a share ends. Raises FloorCrossed, ShareChanged (nothing is kept).
 
-    ``books``: balances change when their holder flushes them, after further jobs of the same transaction.
+    ``beside``: all is written when the holder of these flushes them, after further jobs of the same transaction.
     """
-    mine = books or Books(store, NetworkId(known.key.network), moment.now_ms, moment.new_id)
-    work = _Work(store, known, moment, reason, mine)
+    books, outcomes = beside or (
+        Books(store, NetworkId(known.key.network), moment.now_ms, moment.new_id),
+        Outcomes(store),
+    )
+    work = _Work(store, known, moment, reason, books)
     for decision in decisions:
         work.do(decision)
-    work.save()
-    if books is None:
-        mine.flush()
+    work.save(outcomes)
+    if beside is None:
+        outcomes.flush()
+        books.flush()
 
 
 def end_share(store: Store, row: Any, moment: Moment, *, reason: str) -> None:
@@ -65,7 +70,9 @@ def end_share(store: Store, row: Any, moment: Moment, *, reason: str) -> None:
     books = Books(store, NetworkId(row.network), moment.now_ms, moment.new_id)
     if row.left:
         books.release(MemberId(row.payer), row.left)
-    evidence.save_share(store, row, ShareRow(0, row.paid, "ended", moment.now_ms, reason))
+    outcomes = Outcomes(store)
+    outcomes.share(row, ShareRow(0, row.paid, "ended", moment.now_ms, reason))
+    outcomes.flush()
     books.flush()
 
 
@@ -95,11 +102,11 @@ class _Work:
         else:
             assert_never(decision)
 
-    def save(self) -> None:
+    def save(self, outcomes: Outcomes) -> None:
         for number, standing in self._attempts.items():
-            evidence.save_attempt(self._store, self._known.key, number, standing, self._moment.now_ms)
+            outcomes.attempt(self._known.key, number, standing, self._moment.now_ms)
         for share, after in self._shares.items():
-            evidence.save_share(self._store, self._known.shares[share], after)
+            outcomes.share(self._known.shares[share], after)
         if self._from_free:
             self._books.bound(self._known.payer, self._known.lowest)
 

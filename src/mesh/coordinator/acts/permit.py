@@ -136,20 +136,12 @@ def grant_several(store: Store, asked: Sequence[tuple[Wanted, Moment]]) -> list[
             continue
         if not rules.denied:
             plain.append(_Plain(at, wanted, rules, account))
-    held = []
-    plain.sort(key=lambda one: str(one.account.id))  # in this order, so that two transactions do not meet crosswise
+    granted = _held(store, plain)
     for one in plain:
         lowest = transfers.floor(one.rules.credit_line, one.rules.credit_floor)
-        maximum = one.wanted.permit.maximum
-        held.append((one, lowest, ledger.hold_later(store, one.account.id, maximum, lowest)))
-    granted = []
-    for one, lowest, hold in held:
-        if hold.touched:
-            granted.append(one)
-            answers[one.at] = Granted(one.wanted.permit, fresh=True)
-        else:
-            free = transfers.free(one.account.amount, one.account.held, lowest)
-            answers[one.at] = HoldRefused(needed=one.wanted.permit.maximum, free=free)
+        free = transfers.free(one.account.amount, one.account.held, lowest)
+        refused = HoldRefused(needed=one.wanted.permit.maximum, free=free)
+        answers[one.at] = Granted(one.wanted.permit, fresh=True) if one in granted else refused
     if granted:
         _write_all(store, granted, max((moment for _, moment in asked), key=lambda moment: moment.now_ms))
     return answers
@@ -160,6 +152,27 @@ class _Plain(NamedTuple):
     wanted: Wanted
     rules: Any
     account: Any
+
+
+def _held(store: Store, plain: Sequence[_Plain]) -> list[_Plain]:
+    """Set money aside; returns those for whom there was enough: what one payer asks for is held in one step, or where
+    that is too much one after the other.
+    """
+    payers: dict[str, list[_Plain]] = {}
+    for one in plain:
+        payers.setdefault(str(one.account.id), []).append(one)
+    whole = []
+    for account, all_ in sorted(payers.items()):  # in this order, so that two transactions do not meet crosswise
+        lowest = transfers.floor(all_[0].rules.credit_line, all_[0].rules.credit_floor)
+        needed = sum(one.wanted.permit.maximum for one in all_)
+        whole.append((account, lowest, all_, ledger.hold_later(store, account, needed, lowest)))
+    held = []
+    for account, lowest, all_, hold in whole:
+        enough = hold.touched
+        for one in all_:
+            if enough or (len(all_) > 1 and ledger.hold(store, account, one.wanted.permit.maximum, lowest)):
+                held.append(one)
+    return held
 
 
 def _facts_of(store: Store, asked: Sequence[Wanted]) -> list[tuple[Any, Any] | None]:

@@ -14,10 +14,11 @@ from mesh.coordinator.acts.series import close_if_through
 from mesh.coordinator.acts.settle import HORIZON_MS, Beside, Effect, SendClose, settle
 from mesh.coordinator.evidence import Keys, Testimony
 from mesh.coordinator.store import evidence, jobs, permits, successions
-from mesh.coordinator.store.connection import Later, Store, several_of, side_by_side
+from mesh.coordinator.store.connection import Store, several_of, side_by_side
 from mesh.coordinator.store.evidence import Against, JobKey, Opening
 from mesh.coordinator.store.evidence import Fact as Kept
 from mesh.coordinator.store.ledger import Books
+from mesh.coordinator.store.outcomes import Outcomes
 from mesh.ids import DeviceId, DeviceKey, NetworkId, PermitId
 from mesh.protocol.receipt import Claim, Count, Fact, Failed, NoMore, Submit, Superseded, Used, in_range
 from mesh.protocol.values import JobSpec
@@ -71,14 +72,18 @@ def _record(
     # In the order of their jobs, so that two transactions about the same ones do not wait for each other.
     for testimony, taking in taken if store.alone else sorted(taken, key=lambda each: _job_of(each[0])):
         taking.take(testimony)
-    evidence.add_facts(store, [fact for taking in takings for fact in taking.facts()], moment.now_ms)
+    opening = [opened for taking in takings for opened in taking.opening()]
+    fresh = evidence.add_attempts(store, opening, moment.now_ms)
+    evidence.add_facts(store, [fact for taking in takings for fact in taking.facts(fresh=fresh)], moment.now_ms)
+    outcomes = Outcomes(store)
     books = Books(store, network, moment.now_ms, moment.new_id)  # a payer's row is locked once, and as late as can be
     effects: list[list[Effect]] = [[] for _ in batches]
     whose = {key: at for at, taking in reversed(list(enumerate(takings))) for key in taking.touched}
     keys = list(whose) if store.alone else sorted(whose)
     rows = _apart(store, keys) if all(one is None or one.row.kind == "job" for one in known.values()) else {}
     for key in keys:
-        effects[whose[key]] += settle(store, key, moment, ready_ms, beside=Beside(books, rows))
+        effects[whose[key]] += settle(store, key, moment, ready_ms, beside=Beside(books, outcomes, rows))
+    outcomes.flush()
     books.flush()
     shares = {share: at for at, taking in reversed(list(enumerate(takings))) for share in taking.series}
     for share in shares if store.alone else sorted(shares):
@@ -131,13 +136,17 @@ class _Taking:
         self.series: dict[str, None] = {}
         self.refused: list[tuple[int, str]] = []
         self.closes: list[Effect] = []
-        self._opened: list[tuple[int, JobKey, Submit, Kept, Later]] = []
+        self._opened: list[tuple[int, JobKey, Submit, Kept, Opening]] = []
         self._facts: list[tuple[JobKey, Kept]] = []
 
-    def facts(self) -> list[tuple[JobKey, Kept]]:
-        """What is to be kept. A Submit that came opens its attempt, unless another one did before."""
-        for place, key, submit, kept, opened in self._opened:
-            if not opened.touched and self._is_double(key, submit):
+    def opening(self) -> list[tuple[JobKey, Opening]]:
+        """Attempts that are to be opened."""
+        return [(key, opening) for _, key, _, _, opening in self._opened]
+
+    def facts(self, *, fresh: bool) -> list[tuple[JobKey, Kept]]:
+        """What is to be kept. A Submit that came opened its attempt, unless (not ``fresh``) another one did before."""
+        for place, key, submit, kept, _ in self._opened:
+            if not fresh and self._is_double(key, submit):
                 self.refused.append((place, "evidence.double_submit"))
             else:
                 self._facts.append((key, kept))
@@ -186,8 +195,7 @@ class _Taking:
         if isinstance(fact, Submit):
             most = min(fact.maximum, candidate.cap)
             opening = Opening(fact.attempt, share.permit, share.id, fact.worker, candidate.owner, most)
-            opened = evidence.add_attempt(self._store, key, opening, self._moment.now_ms)
-            self._opened.append((testimony.place, key, fact, kept, opened))
+            self._opened.append((testimony.place, key, fact, kept, opening))
             self.touched[key] = None
             return None
         self._facts.append((key, kept))

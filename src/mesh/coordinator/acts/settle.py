@@ -15,6 +15,7 @@ from mesh.coordinator.store import evidence, ledger, permits
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.evidence import JobKey
 from mesh.coordinator.store.ledger import Books
+from mesh.coordinator.store.outcomes import Outcomes
 from mesh.credits import transfers
 from mesh.credits.settlement import AttemptFacts, ShareFacts, ShareState, settle_job
 from mesh.credits.tariff import Rate
@@ -46,9 +47,12 @@ class JobChanged(NamedTuple):
 
 
 class Beside(NamedTuple):
-    """What jobs of one transaction have in common: books, and what there is of those that share nothing else."""
+    """What jobs of one transaction have in common: books, what became of them so far, and what there is of those that
+    share nothing else.
+    """
 
     books: Books
+    outcomes: Outcomes
     rows: Mapping[JobKey, evidence.Rows]
 
 
@@ -66,10 +70,12 @@ def settle(
 ) -> list[Effect]:
     """Decide about a job on all that is known, with these shares closing, and carry it out.
 
-    ``beside``: it is one of several in this transaction, and balances change when the holder of their books says so.
+    ``beside``: it is one of several in this transaction, and what comes of them is written when their holder says so.
     """
     books = beside.books if beside else None
     rows = beside.rows.get(key) if beside else None
+    if beside and not rows:
+        beside.outcomes.flush()
     shares, attempts, everything = _by_id(rows or evidence.all_of(store, [key])[key])
     if not shares:
         return []
@@ -94,7 +100,9 @@ def settle(
         return []
     reason = "window" if closing else ("no_more" if ending else "paid")
     known = Known(key, shares, attempts, facts, payer, line, lowest)
-    carry_out(store, known, decisions, moment, reason=reason, books=books)
+    carry_out(
+        store, known, decisions, moment, reason=reason, beside=(beside.books, beside.outcomes) if beside else None
+    )
     asked = draw(store, known, decisions, moment)
     return [JobChanged(NetworkId(key.network), DeviceId(key.requester), key.job), *asked]
 

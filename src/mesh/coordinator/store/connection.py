@@ -6,16 +6,19 @@ which costs a fifth of going through SQLAlchemy each time (measured in benchmark
 Touches: database (through the connection it is given).
 """
 
+import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, Table, insert
+from sqlalchemy import Connection, Executable, Table, Update, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.expression import ClauseElement
 
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 _Rendered = tuple[str, dict[str, Any], Callable[[Iterable[Any]], Any]]
+_Many = tuple[str, dict[str, Any], list[str]]
+"""A statement for many sets of values: its text, the values that are part of it, and the names of those in lists."""
 
 _DIALECTS: Mapping[str, Any] = {
     "sqlite": sqlite.dialect(paramstyle="named"),
@@ -72,23 +75,63 @@ class Prepared:
         self._columns = None if columns is None else list(columns)
         self._others = others or {}
         self._rendered: dict[str, _Rendered] = {}
-        self._of_many: str | None = None
+        self._of_many: _Many | None = None
+        self._of_several: _Many | None = None
 
-    def of_many(self, rows: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, list[Any]]] | None:
-        """One statement of PostgreSQL that inserts all these rows, and its values; None for what is no insert.
+    def of_many(self, rows: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Any]] | None:
+        """One statement of PostgreSQL that inserts all these rows, or changes a row for each set of values (never one
+        twice), and its values; None for what is neither.
 
         Its text is the same for any number of rows, so that the server plans it once.
         """
-        if self._columns is None:
-            return None
         if self._of_many is None:
-            table, dialect = self._statement.table, _DIALECTS["postgresql"]  # type: ignore[attr-defined]
-            quoted = dialect.identifier_preparer.quote
-            names = ", ".join(map(quoted, self._columns))
-            lists = ", ".join(f"%({one})s::{table.c[one].type.compile(dialect=dialect)}[]" for one in self._columns)
-            again = " ON CONFLICT DO NOTHING" if self._others else ""
-            self._of_many = f"INSERT INTO {quoted(table.name)} ({names}) SELECT * FROM unnest({lists}){again}"  # noqa: S608
-        return self._of_many, {one: [row[one] for row in rows] for one in self._columns}
+            if self._columns is not None:
+                self._of_many = self._inserting(self._columns)
+            elif isinstance(self._statement, Update):
+                self._of_many = self._changing()
+            else:
+                return None
+        text, constants, names = self._of_many
+        return text, {**constants, **{one: [row[one] for row in rows] for one in names}}
+
+    def _inserting(self, columns: list[str]) -> _Many:
+        table, dialect = self._statement.table, _DIALECTS["postgresql"]  # type: ignore[attr-defined]
+        quoted = dialect.identifier_preparer.quote
+        names = ", ".join(map(quoted, columns))
+        lists = ", ".join(f"%({one})s::{table.c[one].type.compile(dialect=dialect)}[]" for one in columns)
+        again = " ON CONFLICT DO NOTHING" if self._others else ""
+        return f"INSERT INTO {quoted(table.name)} ({names}) SELECT * FROM unnest({lists}){again}", {}, columns  # noqa: S608
+
+    def _changing(self) -> _Many:
+        sets, which, constants, names = self._from_lists()
+        before, after = sets.split("WHERE", 1)
+        return f"{before}FROM {which} WHERE{after}", constants, names
+
+    def _from_lists(self) -> tuple[str, str, dict[str, Any], list[str]]:
+        """The statement with its values taken from ``q``, what ``q`` is, the constants, the names of its columns."""
+        sql, constants, _ = self.rendered("postgresql")
+        dialect = _DIALECTS["postgresql"]
+        compiled: Any = self._statement.compile(dialect=dialect)
+        types = {
+            name: bind.type.compile(dialect=dialect)
+            for bind, name in compiled.bind_names.items()
+            if name not in constants
+        }
+        each = _BOUND.sub(lambda found: f'q."{found[1]}"' if found[1] in types else found[0], sql)
+        lists = ", ".join(f"%({name})s::{type_}[]" for name, type_ in types.items())
+        names = ", ".join(f'"{name}"' for name in types)
+        return each, f"unnest({lists}) WITH ORDINALITY AS q({names}, at)", constants, list(types)
+
+    def of_several(self, asked: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
+        """One query of PostgreSQL that is this one for each set of values, in their order: rows with its place before.
+
+        Each is looked up by itself, so that the plan is that of one; OFFSET 0 keeps the planner from joining them all.
+        """
+        if self._of_several is None:
+            each, which, constants, names = self._from_lists()
+            self._of_several = f"SELECT q.at, r.* FROM {which}, LATERAL ({each} OFFSET 0) r", constants, names  # noqa: S608
+        text, constants, bound = self._of_several
+        return text, {**constants, **{name: [one[name] for one in asked] for name in bound}}
 
     def rendered(self, engine: str) -> _Rendered:
         """The SQL, the values that are part of it, and what makes a named row of a result's tuple."""
@@ -104,6 +147,8 @@ class Prepared:
         return known
 
 
+_BOUND = re.compile(r"%\((\w+)\)s(?:::\w+)?")
+"""A bound value in rendered SQL, with its type where that is said."""
 _BY_INDEX = "select " + ", ".join(
     f"set_config('enable_{way}', 'off', true)" for way in ("hashjoin", "mergejoin", "seqscan", "bitmapscan")
 )
@@ -152,7 +197,7 @@ class Store:
         self._pipelined = pipelined
         self._pipeline: Any = None
         self._leaving: Any = None
-        self._expected: list[tuple[Any, type[Exception]]] = []
+        self._expected: list[tuple[Any, int, type[Exception]]] = []
 
     @property
     def connection(self) -> Connection:
@@ -181,21 +226,32 @@ class Store:
         """Execute a change; how many rows it touched may be asked later, for many in one turn."""
         return Later(self, self._sent(statement, parameters))
 
-    def expect(self, statement: Prepared, parameters: Mapping[str, Any], otherwise: type[Exception]) -> None:
-        """Execute a change that must touch one row; else ``otherwise`` is raised, here or before the next answer.
+    def expect(
+        self,
+        statement: Prepared,
+        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        otherwise: type[Exception],
+    ) -> None:
+        """Execute a change that must touch one row for each set of parameters; else ``otherwise`` is raised, here or
+        before the next answer.
 
         Whoever is alone hears it here.
         """
         cursor = self._sent(statement, parameters)
-        self._expected.append((cursor, otherwise))
+        due = len(parameters) if isinstance(parameters, Sequence) else 1
+        self._expected.append((cursor, due, otherwise))
         if self.alone or self._pipeline is None:
             self.answered(stay=True)
 
-    def _sent(self, statement: Prepared, parameters: Parameters) -> Any:
-        sql, constants, _ = statement.rendered(self._engine)
+    def _ready(self) -> None:
+        """Enter the state in which answers come later, where the engine has it."""
         if self._pipelined and self._pipeline is None:
             self._leaving = self._raw.pipeline()
             self._pipeline = self._leaving.__enter__()
+
+    def _sent(self, statement: Prepared, parameters: Parameters) -> Any:
+        sql, constants, _ = statement.rendered(self._engine)
+        self._ready()
         if not isinstance(parameters, Sequence):
             return self._raw.execute(sql, {**constants, **(parameters or {})})
         if self._pipeline is not None and parameters:
@@ -212,8 +268,8 @@ class Store:
     def _met(self) -> None:
         """Look whether what was expected came true, as far as it was answered."""
         expected, self._expected = self._expected, []
-        for cursor, otherwise in expected:
-            if cursor.rowcount != 1:
+        for cursor, due, otherwise in expected:
+            if cursor.rowcount != due:
                 raise otherwise
 
     def answered(self, *, stay: bool = False) -> None:
@@ -249,14 +305,34 @@ class Store:
             self._raw.execute(_BY_INDEX)
 
     def together(self, *asked: tuple[Prepared, Mapping[str, Any]]) -> list[Sequence[Any]]:
-        """All rows of several queries, none of which depends on another's: where possible in one turn."""
-        cursors = [(statement, self._sent(statement, parameters)) for statement, parameters in asked]
-        found: list[Sequence[Any]] = []
-        for statement, cursor in cursors:
+        """All rows of several queries, none of which depends on another's: where possible in one turn, and those that
+        are the same but for their values as one.
+        """
+        places: dict[Prepared, list[int]] = {}
+        for at, (statement, _) in enumerate(asked):
+            places.setdefault(statement, []).append(at)
+        sent = [
+            (statement, many, self._asked(statement, [asked[at][1] for at in many]))
+            for statement, many in places.items()
+        ]
+        found: list[list[Any]] = [[] for _ in asked]
+        for statement, many, cursors in sent:
             make = statement.rendered(self._engine)[2]
-            found.append([make(row) for row in cursor.fetchall()])
+            if len(cursors) == len(many):
+                for at, cursor in zip(many, cursors, strict=True):
+                    found[at] = [make(row) for row in cursor.fetchall()]
+            else:
+                for place, *row in cursors[0].fetchall():
+                    found[many[place - 1]].append(make(row))
         self._met()
-        return found
+        return list(found)
+
+    def _asked(self, statement: Prepared, values: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """A query for each of these: as one where the engine takes it, else one by one."""
+        if not self._pipelined or len(values) == 1:
+            return [self._sent(statement, one) for one in values]
+        self._ready()
+        return [self._raw.execute(*statement.of_several(values))]
 
     def row(self, statement: Executable | Prepared, parameters: Mapping[str, Any] | None = None) -> Any | None:
         """The first row of a query as a named tuple, or None."""
@@ -273,7 +349,9 @@ class Store:
         row = self.row(statement, parameters)
         return None if row is None else row[0]
 
-    def lock(self, statement: Prepared, parameters: Mapping[str, Any]) -> None:
-        """Lock the rows of a ``select … for update`` until the transaction ends; nothing to do for who is alone."""
-        if not self.alone:
-            self._sent(statement, parameters)
+    def lock(self, statement: Prepared, *parameters: Mapping[str, Any]) -> None:
+        """Lock the rows of a ``select … for update`` until the transaction ends, for one set of values after the other;
+        nothing to do for who is alone.
+        """
+        if not self.alone and parameters:
+            self._asked(statement, parameters)

@@ -105,6 +105,10 @@ class Database(ABC):
     def _end_reading(self, connection: Connection) -> None:
         """End it."""
 
+    def _take(self, waiting: Waiting) -> None:
+        """Line an act up for the writers."""
+        self._waiting.put(waiting)
+
     # --- what all engines share ---------------------------------------------------------------------------------------
 
     def _shut(self) -> bool:
@@ -117,7 +121,7 @@ class Database(ABC):
         with self._gate:
             if self._closing:
                 raise StoreClosed
-            self._waiting.put(waiting)
+            self._take(waiting)
 
     def _read_here(self, query: Callable[[Store], T]) -> T:
         connection: Connection | None = getattr(self._reading, "connection", None)

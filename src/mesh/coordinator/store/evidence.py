@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, false, literal_column, not_, or_, select, union, update
 
-from mesh.coordinator.store.connection import Later, Prepared, Store, adding_once
-from mesh.coordinator.store.errors import Raced
+from mesh.coordinator.store.connection import Prepared, Store, adding_once
 from mesh.coordinator.store.schema.devices import devices
 from mesh.coordinator.store.schema.jobs import attempts, evidence, jobs, marks
 from mesh.coordinator.store.schema.networks import memberships, networks
@@ -82,46 +81,7 @@ _SHARES = Prepared(
         .where(attempts.c.job == bindparam("job")),
     )
 )
-_SAVE_ATTEMPT = Prepared(
-    update(attempts)
-    .where(attempts.c.network == bindparam("in_network"))
-    .where(attempts.c.requester == bindparam("of_requester"))
-    .where(attempts.c.job == bindparam("of_job"))
-    .where(attempts.c.attempt == bindparam("of_attempt"))
-    .values(
-        state=bindparam("state"),
-        pay=bindparam("pay"),
-        fee=bindparam("fee"),
-        owed=bindparam("owed"),
-        how=bindparam("how"),
-        units_paid=bindparam("units_paid"),
-        changes=bindparam("changes"),
-        matured=bindparam("matured"),
-        paid_ms=bindparam("paid_ms"),
-        changed_ms=bindparam("changed_ms"),
-    )
-)
 _OTHER = shares.alias("others")
-_SAVE_SHARE = Prepared(
-    update(shares)
-    .where(shares.c.id == bindparam("share"))
-    .where(shares.c.state == bindparam("was"))
-    .where(shares.c.left == bindparam("had"))
-    .values(
-        left=bindparam("keeps"),
-        paid=bindparam("paid"),
-        state=bindparam("becomes"),
-        ended_ms=bindparam("ended_ms"),
-        end_reason=bindparam("reason"),
-    )
-)
-_CLOSE_PERMIT = Prepared(
-    update(permits)
-    .where(permits.c.id == bindparam("permit"))
-    .where(permits.c.state == "open")
-    .where(~select(_OTHER.c.id).where(_OTHER.c.permit == permits.c.id).where(_OTHER.c.state == "open").exists())
-    .values(state="closed", closed_ms=bindparam("now"))
-)
 _LOCK_JOB = Prepared(
     select(jobs.c.job)
     .where(jobs.c.network == bindparam("network"))
@@ -150,7 +110,6 @@ _LOCK_SHARES = Prepared(
     .with_for_update(key_share=True)
 )
 _LOCK_SHARE = Prepared(select(shares.c.id).where(shares.c.id == bindparam("share")).with_for_update(key_share=True))
-_LOCK_PERMIT = Prepared(select(permits.c.id).where(permits.c.id == bindparam("permit")).with_for_update(key_share=True))
 _MARK = adding_once(marks, "id", "network", "device", "kind", "job", "attempt", "other", "made_ms")
 _ONE_SIDED = Prepared(
     select(attempts)
@@ -189,12 +148,6 @@ _OWED = Prepared(
     .order_by(attempts.c.changed_ms)
     .limit(bindparam("most"))
 )
-
-
-class ShareChanged(Raced):
-    """Somebody else changed a share at the same moment; nothing was written. The report will be sent again."""
-
-    code = "credits.share_changed"
 
 
 class JobKey(NamedTuple):
@@ -241,34 +194,13 @@ class Against(NamedTuple):
     other: str | None = None
 
 
-class Standing(NamedTuple):
-    """What is written of an attempt after a decision."""
-
-    state: str
-    pay: int
-    fee: int
-    owed: int
-    how: str | None
-    units_paid: int
-    changes: int
-    matured: bool
-    paid_ms: int | None
-
-
-class ShareRow(NamedTuple):
-    """What is written of a share after a decision."""
-
-    left: int
-    paid: int
-    state: str
-    ended_ms: int | None
-    reason: str | None
-
-
-def add_attempt(store: Store, key: JobKey, opening: Opening, now_ms: int) -> Later:
-    """Open an attempt on its first Submit; ``touched`` 0 if there was one."""
-    row = {**key._asdict(), **opening._asdict(), "state": "submitted", "submitted_ms": now_ms, "changed_ms": now_ms}
-    return store.later(_ADD_ATTEMPT, row)
+def add_attempts(store: Store, opened: Sequence[tuple[JobKey, Opening]], now_ms: int) -> bool:
+    """Open attempts on their first Submit; False where some were open before."""
+    if not opened:
+        return True
+    submitted = {"state": "submitted", "submitted_ms": now_ms, "changed_ms": now_ms}
+    rows = [{**key._asdict(), **opening._asdict(), **submitted} for key, opening in opened]
+    return store.run(_ADD_ATTEMPT, rows) == len(rows)
 
 
 def add_facts(store: Store, facts: Sequence[tuple[JobKey, Fact]], now_ms: int) -> None:
@@ -290,29 +222,25 @@ def add_facts(store: Store, facts: Sequence[tuple[JobKey, Fact]], now_ms: int) -
             store.put(_RAISE_COUNT, row)
 
 
-def lock_job(store: Store, key: JobKey) -> None:
-    """Decide about a job one after the other: what was reported of it before is seen afterwards."""
-    store.lock(_LOCK_JOB, key._asdict())
-
-
 def lock_share(store: Store, share: str) -> None:
     """Draw from a share, or close it, one after the other."""
     store.lock(_LOCK_SHARE, {"share": share})
 
 
-def lock_shares_of(store: Store, key: JobKey) -> None:
-    """Draw from a job's shares one after the other: all of them, in the order of their ids."""
-    store.lock(_LOCK_SHARES, key._asdict())
+def lock_jobs(store: Store, keys: Sequence[JobKey]) -> None:
+    """Decide about jobs one after the other: what was reported of them before is seen afterwards. Then, of each, draw
+    from its shares one after the other, in the order of their ids.
+    """
+    store.lock(_LOCK_JOB, *(key._asdict() for key in keys))
+    store.lock(_LOCK_SHARES, *(key._asdict() for key in keys))
 
 
 def all_of(store: Store, keys: Sequence[JobKey]) -> dict[JobKey, Rows]:
     """Shares, attempts and evidence of jobs, as the three functions below have them, in one turn.
 
-    The jobs and their shares are locked where others write beside us, one job after the other.
+    The jobs and their shares are locked where others write beside us.
     """
-    for key in keys:
-        lock_job(store, key)
-        lock_shares_of(store, key)
+    lock_jobs(store, keys)
     asked = [(statement, key._asdict()) for key in keys for statement in (_SHARES, _ATTEMPTS, _FACTS)]
     found = iter(store.together(*asked))
     return {key: (next(found), next(found), next(found)) for key in keys}
@@ -333,43 +261,6 @@ def facts_of(store: Store, key: JobKey) -> Sequence[Any]:
 def job_shares(store: Store, key: JobKey) -> Sequence[Any]:
     """The shares of a job's own permits and those that its attempts are on, each with its permit's price and fee."""
     return store.rows(_SHARES, key._asdict())
-
-
-def save_attempt(store: Store, key: JobKey, attempt: int, standing: Standing, now_ms: int) -> None:
-    """Write what a decision made of an attempt."""
-    store.put(
-        _SAVE_ATTEMPT,
-        {
-            "in_network": key.network,
-            "of_requester": key.requester,
-            "of_job": key.job,
-            "of_attempt": attempt,
-            **standing._asdict(),
-            "changed_ms": now_ms,
-        },
-    )
-
-
-def save_share(store: Store, before: Any, after: ShareRow) -> None:
-    """Write what became of a share, if nobody changed it since. A permit closes with its last share.
-
-    Raises ShareChanged, here or at the next answer.
-    """
-    row = {
-        "share": before.id,
-        "was": before.state,
-        "had": before.left,
-        "keeps": after.left,
-        "paid": after.paid,
-        "becomes": after.state,
-        "ended_ms": after.ended_ms,
-        "reason": after.reason,
-    }
-    store.expect(_SAVE_SHARE, row, ShareChanged)
-    if before.state == "open" and after.state == "ended":
-        if before.kind != "job":
-            store.lock(_LOCK_PERMIT, {"permit": before.permit})  # whoever ends its other share looks after us
-        store.put(_CLOSE_PERMIT, {"permit": before.permit, "now": after.ended_ms})
 
 
 def add_mark(store: Store, key: JobKey, against: Against, *, number: str, now_ms: int) -> None:

@@ -24,7 +24,7 @@ class Lanes:
         self._lanes: dict[Hashable, deque[Waiting]] = {}
 
     def enter(self, waiting: Waiting) -> bool:
-        """Take an act into its lane; True where nobody drives that, so that the caller must, until it is empty."""
+        """Take an act into its lane; True where nobody drives that, so that a writer must, until it is empty."""
         with self._lock:
             lane = self._lanes.get(waiting.lane)
             if lane is not None:

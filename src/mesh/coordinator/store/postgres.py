@@ -111,6 +111,11 @@ class PostgresDatabase(Database):
             writer.start()
         return database
 
+    def _take(self, waiting: Waiting) -> None:
+        """Callers that one turn of an event loop wakes come together, so that they go with the same group."""
+        if waiting.lane is None or self._lanes.enter(waiting):
+            self._waiting.put(waiting)
+
     def _stop(self) -> None:
         for _ in self._writers:
             self._waiting.put(None)
@@ -159,7 +164,7 @@ class PostgresDatabase(Database):
         while (waiting := self._waiting.get()) is not None:
             if waiting.lane is None:
                 connection = self._done(connection, [waiting])
-            elif self._lanes.enter(waiting):
+            else:
                 while group := self._lanes.next(waiting.lane):
                     connection = self._done(connection, group)
         if connection is not None:
