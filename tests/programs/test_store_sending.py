@@ -94,6 +94,33 @@ def test_queries_that_are_asked_together_are_each_answered_after_what_was_sent_b
     assert (first, second, sorted(row.id for row in through)) == (["one", "two"], [], ["one", "two"])
 
 
+def test_one_query_for_several_values_gives_each_its_own_rows(database: Database) -> None:
+    asked = ("two", "nobody", "one", "two")
+
+    @side_by_side
+    def act(store: Store) -> Any:
+        store.put(_ADD, [{"id": member, "name": f"%({member})s", "created_ms": 1} for member in ("one", "two")])
+        found = store.together((_NAMES, {}), *((_ONE, {"which": one}) for one in asked))
+        return [[row.name for row in rows] for rows in found]
+
+    one, two = "%(one)s", "%(two)s"
+    assert database.write_and_wait(act) == [[one, two], [two], [], [one], [two]]
+
+
+def test_several_changes_are_each_of_their_own_row_and_none_if_one_is_missing(database: Database) -> None:
+    @side_by_side
+    def act(store: Store, *which: str) -> None:
+        store.put(_ADD, [{"id": member, "name": member, "created_ms": 1} for member in ("one", "two", "three")])
+        store.put(_RENAME, [{"which": one, "as_name": one.upper()} for one in ("two", "one")])
+        store.expect(_RENAME, [{"which": one, "as_name": one * 2} for one in which], Missing)
+
+    with pytest.raises(Missing):
+        database.write_and_wait(act, "three", "four")
+    assert names(database) == []
+    database.write_and_wait(act, "three", "two")
+    assert names(database) == ["ONE", "threethree", "twotwo"]
+
+
 def test_what_one_act_looked_up_is_not_kept_for_the_next(database: Database) -> None:
     def act(store: Store) -> bool:
         fresh = "asked" not in store.kept

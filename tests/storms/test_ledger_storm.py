@@ -148,7 +148,7 @@ def storm(place: Place, seed: int) -> int:
             if weather.random() < 0.6:
                 for token in batch:
                     flying.remove(token)
-        elif dice < 0.86:
+        elif 0.8 <= dice < 0.86:
             if flying and weather.random() < 0.5:
                 crashed(world, weather.sample(flying, weather.randint(1, min(6, len(flying)))))
             world.reopen()
