@@ -36,6 +36,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        # A kill can cut a line short; nobody was told of what it says, and the next one begins where it began.
+        os.truncate(self._file, path.read_bytes().rfind(b"\n") + 1)
 
     def note(self, what: str, permit: Permit) -> None:
         os.write(self._file, msgspec.json.encode([what, permit]) + b"\n")

@@ -1,10 +1,13 @@
 """Jobs between real agents: paid once, moved on when a device is lost, cancelled, done without a coordinator."""
 
 import asyncio
+import contextlib
+import sqlite3
 
 import pytest
 
 from agents import EMBEDDINGS, MODEL, WAIT_S, a_town, until
+from mesh.agent import coordination
 from mesh.agent.asking.asked import AllBusy, Ask, JobFailed
 from mesh.agent.peers.stream import PeerSilent
 from mesh.errors import MeshError
@@ -12,6 +15,7 @@ from mesh.jobs.placement import NowhereToRun
 from mesh.protocol import frames
 from mesh.protocol.values import Routing
 from mesh.sdk import calls, control
+from mesh.transport.link import LinkDown
 from mesh.workloads.embeddings import payload_of, texts_of
 from mesh.workloads.process import EngineCrashed
 
@@ -247,6 +251,26 @@ async def test_an_engine_that_crashes_three_times_ends_the_job_with_each_cause(t
         await asker.reported()
         assert await ann.balance() == 0
         await until(lambda: _nothing_held(ann, town))
+
+
+async def test_a_permit_that_comes_when_its_asker_has_given_up_holds_nothing(tmp_path, monkeypatch):
+    async with a_town(tmp_path) as (town, ann, ben):
+        asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        with monkeypatch.context() as patched:
+            patched.setattr(coordination, "PERMIT_S", 0.0)
+            with pytest.raises(LinkDown):
+                await asker.run()
+        await until(lambda: _shares(town, [("ended", "no_more")]))
+        assert await _nothing_held(ann, town)
+        assert worker.engines.started.empty()
+        await paid(ann, ben, (await asker.run()).charge)
+
+
+async def _shares(town, expected):
+    """How shares stand, and why they ended, in the order in which they were made."""
+    where = f"file:{town.config.data / 'coordinator.db'}?mode=ro"
+    with contextlib.closing(sqlite3.connect(where, uri=True)) as database:
+        return database.execute("select state, end_reason from shares order by id").fetchall() == expected
 
 
 async def _nothing_held(person, town):

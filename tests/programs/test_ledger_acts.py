@@ -283,6 +283,21 @@ def test_a_claim_of_another_worker_than_the_submit_names_is_not_believed(world: 
     assert world.verify().ok
 
 
+def test_17_a_silent_requester_has_one_job_done_by_four_and_gets_no_permits_after_that(world: World) -> None:
+    job = world.ids()
+    workers = (world.bob, world.cyd, world.dan, world.bob)
+    for number, worker in enumerate(workers, 1):
+        permit = world.grant(worker, job=job)
+        world.report(world.claim(permit, worker, number))
+    world.after_window(permit)
+    assert sorted(world.states(permit).values()) == ["one_sided", "superseded", "superseded", "superseded"]
+    assert [(row.kind, row.device) for row in world.rows("select kind, device from marks")] == [
+        ("unanswered", world.ann.device)
+    ]
+    with pytest.raises(RequesterStopped):
+        world.grant(world.bob)
+
+
 def test_two_used_are_both_paid_and_stop_the_requester(world: World) -> None:
     granted = world.grant(world.bob, world.cyd)
     for worker, attempt in ((world.bob, 1), (world.cyd, 2)):

@@ -185,7 +185,7 @@ class Lane:
         threads += [threading.Thread(target=call, args=(name,)) for name in callers]
         threads[0].start()
         lanes = database._lanes._lanes  # type: ignore[attr-defined]
-        until(lambda: len(lanes) == 1)
+        until(lambda: [len(lane) for lane in lanes.values()] == [0])  # the first one is under way
         for thread in threads[1:]:
             thread.start()
         until(lambda: sum(map(len, lanes.values())) >= len(callers))

@@ -3,6 +3,8 @@
 Touches: nothing.
 """
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +55,31 @@ def test_answered_pay_is_earned_at_once_and_the_rest_is_pending() -> None:
     pending = transfers.pay(ANN, BOB, amount=100, fee=5, waits=True)  # type: ignore[arg-type]
     assert (Account("balance", BOB), 95) in at_once.entries  # type: ignore[arg-type]
     assert (Account("pending", BOB), 95) in pending.entries  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("colluders", [2, 5])
+def test_who_runs_junk_for_each_other_can_spend_no_more_together_than_before(colluders: int) -> None:
+    """Attack 1, under *strict*: 10,000 jobs among them move what they had, less the fee, and make nothing."""
+    chance = random.Random(colluders)
+    accounts = dict.fromkeys((Account("balance", f"m{at}") for at in range(colluders)), transfers.WELCOME)  # type: ignore[arg-type]
+    others: dict[Account, int] = {}
+    before, refused = sum(accounts.values()), 0
+    for _ in range(10_000):
+        payer, earner = chance.sample(list(accounts), 2)
+        amount = chance.randint(1, transfers.WELCOME // 2)
+        lowest = transfers.floor("strict", None)
+        if not transfers.covers(transfers.free(accounts[payer], 0, lowest), amount):
+            refused += 1
+            continue
+        fee = tariff.fee(amount, 50_000)
+        for entry in transfers.pay(payer.member, earner.member, amount=amount, fee=fee, waits=False).entries:
+            kept = accounts if entry.account in accounts else others
+            kept[entry.account] = kept.get(entry.account, 0) + entry.amount
+        free = [transfers.free(balance, 0, lowest) or 0 for balance in accounts.values()]
+        assert sum(free) <= before and min(accounts.values()) >= 0
+    assert refused, "they came to the line"
+    assert sum(accounts.values()) + sum(others.values()) == before
+    assert set(others) == {Account("verification")}
 
 
 def test_a_posting_that_does_not_sum_to_zero_cannot_be_made() -> None:

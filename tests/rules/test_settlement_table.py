@@ -218,6 +218,25 @@ class TestSuperseded:
 
 
 class TestSilence:
+    def test_about_several_devices_that_did_one_job_stops_the_requester(self) -> None:
+        """Each earns once at most, so that who asks many under one job id would have the others' work for nothing."""
+        ended = [share("ended", name=f"s{n}") for n in range(2, 6)]
+
+        def silent(most: int, **last: Any) -> list[Decision]:
+            first = paid(1, 50, "one_sided")
+            others = [attempt(n, share=f"s{n}", claimed=50) for n in range(2, most)]
+            return decide(first, *others, attempt(most, share=f"s{most}", claimed=50, **last), at=ENDED, others=ended)
+
+        assert Mark("unanswered", 0) in silent(4)
+        assert Mark("unanswered", 0) not in silent(3), "a copy and a retry, and then it vanished"
+        assert Mark("unanswered", 0) not in silent(4, superseded=True)
+        assert Mark("unanswered", 0) not in silent(4, outcome="failed")
+
+    def test_is_no_mark_while_a_share_is_open(self) -> None:
+        open_ = share("open", name="s2")
+        others = [attempt(n, share="s2", claimed=50) for n in (2, 3, 4)]
+        assert Mark("unanswered", 0) not in decide(paid(1, 50, "one_sided"), *others, at=ENDED, others=[open_])
+
     def test_waits_for_closing(self) -> None:
         assert decide(attempt(claimed=50)) == [Become(1, "claimed")]
 

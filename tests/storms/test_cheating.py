@@ -7,7 +7,6 @@ import pytest
 from cheating import CHEATS, Device, one_seed
 
 SEEDS = 1000
-ALWAYS, SECOND, LATER_ALWAYS, LATER_SECOND = CHEATS
 
 
 def found(devices: list[Device], jobs: int = 64) -> float:
@@ -15,7 +14,7 @@ def found(devices: list[Device], jobs: int = 64) -> float:
     return sum(one.out and (one.since_first or 0) <= jobs for one in devices) / len(devices)
 
 
-@pytest.mark.parametrize("cheat", [ALWAYS, SECOND, LATER_ALWAYS], ids=lambda cheat: cheat.name)
+@pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.name)
 def test_a_cheat_is_in_quarantine_within_64_jobs_and_gains_nothing(cheat):
     devices = [one for seed in range(SEEDS) for one in one_seed(seed, cheat, 1)]
     assert found(devices) >= 0.95

@@ -80,6 +80,8 @@ class Coordination:
         self._client = client
         self._asked: dict[RequestId, asyncio.Future[Any]] = {}
         self._closing: asyncio.Queue[PermitId] = asyncio.Queue()
+        self._unwanted: asyncio.Queue[str] = asyncio.Queue()
+        """Permits that came when nobody waited for them any more."""
         self._remember = asyncio.Event()
 
     @property
@@ -121,7 +123,7 @@ class Coordination:
         """Keep the link until this device is removed or the program ends."""
         self.parts.membership.on_newer = self._remember.set
         async with asyncio.TaskGroup() as group:
-            works = (self._close_permits(), self._keep_membership(), self._keep_heads())
+            works = (self._close_permits(), self._decline_permits(), self._keep_membership(), self._keep_heads())
             helpers = [group.create_task(work) for work in works]
             await self._client.run(self._event)
             for helper in helpers:
@@ -140,6 +142,8 @@ class Coordination:
             answer = self._asked.get(event.request)
             if answer is not None and not answer.done():
                 answer.set_result(event)
+            elif isinstance(event, link.Placed) and event.permit is not None:
+                self._unwanted.put_nowait(event.permit)
         elif isinstance(event, link.ReportAck):
             self.parts.outbox.acknowledged(event)
             self._keep_head(event.head)
@@ -254,6 +258,10 @@ class Coordination:
     async def _close_permits(self) -> None:
         while True:
             await self.parts.worker.close_permit(await self._closing.get())
+
+    async def _decline_permits(self) -> None:
+        while True:
+            await self.parts.requester.decline(await self._unwanted.get())
 
     async def _keep_heads(self) -> None:
         try:

@@ -1,7 +1,7 @@
 """Spot checks: whose work is looked at, when pay is free, and what a miss leads to.
 
 Only owners whom nobody has vouched for are checked: in *friends* everybody is trusted from the start, in *strict* an
-admin may trust a person. A device's first jobs are all drawn, then fewer, never under one in twenty. Their pay waits in
+admin may trust a person. A device's first jobs are all drawn, then one in ten. Their pay waits in
 pending until later work of the device was looked at too: what a cheat gains before it is found is still there to be
 given back. Why these numbers: docs/decisions/0008-spot-checks.md, benchmarks/checks_cheating.py.
 
@@ -17,13 +17,12 @@ from mesh.ids import MemberId
 
 FIRST_JOBS = 10
 """Of a device that is new, or was found wrong: every job is drawn."""
-LEAST_PPM = 50_000
-"""Later one in twenty is: a cheat of one job in two is then found after 40 jobs in the mean."""
-SETTLED_JOBS = 20
-"""From here on the chance does not change any more, and nobody counts."""
+LATER_PPM = 100_000
+"""Later, when nobody counts them any more, one in ten is: a cheat of one job in two is then in quarantine after 21 jobs
+in the mean, and within 64 in 96 of 100 cases."""
 
 LATER_JOBS = 64
-"""Pay waits for so many later jobs of its device: in 96 of 100 cases one of 64 fakes is drawn."""
+"""Pay waits for so many later jobs of its device: in 999 of 1,000 cases one of 64 fakes is drawn."""
 LATER_MS = 7 * 24 * 3600 * 1000
 """Or for so long, where a device works seldom."""
 PASSES_MIN = 3
@@ -72,7 +71,7 @@ def held_back(line: CreditLine, vouched: bool, *, quarantined: bool) -> bool:
 
 def chance_ppm(jobs: int) -> int:
     """How likely the next job of a device is drawn, in parts per million, after so many since its last miss."""
-    return PPM if jobs < FIRST_JOBS else max(LEAST_PPM, PPM // jobs)
+    return PPM if jobs < FIRST_JOBS else LATER_PPM
 
 
 def drawn(jobs: int, draw: int) -> bool:

@@ -24,7 +24,9 @@ AttemptState = Literal[
     "failed", "unknown", "disproved",
 ]  # fmt: skip
 """``disproved``: its pay was taken back because its worker was found to make answers up; nothing brings it back."""
-MarkKind = Literal["double_use", "denied", "unsupported"]
+MarkKind = Literal["double_use", "denied", "unsupported", "unanswered"]
+UNANSWERED_MAX = 3
+"""So many claims of one job may stay unanswered: a requester that vanished had two devices at it, and one before."""
 
 
 class ShareFacts(NamedTuple):
@@ -159,6 +161,12 @@ class _Attempt:
     def one_sided(self) -> bool:
         return self.pay > 0 and self.how == "one_sided"
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether its worker says that it did something, and its requester nothing."""
+        answered = self.facts.used is not None or self.facts.failed or self.facts.superseded
+        return self.claimed is not None and self.claimed[1] > 0 and not answered
+
     def owed_by(self, *how: How) -> bool:
         """Whether it is shown as owed on this evidence: a repeat of that does not collect it, another answer may."""
         return self.state == "owed" and self.how in how
@@ -210,6 +218,8 @@ class _Working:
         if sum(attempt.used is not None for attempt in self.attempts) > 1:
             self.decisions.append(Mark("double_use", 0))
         over = all(share.state != "open" for share in self.shares.values())
+        if over and sum(attempt.unanswered for attempt in self.attempts) > UNANSWERED_MAX:
+            self.decisions.append(Mark("unanswered", 0))
         for attempt in self.attempts:
             facts = attempt.facts
             if facts.failed and attempt.used is None and attempt.claimed is not None and not self._waits(attempt):

@@ -206,6 +206,7 @@ export function evidence(item: Item, names: Pick<Names, 'device' | 'person'>): s
       double_use: 'one permit was used for two payments',
       denied: 'its requester denies what it claims',
       unsupported: 'it claims what nothing signed supports',
+      unanswered: 'it let several devices do one job and answered none of them',
     };
     const other = typeof facts.other === 'string' ? ` The other one is ${names.device(facts.other)}.` : '';
     return `${owner}${capital(words[String(facts.kind)] ?? String(facts.kind))}: ${many(number('times'), 'time')}.${other}`;

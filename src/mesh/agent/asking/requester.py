@@ -31,7 +31,8 @@ from mesh.errors import MeshError
 from mesh.ids import JobId, RequestId
 from mesh.jobs.attempts import Cancelled
 from mesh.jobs.placement import NowhereToRun
-from mesh.protocol import frames, link
+from mesh.protocol import frames, link, signed
+from mesh.protocol.permit import Permit
 
 ANSWER_AFTER_S = 0.005
 """The caller gets the result first; the papers are signed and written when it has gone on."""
@@ -81,6 +82,15 @@ class Requester:
         await self.dispatch.stop()
         await asyncio.gather(*self._answering)
         await asyncio.gather(*self._planner.series.close())
+
+    async def decline(self, token: str) -> None:
+        """Close a permit that came when nobody waited for it: nothing was sent under it, so its hold ends at once."""
+        permit = signed.peek(token, Permit)
+        workers = [None] if permit.job is not None else [candidate.device for candidate in permit.candidates]
+        try:
+            await self._outbox.add_facts([self._signer.no_more(permit.permit, 0, worker) for worker in workers])
+        except StoreBroken as error:
+            log.error("requester.permit_not_closed", code=error.code)  # its hold ends with the permit's time
 
     def verdict(self, check: link.Check, outcome: Literal["passed", "missed", "skipped"]) -> str:
         """The signed word on an attempt that was done again."""

@@ -38,8 +38,8 @@ def draw(store: Store, known: Known, decisions: Sequence[Decision], moment: Mome
         share = known.shares[row.share]
         if row.earner == known.payer or checks.trusted(known.line, bool(row.trusted)) or row.quarantined_ms is not None:
             continue
-        if row.streak < checks.SETTLED_JOBS:
-            rows.count_job(store, row.worker, checks.SETTLED_JOBS)
+        if row.streak < checks.FIRST_JOBS:
+            rows.count_job(store, row.worker, checks.FIRST_JOBS)
         check = moment.new_id()
         if not checks.checkable(share.workload, share.sensitivity):
             continue

@@ -49,7 +49,9 @@ class PayerGone(MeshError):
 
 
 class RequesterStopped(MeshError):
-    """This device signed for two results of one job, and gets no permits until an admin has cleared that."""
+    """This device had one job done several times, for two results that it signed for or for answers that it never gave.
+    It gets no permits until an admin has cleared that.
+    """
 
     code = "permit.requester_stopped"
     kind = "forbidden"

@@ -90,7 +90,7 @@ _RULES = Prepared(
         exists()
         .where(marks.c.network == networks.c.id)
         .where(marks.c.device == bindparam("requester"))
-        .where(or_(marks.c.kind == "double_use", marks.c.kind == "double_submit"))
+        .where(or_(*(marks.c.kind == kind for kind in ("double_use", "double_submit", "unanswered"))))
         .where(marks.c.cleared_ms.is_(None))
         .label("stopped"),
         exists()

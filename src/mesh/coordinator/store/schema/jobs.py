@@ -144,8 +144,8 @@ marks = Table(
     time_ms("cleared_ms", nullable=True),
     Index("uq_marks_once", "network", "device", "kind", "job", "attempt", unique=True),
 )
-"""What counts against a device: ``double_use``, ``double_submit``, ``denied``, ``unsupported``; and ``limit``: it asked
-for more than its day allows (``attempt``: which day). Admins may clear it."""
+"""What counts against a device: ``double_use``, ``double_submit``, ``denied``, ``unsupported``, ``unanswered``; and
+``limit``: it asked for more than its day allows (``attempt``: which day). Admins may clear it."""
 
 checks = Table(
     "checks",
