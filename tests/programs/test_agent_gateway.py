@@ -5,11 +5,10 @@ import base64
 import itertools
 import os
 
-import httpx2
 import openai
 import pytest
 
-from agents import MODEL, WAIT_S, WIDTH, a_home, a_town
+from agents import MODEL, WAIT_S, WIDTH, a_home, a_town, until
 from gateways import CHAT_MODEL, OCR_MODEL, Jobs, Town, a_gateway, error_of
 from mesh.agent.asking.asked import AllBusy
 from mesh.agent.engines.loading import Loading
@@ -200,10 +199,12 @@ async def test_a_part_that_fails_ends_the_others_and_is_told(tmp_path):
 async def test_a_client_that_goes_cancels_its_job(tmp_path):
     async with a_gateway(tmp_path) as served:
         served.jobs.gate.clear()
-        with pytest.raises(httpx2.TimeoutException):
-            await served.http.post("/v1/embeddings", json=EMBED, timeout=0.3)
+        asking = asyncio.create_task(served.http.post("/v1/embeddings", json=EMBED))
+        await until(lambda: served.jobs.asked)
+        asking.cancel()
         async with asyncio.timeout(WAIT_S):
             await served.jobs.cancelled.wait()
+        await asyncio.wait([asking])
 
 
 async def test_while_a_model_is_fetched_who_asks_is_told_how_far_it_is(tmp_path):

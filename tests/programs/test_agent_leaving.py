@@ -16,7 +16,7 @@ from mesh.sdk import calls
 from mesh.sdk.home import Home
 
 pytestmark = pytest.mark.anyio
-CUT_S = 5.0
+CUT_S = 20.0
 GONE = {"peer.removed", "transport.lost", "transport.failed"}
 """Either the State says it first, or the removed device's own end of the connection."""
 

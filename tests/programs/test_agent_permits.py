@@ -48,22 +48,22 @@ class Asker:
 
     async def connect(self):
         transport = self.town.board.transport(self.me.key)
-        self.connection = await transport.dial(Address(self.worker.key), 5.0)
-        self.stream = await self.connection.open_stream(5.0)
+        self.connection = await transport.dial(Address(self.worker.key), 30.0)
+        self.stream = await self.connection.open_stream(30.0)
         hello = frames.Hello(self.membership.certificate, self.membership.state_token)
-        await self.stream.write(self.session.send(hello), 5.0)
+        await self.stream.write(self.session.send(hello), 30.0)
         await self.hear(frames.Hello)
         self.session.admit()
 
     async def hear(self, *kinds):
         """The next frame of these kinds."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             content = b""
             while True:
                 for frame in self.session.receive(content):
                     if isinstance(frame, kinds):
                         return frame
-                content = await self.stream.read(10.0)
+                content = await self.stream.read(30.0)
                 assert content, "the worker closed the session"
 
     def permit(self, **changes):
@@ -117,11 +117,11 @@ class Asker:
 
     async def tell(self, frame):
         """Send a frame that nothing answers at once."""
-        await self.stream.write(self.session.send(frame), 5.0)
+        await self.stream.write(self.session.send(frame), 30.0)
 
     async def say(self, frame):
         """Send a Submit; returns the worker's last word."""
-        await self.stream.write(self.session.send(frame), 5.0)
+        await self.stream.write(self.session.send(frame), 30.0)
         return await self.hear(frames.Done, frames.Fault, frames.Decline, frames.Busy)
 
 
@@ -316,7 +316,7 @@ async def test_a_stranger_is_closed_before_anything_is_read(tmp_path):
         for _ in range(20):
             stranger = town.board.transport(signed.public_key(secrets.token_bytes(32)))
             with pytest.raises(TransportError):
-                connection = await stranger.dial(Address(worker.key), 5.0)
+                connection = await stranger.dial(Address(worker.key), 30.0)
                 async with asyncio.timeout(LIMIT_S):
                     await connection.wait_closed()
                 stream = await connection.open_stream(1.0)
@@ -331,9 +331,9 @@ async def test_who_says_half_a_hello_or_none_is_not_waited_for(tmp_path, monkeyp
     async with asking(tmp_path) as asker:
         await asker.connection.close()
         for word in (b"\x00", (frames.HELLO_BYTES_MAX - 1).to_bytes(4) + b"x" * 100):
-            connection = await asker.town.board.transport(asker.me.key).dial(Address(asker.worker.key), 5.0)
-            stream = await connection.open_stream(5.0)
-            await stream.write(word, 5.0)
+            connection = await asker.town.board.transport(asker.me.key).dial(Address(asker.worker.key), 30.0)
+            stream = await connection.open_stream(30.0)
+            await stream.write(word, 30.0)
             async with asyncio.timeout(LIMIT_S):
                 await connection.wait_closed()
 
@@ -351,7 +351,7 @@ async def test_a_removed_device_is_cut_off_and_stays_out(tmp_path):
 
 async def test_what_is_no_frame_ends_the_connection_and_nothing_else(tmp_path):
     async with asking(tmp_path) as asker:
-        await asker.stream.write(b"\x00\x00\x00\x04\xff\xff\xff\xff", 5.0)
+        await asker.stream.write(b"\x00\x00\x00\x04\xff\xff\xff\xff", 30.0)
         async with asyncio.timeout(LIMIT_S):
             await asker.connection.wait_closed()
         asker.session = Session("asker")

@@ -65,9 +65,9 @@ async def test_a_pause_hands_back_what_waits_for_others_and_finishes_what_runs(t
         asker, worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
         worker.engines.gate.clear()
         worker.engines.service_s = 5.0
-        running = asyncio.ensure_future(asker.run("one", limit_s=15.0))
+        running = asyncio.ensure_future(asker.run("one", limit_s=60.0))
         await worker.engines.started.get()
-        waiting = asyncio.ensure_future(code_of(asker.run("two", limit_s=15.0)))
+        waiting = asyncio.ensure_future(code_of(asker.run("two", limit_s=60.0)))
         await until(lambda: worker.agent.parts.worker.busy == 2)
         worker.agent.parts.myself.want("paused")
         assert await waiting in ("job.all_busy", "placement.nowhere")
@@ -95,7 +95,7 @@ async def test_a_pause_and_the_terms_outlive_a_restart_and_a_drain_does_not(tmp_
 
 
 async def ask(device, request):
-    return await asyncio.to_thread(control.ask, device.home.control_socket, request, 10.0)
+    return await asyncio.to_thread(control.ask, device.home.control_socket, request, 60.0)
 
 
 async def test_who_does_not_contribute_works_for_its_owner_and_the_gate_says_why_for_others(tmp_path):

@@ -95,11 +95,11 @@ async def test_off_loopback_it_speaks_tls_that_its_links_pin(tmp_path):
     async with serving(Config(tmp_path, host="0.0.0.0", port=0, relay=False)) as ready:
         link = links.parse(ready.claim)
         assert ready.url.startswith("https://") and link.tls_sha256 == ready.tls_sha256
-        context = await asyncio.to_thread(pinned_context, link.url, link.tls_sha256, 5.0)
+        context = await asyncio.to_thread(pinned_context, link.url, link.tls_sha256, 30.0)
         async with httpx2.AsyncClient(base_url=link.url, verify=context) as http:
             assert (await http.get("/healthz")).status_code == 200
         with pytest.raises(WrongCertificate):
-            await asyncio.to_thread(pinned_context, link.url, "00" * 32, 5.0)
+            await asyncio.to_thread(pinned_context, link.url, "00" * 32, 30.0)
         async with httpx2.AsyncClient(verify=ssl.create_default_context()) as http:
             with pytest.raises(httpx2.ConnectError):
                 await http.get(f"{link.url}/healthz")

@@ -62,7 +62,7 @@ def pid_of(pool: Engines) -> int:
     return pool.processes()[MODEL]
 
 
-async def gone(pid: int, within_s: float = 10.0) -> None:
+async def gone(pid: int, within_s: float = 60.0) -> None:
     """Wait until there is no such process (a zombie that nobody waits for counts as gone)."""
 
     def wait() -> None:
@@ -165,7 +165,7 @@ async def test_a_cancelled_job_leaves_the_process_to_the_others(engines):
     large.cancel()
     with pytest.raises(asyncio.CancelledError):
         await large
-    await embed(engines, ["next"], limit_s=20.0)
+    await embed(engines, ["next"], limit_s=60.0)
     assert pid_of(engines) == first
 
 
@@ -247,7 +247,7 @@ async def test_a_job_over_its_limit_ends_and_the_process_goes_on(engines):
     with pytest.raises(JobTimedOut) as failed:
         await engines.run("embeddings", MODEL, LARGE, limit_s=0.3)
     assert failed.value.wire_kind == "timed_out"
-    await embed(engines, ["next"], limit_s=20.0)
+    await embed(engines, ["next"], limit_s=60.0)
     assert pid_of(engines) == first
 
 
@@ -257,7 +257,7 @@ async def test_a_process_that_hangs_is_killed_after_the_limit(engines):
     os.kill(first, signal.SIGSTOP)
     with pytest.raises(JobTimedOut):
         await embed(engines, ["never answered"], limit_s=0.2)
-    await gone(first, CANCEL_GRACE_S + 10.0)
+    await gone(first, CANCEL_GRACE_S + 30.0)
     await embed(engines, ["after"])
     assert pid_of(engines) != first
 

@@ -214,8 +214,8 @@ async def test_the_command_line_makes_keys_through_the_agent_and_a_gateway_key_o
         device = await ann.device("box", start=False)
         await device.start(gateway=True)
         socket = device.home.control_socket
-        made = await asyncio.to_thread(control.ask, socket, CreateKey("app"), 5.0)
-        listed = await asyncio.to_thread(control.ask, socket, GetKeys(), 5.0)
+        made = await asyncio.to_thread(control.ask, socket, CreateKey("app"), 30.0)
+        listed = await asyncio.to_thread(control.ask, socket, GetKeys(), 30.0)
         assert [key.name for key in listed.keys] == ["default", "app"]
         import httpx2
 
@@ -225,5 +225,5 @@ async def test_the_command_line_makes_keys_through_the_agent_and_a_gateway_key_o
             for path in ("/keys", "/v1/keys", "/api/keys", "/control", "/v1/control", "/stop"):
                 for method in ("GET", "POST", "DELETE"):
                     assert (await http.request(method, path, json={"c": "createkey", "name": "x"})).status_code == 404
-        await asyncio.to_thread(control.ask, socket, RevokeKey("app"), 5.0)
-        assert [key.name for key in (await asyncio.to_thread(control.ask, socket, GetKeys(), 5.0)).keys] == ["default"]
+        await asyncio.to_thread(control.ask, socket, RevokeKey("app"), 30.0)
+        assert [key.name for key in (await asyncio.to_thread(control.ask, socket, GetKeys(), 30.0)).keys] == ["default"]

@@ -50,12 +50,15 @@ async def test_many_streams_leave_nothing_behind(ends: Ends) -> None:
 
     await round_trips(100)
     gc.collect()
-    tasks, bytes_before = len(asyncio.all_tasks()), psutil.Process().memory_info().rss
-    await round_trips(900)
-    await asyncio.sleep(0)
-    gc.collect()
-    assert len(asyncio.all_tasks()) <= tasks
-    assert psutil.Process().memory_info().rss - bytes_before < 8 * MIB
+    tasks, grown = len(asyncio.all_tasks()), [MIB]
+    # Whatever is left of a stream grows in every round; what the allocator keeps for itself does not.
+    while min(grown) >= MIB and len(grown) < 6:
+        before = psutil.Process().memory_info().rss
+        await round_trips(300)
+        gc.collect()
+        grown.append(psutil.Process().memory_info().rss - before)
+    assert min(grown) < MIB, f"every round grew: {grown}"
+    await until(lambda: len(asyncio.all_tasks()) <= tasks)
 
 
 async def test_strangers_in_a_loop_cost_nothing_that_stays(ends: Ends) -> None:
@@ -68,7 +71,7 @@ async def test_strangers_in_a_loop_cost_nothing_that_stays(ends: Ends) -> None:
             stranger = await ends.far.dial(address, LIMIT_S)
             await within(stranger.wait_closed())
         await a_stream(*member)
-        assert len(asyncio.all_tasks()) <= tasks + 4
+        await until(lambda: len(asyncio.all_tasks()) <= tasks + 4)
         assert guarded._incoming.full is False
     finally:
         await guarded.close()
@@ -87,7 +90,7 @@ def test_collecting_garbage_in_the_bindings_threads_stops_nothing() -> None:
         async def main():
             a, b = [await IrohTransport.open(bytes([n]) * 32, Options(bind="127.0.0.1:0")) for n in (1, 2)]
             accepting = asyncio.create_task(b.accept())
-            near = await a.dial(Address(b.key, b.addresses()), 5)
+            near = await a.dial(Address(b.key, b.addresses()), 30)
             far = await accepting
             waking = iroh.iroh_ffi._UniffiContinuationHandleMap
             remove = waking.remove
@@ -100,15 +103,15 @@ def test_collecting_garbage_in_the_bindings_threads_stops_nothing() -> None:
             gc.disable()  # what only seldom happens there now happens only there
             end = time.monotonic() + 2
             async def flood():
-                here = await near.open_stream(5)
+                here = await near.open_stream(30)
                 while time.monotonic() < end:
-                    await here.write(bytes(300_000), 5)
+                    await here.write(bytes(300_000), 30)
                 await here.finish()
-                assert await here.read(5) == b""
+                assert await here.read(30) == b""
             async def answer(stream):
-                while content := await stream.read(5):
+                while content := await stream.read(30):
                     if len(content) < 10:
-                        await stream.write(content, 5)
+                        await stream.write(content, 30)
                 await stream.finish()
                 stream.itself = stream
             async def accept():
@@ -116,10 +119,10 @@ def test_collecting_garbage_in_the_bindings_threads_stops_nothing() -> None:
                     group.create_task(answer(await far.accept_stream()))
             async def ask():
                 while time.monotonic() < end:
-                    stream = await near.open_stream(5)
-                    await stream.write(b"hello", 5)
+                    stream = await near.open_stream(30)
+                    await stream.write(b"hello", 30)
                     await stream.finish()
-                    while await stream.read(5):
+                    while await stream.read(30):
                         pass
                     stream.itself = stream
             async with asyncio.TaskGroup() as group:
@@ -134,7 +137,7 @@ def test_collecting_garbage_in_the_bindings_threads_stops_nothing() -> None:
         asyncio.run(main())
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
 

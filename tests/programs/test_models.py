@@ -81,7 +81,7 @@ async def test_a_model_that_is_forgotten_gets_no_more_jobs_until_it_is_offered_a
         assert (await device.run()).device == device.id
 
         async def ask(request):
-            return await asyncio.to_thread(control.ask, device.home.control_socket, request, 10.0)
+            return await asyncio.to_thread(control.ask, device.home.control_socket, request, 60.0)
 
         await ask(ForgetModel("embeddings", MODEL))
         assert device.engines.unloaded == [MODEL]
@@ -98,7 +98,7 @@ async def test_a_removed_model_is_not_fetched_by_itself_at_the_next_start(tmp_pa
     async with a_town(tmp_path) as (_, ann, _):
         device = await ann.device("box")
         write_choice(device.home, ModelChoice((EMBEDDINGS.default_model,)))
-        await asyncio.to_thread(control.ask, device.home.control_socket, ForgetModel("embeddings", MODEL), 10.0)
+        await asyncio.to_thread(control.ask, device.home.control_socket, ForgetModel("embeddings", MODEL), 60.0)
         await device.stop()
         await device.start()
         assert embedding_models(device.agent.parts.myself.capability()) == []

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from agents import Town, a_town
+from agents import WAIT_S, Town, a_town
 from mesh.agent.identity import Keychain
 from mesh.agent.join import join
 from mesh.coordinator.keys import Keys
@@ -43,14 +43,14 @@ async def test_a_device_replaces_its_key_in_the_middle_of_a_job_and_nobody_notic
         worker.engines.gate.clear()
         jobs = [asyncio.create_task(asker.run(f"job {number}")) for number in range(3)]
         for _ in jobs:
-            await asyncio.wait_for(worker.engines.started.get(), 10)
+            await asyncio.wait_for(worker.engines.started.get(), WAIT_S)
         old_asker, old_worker = asker.key, worker.key
         for device, other, old in ((worker, asker, old_worker), (asker, worker, old_asker)):
             answer = await turned(device)
             assert (answer.old, answer.key, answer.number) == (old, device.key, 1) and device.key != old
             await until(lambda other=other, device=device: knows(other, device, device.key))
         worker.engines.gate.set()
-        results = [await asyncio.wait_for(job, 10) for job in jobs]
+        results = [await asyncio.wait_for(job, WAIT_S) for job in jobs]
         for result in results:
             assert [one.code for one in result.attempts] == [""]  # the first attempt of each, undisturbed
         await asker.reported()
@@ -167,12 +167,12 @@ async def test_certificates_follow_the_network_s_new_key_and_jobs_go_on(tmp_path
         asker, worker = await ann.device("laptop", work=False), await ben.device("desktop")
         worker.engines.gate.clear()
         job = asyncio.create_task(asker.run("through the change"))
-        await asyncio.wait_for(worker.engines.started.get(), 10)
+        await asyncio.wait_for(worker.engines.started.get(), WAIT_S)
         before = worker.agent.parts.membership.certificate
         await network_turned(town)
         await ann.do(calls.rotate_coordinator_key())
         worker.engines.gate.set()
-        assert [one.code for one in (await asyncio.wait_for(job, 10)).attempts] == [""]
+        assert [one.code for one in (await asyncio.wait_for(job, WAIT_S)).attempts] == [""]
         new = worker.agent.parts.membership
         await until(lambda: new.certificate != before)
         assert signed.verify(new.certificate, Certificate, new.state.network_keys[-1].key, town.network)

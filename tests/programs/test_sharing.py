@@ -101,7 +101,7 @@ async def test_an_engine_is_known_by_its_shape_and_its_embedding_models_are_shar
         assert (offer.workload, offer.model, offer.warm) == ("embeddings", model, True)
         assert offer.units_per_s > 0 and sharing.told == 1
         payload = payload_of(["four", "seven77"])
-        result = await sharing.work("embeddings", model, payload, 10.0)
+        result = await sharing.work("embeddings", model, payload, 60.0)
         EMBEDDINGS.check_result(payload, result)
         first, second = vectors_of(result)
         assert first == pytest.approx([4 / 41**0.5, 3 / 41**0.5, 4 / 41**0.5])
@@ -127,10 +127,10 @@ async def test_an_engine_that_fails_is_benched_told_and_comes_back(sharing):
         engine.status = 500
         for _ in range(FAILURES_MAX):
             with pytest.raises(UpstreamFailed):
-                await sharing.work("embeddings", model, payload_of(["x"]), 10.0)
+                await sharing.work("embeddings", model, payload_of(["x"]), 60.0)
         assert sharing.offers() == () and sharing.told == 2
         with pytest.raises(UpstreamFailed):
-            await sharing.work("embeddings", model, payload_of(["x"]), 10.0)
+            await sharing.work("embeddings", model, payload_of(["x"]), 60.0)
         engine.status = 200
         await sharing.look()
         assert [offer.model for offer in sharing.offers()] == [model] and sharing.told == 3
@@ -227,7 +227,7 @@ def deep(_):
 async def test_an_engine_that_lies_fails_its_job_and_nothing_else(lie):
     with serving({"/v1/embeddings": lie}) as engine:
         with pytest.raises(UpstreamFailed) as failed:
-            await Upstream(engine.url).embed("m", "m", payload_of(["a text", "another"]), 10.0)
+            await Upstream(engine.url).embed("m", "m", payload_of(["a text", "another"]), 60.0)
         assert "only one" not in str(failed.value.wire())
 
 
@@ -235,7 +235,7 @@ async def test_packed_answers_and_silence_are_refused():
     with serving({"/v1/embeddings": vectors}) as engine:
         engine.headers = {"content-encoding": "gzip"}
         with pytest.raises(UpstreamFailed):
-            await Upstream(engine.url).embed("m", "m", payload_of(["a"]), 10.0)
+            await Upstream(engine.url).embed("m", "m", payload_of(["a"]), 60.0)
     held = threading.Event()
     with serving({"/v1/embeddings": lambda _: held.wait(10) and {}}) as engine:
         with pytest.raises(UpstreamFailed):
@@ -269,7 +269,7 @@ async def test_a_port_that_another_person_of_this_machine_holds_is_sent_nothing(
             await sharing.answer(ShareEngine(engine.url))
         sharing.usual = (("openai", engine.port),)
         with pytest.raises(UpstreamFailed):  # one that was shared before somebody else took its port
-            await Upstream(engine.url, "a key").embed("m", "m", payload_of(["a text"]), 10.0)
+            await Upstream(engine.url, "a key").embed("m", "m", payload_of(["a text"]), 60.0)
         assert (await sharing.answer(FindEngines())).found == ()
         assert engine.asked == []
 

@@ -135,19 +135,19 @@ async def test_a_chat_model_is_tried_shared_and_streamed_and_only_known_fields_a
                 "/v1/chat/completions",
                 {"model": name, "max_tokens": 9, **settings, **stream, **more},
             )
-        going_on = await sharing.work("chat", model, prompt_payload("Once", max_tokens=9), 10.0)
+        going_on = await sharing.work("chat", model, prompt_payload("Once", max_tokens=9), 60.0)
         assert going_on.manifest["text"] == SAID
         assert engine.asked[-1][1]["prompt"] == "Once"
-        await sharing.work("chat", model, prompt_payload("Once", so_far=" upon", max_tokens=9), 10.0)
+        await sharing.work("chat", model, prompt_payload("Once", so_far=" upon", max_tokens=9), 60.0)
         assert engine.asked[-1][1]["prompt"] == "Once upon"
         rest = payload_of([("user", "What?")], so_far="A harb", max_tokens=9)
         if kind in ("lmstudio", "openai"):
             for _ in range(FAILURES_MAX + 1):
                 with pytest.raises(CannotGoOn):
-                    await sharing.work("chat", model, rest, 10.0)
+                    await sharing.work("chat", model, rest, 60.0)
             assert sharing.offers(), "that is no reason to withdraw it"
             return
-        await sharing.work("chat", model, rest, 10.0)
+        await sharing.work("chat", model, rest, 60.0)
         body = engine.asked[-1][1]
         assert body["messages"][-1] == {"role": "assistant", "content": "A harb"}
         assert (body.get("continue_final_message"), body.get("add_generation_prompt")) == (
@@ -221,7 +221,7 @@ async def test_a_redirect_is_not_followed_and_an_engine_that_fails_is_benched(sh
         engine.status, engine.headers = 307, {"location": f"{target.url}/v1/chat/completions"}
         for _ in range(FAILURES_MAX):
             with pytest.raises(UpstreamFailed):
-                await sharing.work("chat", model, QUESTION, 10.0)
+                await sharing.work("chat", model, QUESTION, 60.0)
         assert target.asked == [] and sharing.offers() == ()
 
 
@@ -247,9 +247,9 @@ async def test_a_chat_over_the_window_is_the_askers_fault_and_is_trimmed_where_t
         said = [("system", "Be brief."), *[("user", "word " * 100), ("assistant", "yes")] * 3, ("user", "and?")]
         for _ in range(FAILURES_MAX):
             with pytest.raises(ChatTooLong):
-                await sharing.work("chat", model, payload_of(said), 10.0)
+                await sharing.work("chat", model, payload_of(said), 60.0)
         assert len(sharing.offers()) == 1, "the engine is not to blame"
-        result = await sharing.work("chat", model, payload_of(said, trim=True), 10.0)
+        result = await sharing.work("chat", model, payload_of(said, trim=True), 60.0)
         assert (result.manifest["text"], result.manifest["left_out"]) == (SAID, 6)
         assert [one["content"] for one in engine.asked[-1][1]["messages"]] == ["Be brief.", "and?"]
 

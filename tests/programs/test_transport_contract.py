@@ -226,11 +226,11 @@ async def test_reset_ends_both_directions_though_a_read_and_a_write_are_pending(
     reading = asyncio.create_task(here.read(LIMIT_S))
     await read_exactly(there, 64 * KIB)
 
-    await within(here.reset(), 2.0)
+    await within(here.reset())
 
     for pending in (writing, reading):
         with pytest.raises(ConnectionLost):
-            await within(pending, 2.0)
+            await within(pending)
     with pytest.raises(ConnectionLost):
         await read_to_end(there)
     with pytest.raises(ConnectionLost):
@@ -276,9 +276,9 @@ async def test_a_read_or_accept_that_begins_as_the_connection_ends_does_not_hang
         for _ in range(wait):
             await asyncio.sleep(0)
         with pytest.raises(ConnectionLost):
-            await within(here.read(2.0))
+            await within(here.read(LIMIT_S))
         with pytest.raises(ConnectionLost):
-            await within(near.accept_stream(), 2.0)
+            await within(near.accept_stream())
 
 
 async def test_many_streams_at_once_keep_to_themselves(pair: Pair) -> None:

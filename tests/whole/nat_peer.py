@@ -52,13 +52,13 @@ async def ask(connection: Connection, size: int) -> float:
     return time.monotonic() - started
 
 
-async def exchange(transport: IrohTransport, peer: DeviceKey, relay: str) -> None:
+async def exchange(transport: IrohTransport, peer: DeviceKey, relay: str, direct_within_s: float) -> None:
     started = time.monotonic()
     connection = await transport.dial(Address(peer, (), relay), WAIT_S)
     connected_s = time.monotonic() - started
     direct_s = None
     slowest = 0.0
-    while direct_s is None and time.monotonic() - started < 3.0:
+    while direct_s is None and time.monotonic() - started < direct_within_s:
         slowest = max(slowest, await ask(connection, 1000))  # requests go on while the path changes
         if connection.path().kind == "direct":
             direct_s = time.monotonic() - started
@@ -101,8 +101,8 @@ async def main(seed: str, relay: RelayInfo, peer: str | None) -> None:
             await told
             answering.cancel()
         else:
-            await told
-            await exchange(transport, DeviceKey(peer), relay.url)
+            direct_within_s = float(await told)
+            await exchange(transport, DeviceKey(peer), relay.url, direct_within_s)
         running.cancel()
     await transport.close()
 

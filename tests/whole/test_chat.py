@@ -181,7 +181,7 @@ def test_a_chat_that_is_stopped_by_its_asker_stops_the_engine_and_pays_what_came
         chat.process.terminate()
         chat.process.wait(LIMIT_S)
         eventually(
-            lambda: network.ben.mesh("status")["agent"].get("jobs_here", 0) == 0, "the engine was told", timeout_s=5
+            lambda: network.ben.mesh("status")["agent"].get("jobs_here", 0) == 0, "the engine was told", timeout_s=60
         )
         paid = eventually(lambda: charged(network, begun["job"]), "what came is paid", timeout_s=60)
         assert cost(STORY, "") < paid < cost(STORY, "x" * 2000 * 6)

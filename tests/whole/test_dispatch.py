@@ -95,7 +95,7 @@ def test_a_frozen_device_holds_nothing_up_and_gets_nothing_new_until_it_answers(
 
     with ThreadPoolExecutor(1) as aside:
         around = aside.submit(asked)
-        assert began.wait(10)
+        assert began.wait(60)
         with frozen(network.agents["ben"]):
             ran += around.result(SILENCE_S)
             ran.append(run(network, "now it is known"))

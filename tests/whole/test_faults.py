@@ -80,7 +80,7 @@ def kill_agent(program: Program) -> None:
     for process in family:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    program.process.wait(10)
+    program.process.wait(60)
 
 
 def lines_of(network: Network, job: str) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ def test_an_empty_home_becomes_a_network(stage: Stage, home: Player) -> None:
     assert len(processes) >= 4, "agent, engine, coordinator, relay"
     home.mesh("down")
     eventually(lambda: stopped(processes), "everything that was started leaves")
-    assert program.process.wait(10) == 0
+    assert program.process.wait(60) == 0
 
 
 def test_a_later_start_finds_everything_again(stage: Stage, home: Player) -> None:

@@ -66,7 +66,7 @@ class Asking:
         self.process.kill()
         assert self.process.stdout is not None
         self.process.stdout.close()
-        return self.process.wait(10)
+        return self.process.wait(60)
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def test_a_code_shown_there_and_confirmed_here_makes_a_device_with_pinned_tls(ho
         assert (said["confirmed"], said["name"], said["state"]) == (True, "attic", "ready")
         joined = there.hear()
         assert (joined["name"], joined["by"], joined["state"]) == ("attic", "Ada", "ready")
-        assert there.process.wait(20) == 0
+        assert there.process.wait(60) == 0
     record = json.loads((attic.home / "home.json").read_text())
     assert record["coordinator"]["tls_sha256"] == home.served.ready["tls_sha256"], "pinned from now on"
     again = home.ada.attempt("device", "pair", there.code, "--yes")
@@ -113,7 +113,7 @@ def test_who_stops_waiting_takes_the_code_along(home: Home) -> None:
     gone = home.stage.player("gone")
     with asking(gone, home.url, "gone") as there:
         there.process.send_signal(signal.SIGINT)
-        assert there.process.wait(20) == 130
+        assert there.process.wait(60) == 130
     outcome = home.ada.attempt("device", "pair", there.code, "--yes")
     assert outcome.value["error"]["code"] == "pairing.withdrawn"
     assert not (gone.home / "home.json").exists() and "gone" not in names(home)
@@ -127,7 +127,7 @@ def test_a_no_is_told_on_both_sides_and_silence_changes_nothing(home: Home) -> N
         assert "only if you started this yourself" in outcome.said
         assert home.ada.mesh("device", "pair", there.code, stdin="n\ny\n")["refused"] is True
         assert there.hear()["error"]["code"] == "pairing.refused"
-        assert there.process.wait(20) == 3
+        assert there.process.wait(60) == 3
     assert "odd" not in names(home)
 
 
