@@ -3,6 +3,7 @@
 Nothing of them runs, nothing they name becomes an element or is fetched, and no page grows wider than a phone.
 """
 
+import contextlib
 import csv
 import io
 from urllib.parse import quote, urlsplit
@@ -68,9 +69,17 @@ class Watched:
         assert self.alarms == [], (where, self.alarms)
         assert self.looked.complaints == [], (where, self.looked.complaints)
 
-    async def answered(self):
-        """Whatever was sent is answered, and shown."""
+    async def loaded(self):
+        """Whatever a page asks for when it is opened is answered, and shown."""
         await self.page.wait_for_load_state("networkidle")
+
+    @contextlib.asynccontextmanager
+    async def answered(self, method="POST"):
+        """What is done meanwhile is sent, answered, and shown."""
+        async with self.page.expect_response(lambda one: one.request.method == method) as answer:
+            yield
+        await (await answer.value).finished()
+        await self.page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
 
 
 async def test_what_comes_alive_would_be_noticed(tmp_path, browser):
@@ -116,16 +125,15 @@ async def test_fields_of_a_network_keep_hostile_words_as_words(tmp_path, browser
         await editor.wait_for()
         before = await editor.input_value()
         for what, text in HOSTILE.items():
-            await editor.fill(f"{text}\n{before}")
-            await watched.answered()
+            async with watched.answered():
+                await editor.fill(f"{text}\n{before}")
             await watched.harmless(("policy", what))
         for what in ("a script", "an image", "a formula", "right to left", "long"):
             await page.goto(page.url)
             await editor.fill(f"# {what}\n{before}")
             await typed(page.get_by_label("Why"), HOSTILE[what])
-            async with page.expect_response(lambda one: one.request.method == "PUT"):
+            async with watched.answered("PUT"):
                 await page.get_by_role("button", name="Save this version").click()
-            await watched.answered()
             await watched.harmless(("note", what))
         await page.goto(page.url.replace("/policy", "/audit"))
         await page.get_by_text("saved version").first.wait_for()
@@ -150,14 +158,16 @@ async def test_codes_and_addresses_keep_hostile_words_as_words(tmp_path, browser
         code = page.get_by_role("dialog").get_by_label("Code")
         for what, text in HOSTILE.items():
             await typed(code, text)
-            await page.get_by_role("dialog").get_by_role("button", name="Look").click()
-            await watched.answered()
+            async with watched.answered():
+                await page.get_by_role("dialog").get_by_role("button", name="Look").click()
+            await page.get_by_role("alert").wait_for()
             await watched.harmless(("pairing code", what))
         await page.goto(f"{home}/device")
         for what, text in HOSTILE.items():
             await typed(page.get_by_label("Its code"), text)
-            await page.get_by_role("button", name="See who asks").click()
-            await watched.answered()
+            async with watched.answered():
+                await page.get_by_role("button", name="See who asks").click()
+            await page.get_by_role("alert").wait_for()
             await watched.harmless(("code of a login", what))
         for what in ("a script", "an image", "an address", "SQL", "right to left", "long"):
             said = quote(HOSTILE[what][:500], safe="")
@@ -202,7 +212,7 @@ async def test_a_name_is_a_name_wherever_it_is_shown_and_no_formula_in_a_file(tm
             for shown in ("members", "", "jobs", "ledger", "ledger?by=device", "settings", "audit", "review"):
                 await page.goto(f"{page.url.split('/n/')[0]}/n/{town.network}/{shown}")
                 await page.get_by_role("heading", level=1).first.wait_for()
-                await watched.answered()
+                await watched.loaded()
                 await watched.harmless(shown)
             await page.goto(f"{page.url.split('/n/')[0]}/n/{town.network}/ledger")
             async with page.expect_download() as downloading:
@@ -229,8 +239,8 @@ async def test_the_name_of_a_network_keeps_hostile_words_as_words(tmp_path, brow
         await page.get_by_role("heading", name="What is your network called?").wait_for()
         for what, text in HOSTILE.items():
             await typed(page.get_by_label("Name"), text)
-            await page.get_by_role("button", name="Make it").click()
+            async with watched.answered():
+                await page.get_by_role("button", name="Make it").click()
             await page.get_by_role("alert").wait_for()
-            await watched.answered()
             await watched.harmless(("network", what))
         assert len((await ann.do(calls.networks())).networks) == 1, "a network is called by a machine's name"
