@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from engines import with_tables
 from mesh.agent.asking.asked import Ask
 from mesh.agent.identity import Identity
 from mesh.agent.join import join
@@ -320,6 +321,7 @@ async def a_town(folder: Path) -> AsyncIterator[tuple[Town, Person, Person]]:
     """A network of two people: Ann, who owns it, and Ben."""
     async with asyncio.TaskGroup() as group:
         town = Town(folder, group)
+        with_tables(town.config.data / "coordinator.db")
         claim = await town.serve()
         assert claim is not None
         ann = await town.person("Ann", links.parse(claim))

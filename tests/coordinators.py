@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import msgspec
 
+from engines import with_tables
 from mesh.coordinator.config import Site
 from mesh.coordinator.keys import Keys
 from mesh.coordinator.main import Coordinator
@@ -239,7 +240,7 @@ async def a_coordinator(
     """A coordinator on a database in ``folder``, or ``where`` one is; open it again on the same to restart it."""
     clock = clock or Clock()
     keys = Keys(folder / "keys")
-    with open_database(where or folder / "coordinator.db") as database:
+    with open_database(where or with_tables(folder / "coordinator.db")) as database:
         parts = Parts(database, keys, site, Snapshot(clock()), clock, secrets.token_bytes)
         coordinator = Coordinator(parts, ways)
         claim_text = await coordinator.start()

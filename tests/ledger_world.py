@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import insert
 
-from engines import Place
+from engines import Place, with_tables
 from mesh.coordinator.acts import close, ledger, record
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.permit import Granted, Wanted, grant
@@ -75,6 +75,8 @@ class World:
         ]
         self.now_ms = START_MS + 1000
         self.ready_ms = START_MS
+        if fresh and isinstance(self.where, Path):
+            with_tables(self.where)
         self.database = open_database(self.where)
         if fresh:
             self.database.write_and_wait(self._fill)

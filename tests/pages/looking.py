@@ -39,7 +39,9 @@ class Looked:
             self.complaints.append(text)
 
     async def at(self, size: Any, address: str) -> None:
-        """The same page, opened anew at an address on a screen of another size."""
+        """The same page, opened anew at an address on a screen of another size; if it is not there already."""
+        if (self.page.viewport_size, self.page.url) == (size, address):
+            return
         await self.page.set_viewport_size(size)
         await self.page.goto(address)
 

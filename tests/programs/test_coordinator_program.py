@@ -16,7 +16,7 @@ from mesh.coordinator.config import BadConfig, Config, relay_place, site, speaks
 from mesh.coordinator.main import serve
 from mesh.protocol import links
 from mesh.protocol.papers import RelayInfo
-from mesh.sdk.pinning import WrongCertificate, pinned_context
+from mesh.sdk.pinning import WrongCertificate, pinned_context, trusting_nobody
 
 pytestmark = pytest.mark.anyio
 WAIT_S = 30.0
@@ -100,6 +100,9 @@ async def test_off_loopback_it_speaks_tls_that_its_links_pin(tmp_path):
             assert (await http.get("/healthz")).status_code == 200
         with pytest.raises(WrongCertificate):
             await asyncio.to_thread(pinned_context, link.url, "00" * 32, 30.0)
+        async with httpx2.AsyncClient(verify=trusting_nobody()) as http:
+            with pytest.raises(httpx2.ConnectError):
+                await http.get(f"{link.url}/healthz")
         async with httpx2.AsyncClient(verify=ssl.create_default_context()) as http:
             with pytest.raises(httpx2.ConnectError):
                 await http.get(f"{link.url}/healthz")

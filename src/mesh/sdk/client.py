@@ -21,7 +21,7 @@ import msgspec
 from mesh.errors import MeshError, RemoteError, from_wire
 from mesh.sdk.calls import Call
 from mesh.sdk.home import CoordinatorRecord, Home, NotSignedIn
-from mesh.sdk.pinning import WrongCertificate, pinned_context, untrusted, vouched_context
+from mesh.sdk.pinning import WrongCertificate, pinned_context, trusting_nobody, untrusted, vouched_context
 
 T = TypeVar("T")
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
@@ -94,7 +94,7 @@ def _unreachable(url: str, error: Exception) -> MeshError:
 def _verify(record: CoordinatorRecord) -> tuple[str, ssl.SSLContext]:
     """The first of its URLs where the pinned coordinator answers, and how to check it there."""
     if record.tls_sha256 is None:
-        return record.url, vouched_context()
+        return record.url, vouched_context() if record.url.startswith("https:") else trusting_nobody()
     failed: Exception | None = None
     for url in record.urls:
         try:

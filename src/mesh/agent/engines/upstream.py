@@ -12,7 +12,6 @@ Touches: sockets (HTTP to engines), files (who listens on a port, Linux), the cl
 import asyncio
 import ipaddress
 import os
-import ssl
 import sys
 import time
 from array import array
@@ -25,6 +24,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mesh.errors import MeshError
+from mesh.sdk.pinning import trusting_nobody
 from mesh.sdk.sharing import EngineKind
 from mesh.units import KIB, MIB
 from mesh.workloads.contract import Payload
@@ -298,11 +298,12 @@ class Upstream:
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
         method = "GET" if body is None else "POST"
-        nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # only plain HTTP is spoken; the usual one takes 50 ms to make
         try:
             async with (
                 asyncio.timeout(limit_s),
-                httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=limit_s, verify=nobody) as client,
+                httpx2.AsyncClient(
+                    trust_env=False, follow_redirects=False, timeout=limit_s, verify=trusting_nobody()
+                ) as client,
                 client.stream(method, self.url + path, headers=headers, json=body) as answer,
             ):
                 if answer.headers.get("content-encoding", "identity") != "identity":
