@@ -11,6 +11,7 @@ from agents import a_town, until
 from coordinators import LAPTOP, NO_MODEL, OFFER, a_coordinator, a_job, an_id
 from engines import ENGINES
 from ledger_world import World
+from mesh.cli.main import perform
 from mesh.coordinator.acts import tariff
 from mesh.coordinator.acts.permit import EpochMoved, grant
 from mesh.coordinator.acts.tariff import Draft
@@ -21,6 +22,7 @@ from mesh.errors import MeshError
 from mesh.protocol import link, signed
 from mesh.protocol.permit import Permit, Price
 from mesh.sdk import calls, tariffs
+from mesh.sdk.home import Home, HomeRecord
 from programs.test_agent_batches import ended, submit
 from programs.test_agent_series import in_series, kinds
 
@@ -352,3 +354,84 @@ async def _versions(person, town, wanted):
     page = await person.do(calls.ledger(town.network))
     priced = {line.tariff_version: line.price_micro for line in page.lines if line.tariff_version is not None}
     return priced == {1: 3700, 2: 7400} and set(priced) == wanted
+
+
+async def test_the_command_line_shows_tries_and_publishes(tmp_path, monkeypatch, capsys):
+    async with a_town(tmp_path) as (town, ann, ben):
+        homes = {}
+        for person in (ann, ben):
+            homes[person.name] = home = Home(tmp_path / f"cli-{person.name}")
+            home.write(HomeRecord(coordinator=person.record, session=person.session, network=town.network))
+
+        async def mesh(person, *words):
+            monkeypatch.setenv("MESH_HOME", str(homes[person.name].path))
+            capsys.readouterr()
+            code = await asyncio.to_thread(perform, ["tariff", *words])
+            said = capsys.readouterr()
+            return code, said.out, said.err
+
+        code, out, _ = await mesh(ben, "show")
+        assert code == 0
+        assert "Version 1, in force since" in out
+        assert "as every network begins" in out
+        assert [line.split() for line in out.splitlines() if line.startswith(("chat", "ocr"))] == [
+            ["chat", "0.16", "kB", "of", "text"],
+            ["ocr", "0.0375", "page"],
+        ]
+        code, out, _ = await mesh(ann, "set", "--price", "chat=0.2", "--fee", "10", "--dry-run")
+        assert code == 0
+        assert "No job was paid in the last 30 days" in out
+        [chat] = [line for line in out.splitlines() if line.startswith("chat")]
+        assert chat.split()[:7] == ["chat", "4.0", "kB", "of", "text", "0.64", "0.8"]
+        assert "(+25%)" in chat
+        assert "The fee would be 10 % in place of 5 %." in out
+        assert "Nothing is published. Version 1 is in force." in out
+
+        asker, _worker = await ann.device("ann-box", work=False), await ben.device("ben-box")
+        await asker.run("a" * 1000)
+        await asker.reported()
+        await until(lambda: _priced(ann, town))
+        code, out, _ = await mesh(ann, "set", "--price", "embeddings=0.0074", "--dry-run", "--json")
+        [done] = [one for one in answered(out)["effects"] if one["workload"] == "embeddings"]
+        assert (done["units"], done["before"], done["after"], done["jobs"]) == (1000, 3700, 7400, 1)
+        assert (done["charged"], done["would"], done["earned"], done["would_earn"]) == (3700, 7400, 3515, 7030)
+        code, out, _ = await mesh(ann, "set", "--price", "embeddings=0.0074", "--dry-run")
+        assert "The job paid since" in out and "cost 0.0037 credits and would have cost 0.0074 (+100%)." in out
+        assert "0.003515 was earned, and 0.00703 would have been" in out
+
+        code, out, _ = await mesh(
+            ann, "set", "--price", "chat=0.2", "--price", "knit=1/60", "--note", "bills", "--json"
+        )
+        assert (code, answered(out)["version"]) == (0, 2)
+        code, out, _ = await mesh(ben, "history")
+        assert [line.split()[0] for line in out.splitlines() if line.split()[:1] in (["1"], ["2"])] == ["2", "1"]
+        assert "Ann" in out and "bills" in out and "chat 0.2" in out
+        code, out, _ = await mesh(ben, "show", "--version", "1", "--json")
+        assert {one["workload"]: one["price_micro"] for one in answered(out)["prices"]}["chat"] == 160_000
+        for person, words, exit_code, error in [
+            (ben, ["set", "--price", "chat=0.3"], 3, "members.not_allowed"),
+            (ann, ["set", "--price", "chat=0.3", "--base", "1"], 1, "tariff.stale"),
+            (ann, ["set", "--price", "chat=0"], 2, "tariff.bad_price"),
+            (ann, ["set", "--price", "chat=1000.000001"], 2, "tariff.bad_price"),
+            (ann, ["set", "--price", "chat=0.0000001"], 2, "cli.bad_credits"),
+            (ann, ["set", "--price", "chat=1e999"], 2, "tariff.bad_price"),
+            (ann, ["set", "--price", "chat"], 2, "usage.price"),
+            (ann, ["set", "--price", "knit=1/x"], 2, "usage.price"),
+            (ann, ["set", "--fee", "x"], 2, "usage.fee"),
+            (ann, ["set", "--fee", "nan"], 2, "usage.fee"),
+            (ann, ["set", "--fee", "51"], 2, "tariff.bad_fee"),
+            (ann, ["set"], 2, "usage.invalid"),
+            (ann, ["show", "--version", "9"], 1, "tariff.no_version"),
+        ]:
+            code, out, err = await mesh(person, *words, "--json")
+            assert (code, answered(out)["error"]["code"]) == (exit_code, error), (words, out, err)
+
+
+def answered(out):
+    """The object that a command printed; the programs in this process print what they log beside it."""
+    [said] = [line for line in out.splitlines() if line.startswith("{")]
+    return json.loads(said)
+
+
+async def _priced(person, town):
+    return any(line.units for line in (await person.do(calls.ledger(town.network))).lines)

@@ -102,6 +102,8 @@ export function said(one: Decision, names: Names): string {
       return facts.to ? 'made every device wait for an admin.' : 'let devices in without an admin.';
     case 'network.approve_people':
       return facts.to ? 'made everybody who comes wait for an admin.' : 'let people in without an admin.';
+    case 'tariff.publish':
+      return `published version ${one.subject} of the tariff${facts.note ? `: “${String(facts.note)}”` : ''}.`;
     case 'policy.save':
       return `saved version ${one.subject} of the policy${facts.note ? `: “${String(facts.note)}”` : ''}.`;
     default: {

@@ -13,6 +13,7 @@ import { LedgerChart } from './LedgerChart';
 import { asked, exported, LedgerFilter, type Narrowed, narrowedOf } from './LedgerFilter';
 import { grouping, Line, sealedHere, total } from './LedgerLine';
 import { Bob } from './plumbParts';
+import { PriceNotice } from './PriceNotice';
 import { ledgerSentence } from './sentences';
 
 const PAGE = 50;
@@ -65,6 +66,7 @@ export function LedgerPage() {
       <Sentence below={<Checked proof={proof.data} error={proof.error} again={() => void proof.refetch()} busy={proof.isFetching} />}>
         {ledgerSentence(accounts.data, me)}
       </Sentence>
+      <PriceNotice />
       <div className="mb-2 flex flex-wrap items-center gap-3">
         <LedgerFilter value={narrowed} onChange={narrow} me={me} all={admin} />
         {shown.length > 0 && <Export wanted={exported(narrowed)} />}

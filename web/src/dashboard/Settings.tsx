@@ -11,7 +11,8 @@ import { ApiKeys } from './ApiKeys';
 import { useMe, useNetwork } from './data';
 import { Sentence, Waiting } from './Frame';
 import { Part, useChange } from './SettingsPart';
-import { Permits, Tariff, Waits } from './Terms';
+import { Tariff } from './Tariff';
+import { Permits, Waits } from './Terms';
 import { WaysIn } from './WaysIn';
 import { Weights } from './Weights';
 import { YourData } from './YourData';
@@ -56,7 +57,7 @@ export function SettingsPage() {
           </p>
         </Part>
         <Credit line={settings.data.credit_line} admin={admin} />
-        {settings.data.tariff && <Tariff tariff={settings.data.tariff} />}
+        {settings.data.tariff && <Tariff tariff={settings.data.tariff} admin={admin} />}
         <Waits on={settings.data.approve_devices ?? false} admin={admin} />
         <Permits key={`permits ${settings.data.permits_per_member}`} most={settings.data.permits_per_member} admin={admin} />
         <Weights key={JSON.stringify(settings.data.weights)} weights={settings.data.weights} admin={admin} />

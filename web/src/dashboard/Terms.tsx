@@ -1,8 +1,7 @@
-/** On which terms a network works: how devices come in, how much a person may have under way, what work costs. */
+/** On which terms a network works: how devices come in, how much a person may have under way. */
 import { useState } from 'react';
 import { Button, Field, INPUT, Switch } from '../parts/controls';
-import { credits, many } from '../parts/words';
-import type { Settings } from './api';
+import { many } from '../parts/words';
 import { Part, useChange } from './SettingsPart';
 
 export function Waits({ on, admin }: { on: boolean; admin: boolean }) {
@@ -48,32 +47,6 @@ export function Permits({ most, admin }: { most: number | null; admin: boolean }
         <p className="text-13">{words}</p>
       )}
       {failure}
-    </Part>
-  );
-}
-
-/** How what is counted is called: pages as they are, text by the thousand bytes. */
-function unit(workload: string, per: number): string {
-  if (workload === 'ocr') return per === 1 ? 'a page' : many(per, 'page');
-  return per === 1000 ? 'a kB of text' : many(per, 'byte of text', 'bytes of text');
-}
-
-export function Tariff({ tariff }: { tariff: NonNullable<Settings['tariff']> }) {
-  return (
-    <Part
-      title={`Tariff, version ${tariff.version}`}
-      about="What others’ devices cost; your own cost nothing. A published price never changes: the next version comes with a new release of the coordinator, and every ledger line names its version."
-    >
-      <dl className="grid max-w-[460px] grid-cols-[auto_1fr] gap-x-4 gap-y-1 text-13">
-        {tariff.prices.map((one) => (
-          <div key={one.workload} className="contents">
-            <dt className="text-ink-2">{one.workload}</dt>
-            <dd className="text-right">
-              {credits(one.price_micro)} credits for {unit(one.workload, one.price_per)}
-            </dd>
-          </div>
-        ))}
-      </dl>
     </Part>
   );
 }

@@ -176,5 +176,5 @@ export type Settings = {
   approve_devices?: boolean;
   keep_jobs_days?: number;
   keep_decisions_days?: number;
-  tariff?: { version: number; prices: { workload: string; price_micro: number; price_per: number }[] };
+  tariff?: { version: number; prices: { workload: string; price_micro: number; price_per: number }[]; since_ms?: number | null; fee_ppm?: number | null };
 };
