@@ -5,7 +5,10 @@ import math
 import pytest
 
 from coordinators import a_coordinator, a_job, an_id
+from mesh.cli.device import round_trip
 from mesh.protocol import link
+from mesh.sdk.answers import Device
+from mesh.sdk.round_trips import RoundTrip
 from programs.test_guests_peers import OPEN_ONES, a_place
 
 pytestmark = pytest.mark.anyio
@@ -58,3 +61,13 @@ async def test_of_many_round_trips_the_newest_are_kept(tmp_path):
         shown = (await bench.get(f"/v1/networks/{place.network}/devices", place.ann)).json()["devices"]
         (box,) = (one for one in shown if one["device"] == place.box.id)
         assert [one["device"] for one in box["round_trips"]] == many[:3:-1]
+
+
+def test_the_list_says_how_far_each_device_is_from_this_one_or_from_the_nearest():
+    names = {"A": "atlas", "S": "studio"}
+    trips = (RoundTrip("S", 2.84, 1), RoundTrip("A", 48.0, 1), RoundTrip("X", 90.0, 1))
+    device = Device("D", "lumen", "M", "ready", round_trips=trips)
+    assert round_trip(device, names, "A") == "48.0 ms to atlas"
+    assert round_trip(device, names, "X") == "90.0 ms to X", "what the list does not name"
+    assert round_trip(device, names, None) == round_trip(device, names, "Z") == "2.8 ms to studio"
+    assert round_trip(Device("D", "lumen", "M", "ready"), names, "A") == ""

@@ -3,6 +3,7 @@
 Touches: files of the home, sockets (through the client).
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from mesh.cli.output import Json, Out, table
 
 if TYPE_CHECKING:
     from mesh.ids import DeviceId, NetworkId
+    from mesh.sdk.answers import Device
     from mesh.sdk.client import Coordinator
 
 app = typer.Typer(help="Devices: invite, join, pair, list, rename, approve, remove.", no_args_is_help=True)
@@ -116,19 +118,27 @@ def list_(network: here.Network = None, json: Json = False) -> None:
         meant = here.network_of(place, client, network)
         found, people = client.do(calls.devices(meant)), client.do(calls.members(meant))
     names = {one.member: one.name for one in people.members}
+    mine, called = place.read().device, {one.device: one.name for one in found.devices}
     rows = [
         (
             one.name,
             f"{one.state} ({one.held})" if one.held else one.state,
             "" if one.tier is None else str(one.tier),
             names.get(one.owner, one.owner),
+            round_trip(one, called, None if mine is None else mine.id),
             " ".join((*one.tags, *(["(ephemeral)"] if one.ephemeral else []))),
             one.device,
         )
         for one in found.devices
     ]
-    shown = ("name", "state", "#tier", "owner", "tags", "id")
+    shown = ("name", "state", "#tier", "owner", "round trip", "tags", "id")
     Out(json).result(found, lambda: table(shown, rows, empty="None. Next: mesh device invite"))
+
+
+def round_trip(device: "Device", names: Mapping["DeviceId", str], mine: "DeviceId | None") -> str:
+    """How far a device is from this one, where that is known; else from the one that is nearest to it."""
+    trips = sorted(device.round_trips, key=lambda trip: (trip.device != mine, trip.rtt_ms))
+    return f"{trips[0].rtt_ms:.1f} ms to {names.get(trips[0].device, trips[0].device)}" if trips else ""
 
 
 @app.command()

@@ -203,6 +203,8 @@ def _amount(workload: str, units: int) -> str:
     per, name = UNITS.get(workload, (1, "unit"))
     if per == 1:
         return f"{units:,} {name}{'' if units == 1 else 's'}"
+    if units < per:
+        return f"{units} bytes of text"
     return f"{units / per:,.1f} {name}"
 
 
