@@ -172,3 +172,37 @@ async def test_programs_may_speak_to_the_coordinator_without_waiting(network: Ne
         with pytest.raises(RemoteError) as refusal:
             await client.do(calls.job(NetworkId(network.id), JobId("nothing")))
     assert refusal.value.wire_code == "job.not_found"
+
+
+def test_who_waits_for_an_admin_is_told_so_by_every_command_until_the_answer_is_there(network: Network) -> None:
+    ada = network.ada
+    link = ada.mesh("members", "invite", "--name", "Wanda", "--uses", "2", "--approve")["link"]
+    wanda, wim = network.stage.player("waits-1"), network.stage.player("waits-2")
+    claimed = wanda.mesh("auth", "claim", "-", "--name", "Wanda", stdin=link)
+    assert (claimed["network"], claimed["state"]) == (network.id, "pending")
+    refused(wanda.attempt("device", "invite"), "members.waits", 3)
+    refused(wanda.attempt("members", "list"), "members.waits", 3)
+    (asked,) = wanda.mesh("net", "list")["asked"]
+    assert (asked["network"], asked["state"]) == (network.id, "pending")
+    (waiting,) = ada.mesh("members", "list")["waiting"]
+    assert (waiting["member"], waiting["invite_name"]) == (claimed["member"], "Wanda")
+    assert ada.mesh("members", "approve", "Wanda") == {"member": claimed["member"], "state": "active"}
+    assert ada.mesh("members", "list")["waiting"] == []
+    assert wanda.mesh("device", "invite")["link"], "what she claimed is worth something now, with nothing more to do"
+    late = ada.attempt("members", "refuse", claimed["member"], "--why", "too late")
+    refused(late, "members.not_waiting", 1)
+    assert late.value["error"]["facts"]["outcome"] == "approved"
+    refused(ada.attempt("members", "approve", "Wanda"), "members.unknown_applicant", 1)
+
+    other = wim.mesh("auth", "claim", "-", "--name", "Wim", stdin=link)["member"]
+    ada.mesh("members", "refuse", "Wim", "--why", "Who are you?")
+    (asked,) = wim.mesh("net", "list")["asked"]
+    assert (asked["state"], asked["why"]) == ("refused", "Who are you?")
+    refused(wim.attempt("net", "withdraw"), "network.which_request", 1)
+    refused(wim.attempt("device", "invite"), "members.not_member", 1)
+    fresh = ada.mesh("members", "invite", "--approve")["link"]
+    again = wim.mesh("auth", "claim", "-", stdin=fresh)
+    assert (again["member"], again["state"]) == (other, "pending")
+    assert wim.mesh("net", "withdraw")["withdrawn"] is True
+    assert ada.mesh("members", "list")["waiting"] == []
+    ada.mesh("members", "remove", "Wanda")

@@ -52,6 +52,7 @@ test('ledger and members', () => {
   expect(ledgerSentence(accounts, 'ada')).toBe('You owe the others 48.20 credits. Everyone’s balances add up to zero.');
   expect(ledgerSentence(accounts, 'noor')).toContain('The others owe you 48.20 credits.');
   expect(membersSentence([{ member: 'a', name: 'Ada', role: 'admin' }], 0)).toBe('Only you so far. Invite somebody you trust.');
+  expect(membersSentence([{ member: 'a', name: 'Ada', role: 'admin' }], 1, 2)).toBe('One person, two wait to be let in.');
 });
 
 test('numbers', () => {

@@ -35,10 +35,10 @@ class WhichRequest(MeshError):
 
 def waiting_in(client: "Coordinator", network: "NetworkId") -> "tuple[Applicant, ...]":
     """Who waits in a network, as far as the caller may see it."""
-    from mesh.sdk import applicants
+    from mesh.sdk import calls
 
     try:
-        return client.do(applicants.applicants(network)).applicants
+        return client.do(calls.applicants(network)).applicants
     except RemoteError as error:
         if error.wire_kind in _NOT_FOR_ME:
             return ()
@@ -72,9 +72,9 @@ def applicant_named(client: "Coordinator", network: "NetworkId", text: str) -> "
     Raises UnknownApplicant.
     """
     from mesh.ids import MemberId, is_ulid
-    from mesh.sdk import applicants
+    from mesh.sdk import calls
 
-    known = client.do(applicants.applicants(network)).applicants
+    known = client.do(calls.applicants(network)).applicants
     matching = [one.member for one in known if text == one.member] or [one.member for one in known if text == one.name]
     if len(matching) == 1:
         return matching[0]
@@ -85,10 +85,10 @@ def applicant_named(client: "Coordinator", network: "NetworkId", text: str) -> "
 
 def mine(client: "Coordinator") -> "tuple[Asked, ...]":
     """Where the caller asked to come in; nothing for a device or a key, or at an older coordinator."""
-    from mesh.sdk import applicants
+    from mesh.sdk import calls
 
     try:
-        return client.do(applicants.asked()).networks
+        return client.do(calls.asked()).networks
     except RemoteError as error:
         if error.wire_kind in _NOT_FOR_ME:
             return ()

@@ -118,13 +118,13 @@ def approve(
 ) -> None:
     """Let somebody in who waits (for admins)."""
     from mesh.cli.applicants import applicant_named
-    from mesh.sdk import applicants
+    from mesh.sdk import calls
 
     place = here.home()
     with here.coordinator(place) as client:
         meant = here.network_of(place, client, network)
         found = applicant_named(client, meant, member)
-        decided = client.do(applicants.approve(meant, found))
+        decided = client.do(calls.approve_applicant(meant, found))
     Out(json).result(decided, f"{foreign(member)} is in now.")
 
 
@@ -137,13 +137,13 @@ def refuse(
 ) -> None:
     """Do not let somebody in who waits; they are told, and need a fresh invite to ask again (for admins)."""
     from mesh.cli.applicants import applicant_named
-    from mesh.sdk import applicants
+    from mesh.sdk import calls
 
     place = here.home()
     with here.coordinator(place) as client:
         meant = here.network_of(place, client, network)
         found = applicant_named(client, meant, member)
-        decided = client.do(applicants.refuse(meant, found, why))
+        decided = client.do(calls.refuse_applicant(meant, found, why))
     Out(json).result(decided, f"{foreign(member)} was not let in, and is told so.")
 
 

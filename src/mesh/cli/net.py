@@ -66,11 +66,11 @@ def withdraw(
 ) -> None:
     """Wait no more to be let into a network."""
     from mesh.cli.applicants import mine, waits_in
-    from mesh.sdk import applicants
+    from mesh.sdk import calls
 
     with here.coordinator(here.home()) as client:
         found = waits_in(mine(client), named)
-        client.do(applicants.withdraw(found.network))
+        client.do(calls.withdraw_request(found.network))
     Out(json).result({"network": found.network, "withdrawn": True}, f"You wait no more to be let into {found.name}.")
 
 

@@ -1,12 +1,11 @@
-"""People who wait for an admin: what the coordinator answers about them, and the calls that admit or refuse them.
+"""People who wait for an admin: what the coordinator answers about them.
 
 Touches: nothing.
 """
 
 from mesh.ids import MemberId, NetworkId
 from mesh.protocol.values import Role
-from mesh.sdk.answers import Answer, Done
-from mesh.sdk.calls import Call
+from mesh.sdk.answers import Answer
 
 
 class Applicant(Answer, frozen=True):
@@ -59,28 +58,3 @@ class AskedNetworks(Answer, frozen=True):
 
     networks: tuple[Asked, ...]
     cursor: str | None = None
-
-
-def applicants(network: NetworkId) -> Call[Applicants]:
-    """Who waits to be let in (for admins)."""
-    return Call("GET", f"/v1/networks/{network}/applicants", Applicants)
-
-
-def approve(network: NetworkId, member: MemberId) -> Call[Decided]:
-    """Let somebody in who waits (for admins)."""
-    return Call("POST", f"/v1/networks/{network}/applicants/{member}/approve", Decided, {})
-
-
-def refuse(network: NetworkId, member: MemberId, why: str = "") -> Call[Decided]:
-    """Do not let somebody in who waits; ``why`` is told to them (for admins)."""
-    return Call("POST", f"/v1/networks/{network}/applicants/{member}/refuse", Decided, {"why": why})
-
-
-def asked() -> Call[AskedNetworks]:
-    """Where I wait for an admin, and what became of requests that led to nothing."""
-    return Call("GET", "/v1/me/networks", AskedNetworks)
-
-
-def withdraw(network: NetworkId) -> Call[Done]:
-    """I do not want to come into that network any more."""
-    return Call("DELETE", f"/v1/me/networks/{network}", Done)

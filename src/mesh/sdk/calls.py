@@ -12,6 +12,7 @@ import msgspec
 from mesh.ids import DeviceId, DeviceKey, JobId, MemberId, NetworkId, TokenId
 from mesh.protocol.values import Role
 from mesh.sdk import answers, join_links, page, policies, ways_in
+from mesh.sdk import applicants as people
 
 T = TypeVar("T")
 Purpose = Literal["member", "device", "relay"]
@@ -230,6 +231,31 @@ def change_role(network: NetworkId, member: MemberId, role: Role) -> Call[answer
 def remove_member(network: NetworkId, member: MemberId) -> Call[answers.Done]:
     """Let a person go with all their devices, or leave oneself."""
     return Call("DELETE", _network(network, "members", member), answers.Done)
+
+
+def applicants(network: NetworkId) -> Call[people.Applicants]:
+    """Who waits to be let in (for admins)."""
+    return Call("GET", _network(network, "applicants"), people.Applicants)
+
+
+def approve_applicant(network: NetworkId, member: MemberId) -> Call[people.Decided]:
+    """Let somebody in who waits (for admins)."""
+    return Call("POST", _network(network, "applicants", member, "approve"), people.Decided, {})
+
+
+def refuse_applicant(network: NetworkId, member: MemberId, why: str = "") -> Call[people.Decided]:
+    """Do not let somebody in who waits; ``why`` is told to them (for admins)."""
+    return Call("POST", _network(network, "applicants", member, "refuse"), people.Decided, {"why": why})
+
+
+def asked() -> Call[people.AskedNetworks]:
+    """Where I wait for an admin, and what became of requests that led to nothing."""
+    return Call("GET", "/v1/me/networks", people.AskedNetworks)
+
+
+def withdraw_request(network: NetworkId) -> Call[answers.Done]:
+    """I do not want to come into that network any more."""
+    return Call("DELETE", f"/v1/me/networks/{network}", answers.Done)
 
 
 def jobs(network: NetworkId, limit: int = 20, cursor: str | None = None) -> Call[answers.Jobs]:

@@ -6,13 +6,15 @@ Touches: nothing.
 from mesh.ids import DeviceId, JobId, MemberId
 from mesh.protocol.values import Capability, Condition, DeviceState, Role
 from mesh.sdk.answers import Answer, JobAttempt, Network
+from mesh.sdk.applicants import Asked
 from mesh.sdk.round_trips import RoundTrip
 
 
 class Me(Answer, frozen=True):
     """Who is signed in, and in which networks they are. ``operator``: the installation is theirs.
 
-    ``deletion_due_ms``: when their account goes, where they asked for that.
+    ``asked``: where they wait for an admin, or were not let in. ``deletion_due_ms``: when their account goes, if they
+    asked for that.
     """
 
     member: MemberId
@@ -21,12 +23,14 @@ class Me(Answer, frozen=True):
     networks: tuple[Network, ...]
     url: str
     deletion_due_ms: int | None = None
+    asked: tuple[Asked, ...] = ()
 
 
 class LinkSeen(Answer, frozen=True):
     """What a link is for (``signin``, or a token's purpose), who made it, and into which network it leads.
 
-    ``address``: of the one person who may use it; ``proven``: the link came in a letter to it.
+    ``address``: of the one person who may use it; ``proven``: the link came in a letter to it. ``waits``: who comes by
+    it waits for an admin.
     """
 
     purpose: str
@@ -38,6 +42,7 @@ class LinkSeen(Answer, frozen=True):
     approved: bool | None = None
     address: str | None = None
     proven: bool = False
+    waits: bool = False
 
 
 class QrCode(Answer, frozen=True):

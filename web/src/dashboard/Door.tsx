@@ -15,9 +15,12 @@ type Look = {
   network: string | null;
   maker: string | null;
   approved: boolean;
+  waits?: boolean;
   address?: string | null;
   proven?: boolean;
 };
+
+const WAITS = 'You wait until one of its admins lets you in.';
 
 const ROLES: Record<string, string> = {
   admin: 'As an admin you invite and remove people, set the rules, and see all job records and the whole ledger.',
@@ -118,11 +121,12 @@ function ForPerson({ look }: { look: Look }) {
     return (
       <>
         <Heading text={title} below={ROLES[look.role]} />
+        {look.waits && <p className="mb-4 text-13">{WAITS}</p>}
         {unproven && <Proof address={look.address!} />}
         {error && <Failure message={error.message} code={error.refused.code} />}
         <div className="mt-4 flex flex-wrap gap-3">
           <Button look="primary" busy={busy && 'Joining…'} onClick={() => void join()}>
-            Join as {me.data.name}
+            {look.waits ? 'Ask to join' : 'Join'} as {me.data.name}
           </Button>
           <Button look="quiet" onClick={() => setAnother(true)}>
             I am somebody else
@@ -153,11 +157,12 @@ function ForPerson({ look }: { look: Look }) {
           </p>
         </div>
       )}
+      {look.waits && <p className="my-4 text-13">{WAITS}</p>}
       {unproven && <Proof address={look.address!} />}
       {error && <Failure message={error.message} code={error.refused.code} />}
       {!unproven && (
         <Button look="primary" type="submit" className="mt-4" busy={busy && (claim ? 'Claiming…' : signIn ? 'Signing in…' : 'Joining…')}>
-          {claim ? 'Claim it' : signIn ? 'Sign in' : `Join ${look.network}`}
+          {claim ? 'Claim it' : signIn ? 'Sign in' : `${look.waits ? 'Ask to join' : 'Join'} ${look.network}`}
         </Button>
       )}
       {!signIn && <WaysToEnter back="/" verb={claim ? 'Claim it' : 'Join'} invite={{ secret: SECRET, name }} />}

@@ -26,6 +26,7 @@ const MORE = [
 const REVIEW = { to: '/n/$network/review', label: 'Review' } as const;
 const loadFind = () => import('./Find');
 const Find = lazy(async () => ({ default: (await loadFind()).Find }));
+const AskedPage = lazy(async () => ({ default: (await import('./Asked')).AskedPage }));
 /** Fetched a little after the page, so that no key is lost between `/` and the first letter. */
 const FIND_AFTER_MS = 1500;
 
@@ -37,7 +38,10 @@ export function Frame() {
   const network = useNetwork();
   const here = me.data?.networks.find((one) => one.network === network);
   if (me.error instanceof ApiError && me.error.status === 401) return <Closed />;
-  if (me.data && !here) return <Nowhere />;
+  if (me.data && !here) {
+    const asked = me.data.asked.filter((one) => one.network === network);
+    return asked.length ? <Waits me={me.data} asked={asked} /> : <Nowhere />;
+  }
   return <Inside me={me.data} />;
 }
 
@@ -94,6 +98,7 @@ function Inside({ me }: { me: Me | undefined }) {
         </div>
       </header>
       {live.state === 'stopped' && <Away since={live.since} />}
+      {me?.asked.filter((one) => one.state === 'pending').map((one) => <InQueue key={one.network} network={one.network} name={one.name} />)}
       {me?.deletion_due_ms != null && <Going due={me.deletion_due_ms} network={network} />}
       <main id="main" className="mx-auto max-w-[1440px] px-4 pt-7 pb-28 wide:px-7 wide:pt-9">
         <Outlet />
@@ -220,6 +225,26 @@ function Going({ due, network }: { due: number; network: string }) {
   );
 }
 
+/** A request of one's own in another network. */
+function InQueue({ network, name }: { network: string; name: string }) {
+  return (
+    <p role="status" className="mx-auto flex max-w-[1440px] flex-wrap gap-x-4 border-b border-line px-4 py-2 text-13 text-ink-2 wide:px-7">
+      <span>You wait to be let into {name}.</span>
+      <a href={`/n/${network}`} className={LINK}>
+        How it stands
+      </a>
+    </p>
+  );
+}
+
+function Waits({ me, asked }: { me: Me; asked: Me['asked'] }) {
+  return (
+    <Suspense>
+      <AskedPage asked={asked} name={me.name} elsewhere={me.networks.length > 0} />
+    </Suspense>
+  );
+}
+
 /** `g d`, `g m`, …: pages by key; `/` finds. */
 function useKeys(network: string, find: () => void) {
   const navigate = useNavigate();
@@ -282,6 +307,7 @@ export function First() {
       </main>
     );
   }
+  if (me.data.asked.length && !me.data.operator) return <Waits me={me.data} asked={me.data.asked} />;
   return <Make me={me.data} />;
 }
 

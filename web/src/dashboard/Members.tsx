@@ -8,6 +8,7 @@ import { Glyph, STATE_WORDS } from '../parts/marks';
 import { Qr } from '../parts/Qr';
 import { useUndo } from '../parts/Undo';
 import { moment } from '../parts/words';
+import { Applicants, useApplicants } from './Applicants';
 import { type Account, ApiError, type Device, drop, get, type Member, post, put, type Role, type Token } from './api';
 import { useMe, useMembers, useNetwork, usePicture } from './data';
 import { stateOf } from './deviceState';
@@ -31,6 +32,7 @@ export function MembersPage() {
   const picture = usePicture();
   const mine = me.data?.networks.find((one) => one.network === network)?.role;
   const admin = mine === 'admin';
+  const applicants = useApplicants(admin);
   const balances = useQuery({
     queryKey: ['balances', network],
     queryFn: async () => (await get<{ accounts: Account[] }>(`/v1/networks/${network}/balances`)).accounts,
@@ -54,7 +56,8 @@ export function MembersPage() {
   const admins = members.data.filter((one) => one.role === 'admin').length;
   return (
     <>
-      <Sentence>{membersSentence(members.data, invites.length)}</Sentence>
+      <Sentence>{membersSentence(members.data, invites.length, applicants.data?.length ?? 0)}</Sentence>
+      <Applicants waiting={applicants.data ?? []} error={applicants.error} />
       <ul className="mb-9">
         {members.data.map((one) => (
           <Person
@@ -189,13 +192,14 @@ function Invite({ tokens }: { tokens: Token[] }) {
   const [life, setLife] = useState('86400');
   const [uses, setUses] = useState('1');
   const [email, setEmail] = useState('');
+  const [approve, setApprove] = useState(false);
   const [made, setMade] = useState<{ link: string; token_id: string; letter: string } | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   async function make(event: FormEvent) {
     event.preventDefault();
     setError(null);
     try {
-      const terms = { purpose: 'member', name, role, expires_s: Number(life) };
+      const terms = { purpose: 'member', name, role, expires_s: Number(life), approve };
       const body = email ? { ...terms, uses: 1, address: email } : { ...terms, uses: Number(uses) };
       setMade(await post<{ link: string; token_id: string; letter: string }>(`/v1/networks/${network}/tokens`, body));
       await queries.invalidateQueries({ queryKey: ['tokens'] });
@@ -242,6 +246,10 @@ function Invite({ tokens }: { tokens: Token[] }) {
               <input type="number" min="1" max="100" value={uses} onChange={(event) => setUses(event.target.value)} className={INPUT} />
             </Field>
           )}
+          <label className="col-span-2 flex items-start gap-2 text-13">
+            <input type="checkbox" checked={approve} onChange={(event) => setApprove(event.target.checked)} className="mt-0.5 size-[16px] accent-ink" />
+            Who comes by it waits until an admin approves them
+          </label>
           <Button look="primary" type="submit" className="justify-self-start">
             Invite
           </Button>

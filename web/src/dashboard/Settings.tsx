@@ -10,6 +10,7 @@ import { drop, get, post, type Settings } from './api';
 import { ApiKeys } from './ApiKeys';
 import { useMe, useNetwork } from './data';
 import { Sentence, Waiting } from './Frame';
+import { NewPeople } from './NewPeople';
 import { Part, useChange } from './SettingsPart';
 import { Tariff } from './Tariff';
 import { Permits, Waits } from './Terms';
@@ -59,6 +60,7 @@ export function SettingsPage() {
         <Credit line={settings.data.credit_line} admin={admin} />
         {settings.data.tariff && <Tariff tariff={settings.data.tariff} admin={admin} />}
         <Waits on={settings.data.approve_devices ?? false} admin={admin} />
+        <NewPeople on={settings.data.approve_people ?? false} admin={admin} />
         <Permits key={`permits ${settings.data.permits_per_member}`} most={settings.data.permits_per_member} admin={admin} />
         <Weights key={JSON.stringify(settings.data.weights)} weights={settings.data.weights} admin={admin} />
         {settings.data.keep_jobs_days != null && (

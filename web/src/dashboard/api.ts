@@ -44,7 +44,10 @@ export type Me = {
   url: string;
   deletion_due_ms: number | null;
   networks: { network: string; name: string; role: Role }[];
+  /** Where they wait for an admin, or were not let in. */
+  asked: Asked[];
 };
+export type Asked = { network: string; name: string; role: Role; state: string; asked_ms: number; until_ms: number; why: string };
 export type Change = { state: string; since_ms: number };
 export type Offer = { workload: string; model: string; units_per_s?: number; warm?: boolean; cold_load_s?: number };
 export type Device = {
@@ -174,6 +177,7 @@ export type Settings = {
   weights: Record<string, number>;
   permits_per_member: number | null;
   approve_devices?: boolean;
+  approve_people?: boolean;
   keep_jobs_days?: number;
   keep_decisions_days?: number;
   tariff?: { version: number; prices: { workload: string; price_micro: number; price_per: number }[]; since_ms?: number | null; fee_ppm?: number | null };

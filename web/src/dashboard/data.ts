@@ -8,11 +8,15 @@ export function useNetwork(): string {
   return (useParams({ strict: false }) as { network?: string }).network ?? '';
 }
 
+/** Who waits for an admin hears of nothing by itself: the page asks so often. */
+const WAITING_MS = 4000;
+
 export function useMe() {
   return useQuery({
     queryKey: ['me'],
     queryFn: () => get<Me>('/v1/me'),
     staleTime: 60_000,
+    refetchInterval: (query) => (query.state.data?.asked.some((one) => one.state === 'pending') ? WAITING_MS : false),
     retry: (times, error) => !(error instanceof ApiError && error.status === 401) && times < 2,
   });
 }

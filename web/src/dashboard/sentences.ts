@@ -41,8 +41,9 @@ function links(devices: Device[]): Part[] {
   return devices.flatMap((one, at): Part[] => [...(at > 0 ? [{ text: ' and ' }] : []), { text: one.name, to: one.device }]);
 }
 
-export function membersSentence(members: Member[], invites: number): string {
+export function membersSentence(members: Member[], invites: number, waiting = 0): string {
   const people = `${capital(count(members.length))} ${members.length === 1 ? 'person' : 'people'}`;
+  if (waiting > 0) return `${people}, ${count(waiting)} ${waiting === 1 ? 'waits' : 'wait'} to be let in.`;
   if (invites === 0) return members.length === 1 ? 'Only you so far. Invite somebody you trust.' : `${people}, nobody invited.`;
   return `${people}, ${count(invites)} ${invites === 1 ? 'invite' : 'invites'} open.`;
 }

@@ -82,19 +82,7 @@ async def refuse(network: str, applicant: str, body: RefusalBody, request: Reque
 @router.get("/v1/me/networks", dependencies=[signed_in()])
 async def mine(request: Request, limit: Limit = PAGE_MAX, cursor: Cursor = None) -> Response:
     """Where the caller waits for an admin, and for 30 days what became of requests that led to nothing."""
-    asked = await desk_of(request).parts.database.read(applicants.of_member, caller_of(request).member)
-    shown = [
-        Asked(
-            one.network,
-            one.name,
-            one.role,
-            one.ended or one.state,
-            one.asked_ms,
-            one.ended_ms or expires_ms(one.asked_ms),
-            one.why or "",
-        )
-        for one in asked
-    ]
+    shown = await desk_of(request).parts.database.read(asked_by, caller_of(request).member)
     return answer(AskedNetworks(*page(shown, lambda one: one.network, limit=limit, cursor=cursor)))
 
 
@@ -111,3 +99,19 @@ async def withdraw(asked: str, request: Request) -> Response:
     if ended:
         desk.news.request_ended(NetworkId(asked))
     return response
+
+
+def asked_by(store: Store, member: MemberId) -> list[Asked]:
+    """Where somebody asked to come in and is not in, as they may know it."""
+    return [
+        Asked(
+            one.network,
+            one.name,
+            one.role,
+            one.ended or one.state,
+            one.asked_ms,
+            one.ended_ms or expires_ms(one.asked_ms),
+            one.why or "",
+        )
+        for one in applicants.of_member(store, member)
+    ]

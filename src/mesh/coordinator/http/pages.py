@@ -12,6 +12,7 @@ from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http import claim
 from mesh.coordinator.http.access import NotSignedIn, bearer, caller_of, public, signed_in
 from mesh.coordinator.http.app_errors import NoSuchAddress
+from mesh.coordinator.http.applicants import asked_by
 from mesh.coordinator.http.claim import ClaimBody
 from mesh.coordinator.http.cookie import check_act, set_cookie
 from mesh.coordinator.http.desk import answer, desk_of, token_hash
@@ -19,6 +20,7 @@ from mesh.coordinator.store import deletions, invite_letters, people, sign_in_li
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.invite_letters import InviteLetter
 from mesh.coordinator.store.sign_in_links import SignInLink
+from mesh.networks.applicants import APPROVE_PEOPLE, must_wait
 from mesh.networks.tokens import JoinToken, TokenExpired, TokenUnknown, TokenUsed, redeem
 from mesh.pages.files import Files, PagesMissing, respond
 from mesh.protocol.links import secret_hash
@@ -114,9 +116,11 @@ async def me(request: Request) -> Response:
     rows = [(network, snapshot.role(network.id, caller.member)) for network in snapshot.networks.values()]
     networks = [{"network": one.id, "name": one.name, "role": role} for one, role in rows if role is not None]
     leaving = await desk.parts.database.read(deletions.of, caller.member)
+    asked = await desk.parts.database.read(asked_by, caller.member)
     return answer(
         {"member": caller.member, "name": caller.name, "operator": caller.operator, "networks": networks,
-         "url": desk.parts.site.url, "deletion_due_ms": None if leaving is None else leaving.due_ms}
+         "url": desk.parts.site.url, "deletion_due_ms": None if leaving is None else leaving.due_ms,
+         "asked": [one for one in asked if one.state != "withdrawn"]}
     )  # fmt: skip
 
 
@@ -137,10 +141,12 @@ async def look(body: SecretBody, request: Request) -> Response:
     if letter is not None and parts.now_ms() >= letter.expires_ms:
         raise TokenExpired(expired_ms=letter.expires_ms)
     network = None if token.network is None else parts.snapshot.networks.get(token.network)
+    network_asks = network is not None and bool(network.settings.get(APPROVE_PEOPLE))
+    waits = token.purpose == "member" and must_wait(link_asks=not token.approved, network_asks=network_asks)
     return answer(
         {"purpose": token.purpose, "role": token.role, "name": token.name, "expires_ms": token.expires_ms,
          "network": None if network is None else network.name, "maker": maker, "approved": token.approved,
-         "address": token.address or None, "proven": letter is not None}
+         "address": token.address or None, "proven": letter is not None, "waits": waits}
     )  # fmt: skip
 
 
