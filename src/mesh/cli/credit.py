@@ -3,7 +3,7 @@
 Touches: files of the home, sockets (through the client).
 """
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -12,11 +12,13 @@ from mesh.cli import here
 from mesh.cli.job import clock
 from mesh.cli.output import Json, Out, foreign, table
 from mesh.errors import MeshError
-from mesh.units import CREDIT, credits_text
+from mesh.units import CREDIT, MICRO_LIMIT, credits_text
 
 
 class BadCredits(MeshError):
-    """An amount of credits is a number like 12 or 0.5, with up to six decimals; `none` takes a limit away."""
+    """An amount of credits is a number like 12 or 0.5, with up to six decimals, at most 9007199254; where it is a
+    limit, `none` takes it away.
+    """
 
     code = "cli.bad_credits"
     kind = "invalid"
@@ -35,15 +37,15 @@ def add_to_net(app: typer.Typer) -> None:
 
 
 def micro(text: str) -> int:
-    """Credits as people write them, in micro-credits. Raises BadCredits."""
+    """Credits as people write them, in micro-credits; at most what is counted exactly. Raises BadCredits."""
     try:
         amount = Decimal(text) * CREDIT
-        whole = int(amount)
-    except (InvalidOperation, ValueError, OverflowError) as error:
+        counted = abs(amount) <= MICRO_LIMIT  # before it becomes a whole number: 1e99999999 has as many digits
+    except ArithmeticError as error:
         raise BadCredits from error
-    if whole != amount:
+    if not counted or amount != int(amount):
         raise BadCredits
-    return whole
+    return int(amount)
 
 
 def give(

@@ -4,15 +4,14 @@ Touches: the agent's control socket.
 """
 
 import time
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mesh.cli import here
+from mesh.cli.credit import BadCredits, micro
 from mesh.cli.output import Json, Out, table
-from mesh.errors import MeshError
-from mesh.units import CREDIT, MICRO_LIMIT, credits_text
+from mesh.units import credits_text
 
 if TYPE_CHECKING:
     from mesh.sdk.keys import Key
@@ -20,13 +19,6 @@ if TYPE_CHECKING:
 ANSWER_S = 10.0
 app = typer.Typer(help="Keys of this machine's gateway: create, list, revoke.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="What the key is for: a-z, 0-9 and hyphens.")]
-
-
-class BadCredits(MeshError):
-    """An amount of credits is written as a number, for example 60 or 0.5."""
-
-    code = "usage.credits"
-    kind = "invalid"
 
 
 @app.command()
@@ -43,7 +35,7 @@ def create(
     from mesh.sdk import control
     from mesh.sdk.keys import CreateKey, KeyMade, Limits
 
-    limits = Limits(per_minute, concurrent, None if credits_per_day is None else _micro(credits_per_day))
+    limits = Limits(per_minute, concurrent, None if credits_per_day is None else _daily(credits_per_day))
     made = control.ask(here.home().control_socket, CreateKey(name, limits), ANSWER_S)
     assert isinstance(made, KeyMade)
     out = Out(json)
@@ -91,14 +83,12 @@ def revoke(name: Name, json: Json = False) -> None:
     Out(json).result({"name": name, "revoked": True}, f"The key {name} opens nothing any more.")
 
 
-def _micro(text: str) -> int:
-    try:
-        micro = int(Decimal(text) * CREDIT)
-    except (InvalidOperation, ValueError, OverflowError):
-        raise BadCredits from None
-    if not 0 < micro <= MICRO_LIMIT:
+def _daily(text: str) -> int:
+    """A day's limit in micro-credits. Raises BadCredits."""
+    limit = micro(text)
+    if limit <= 0:
         raise BadCredits
-    return micro
+    return limit
 
 
 def _row(key: "Key") -> tuple[str, ...]:

@@ -21,7 +21,7 @@ NOTE_LENGTH_MAX = 255
 PAST_MS = 30 * 24 * 3600 * 1000
 """Jobs of so long are looked at to say what a change means: a month holds each day of the week four times."""
 PAST_JOBS_MAX = 10_000
-"""And at most so many of them, the newest: read in a tenth of a second, however long the ledger is."""
+"""And at most so many of them, the newest: a bound on what one question reads, however long the ledger is."""
 
 
 class StaleTariff(MeshError):
