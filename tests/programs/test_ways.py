@@ -14,7 +14,7 @@ from coordinators import Person, a_coordinator
 from mesh.coordinator.config import BadConfig
 from mesh.coordinator.settings import GithubSettings, OidcSettings, WaySettings
 from mesh.coordinator.signing_in.ways import Ways
-from mesh.networks.ways_in import BadDomain
+from mesh.networks.domains import BadDomain
 from providers import CLIENT, SECRET, a_provider
 
 pytestmark = pytest.mark.anyio

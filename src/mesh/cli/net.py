@@ -3,7 +3,7 @@
 Touches: files of the home, sockets (through the client).
 """
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -154,6 +154,34 @@ def settings(
             client.do(calls.change_settings(meant, changes))
         found = client.do(calls.settings(meant))
     Out(json).result(found, lambda: _show_settings(found))
+
+
+@app.command()
+def domains(
+    add: Annotated[
+        str | None, typer.Option("--add", help="Let in whoever shows an e-mail address in this domain: example.org.")
+    ] = None,
+    role: Annotated[Literal["member", "guest"], typer.Option("--role", help="With --add: as what.")] = "member",
+    remove: Annotated[str | None, typer.Option("--remove", help="Let nobody in by this domain any more.")] = None,
+    network: here.Network = None,
+    json: Json = False,
+) -> None:
+    """Domains whose people come in without an invite; with options, change them (for its admins).
+
+    List only one whose addresses your own people alone get: whoever gets an address there comes in.
+    """
+    from mesh.sdk import domains as calls
+
+    place = here.home()
+    with here.coordinator(place) as client:
+        meant = here.network_of(place, client, network)
+        if add is not None:
+            client.do(calls.list_domain(meant, add, role))
+        if remove is not None:
+            client.do(calls.drop_domain(meant, remove))
+        found = client.do(calls.domains(meant))
+    rows = [(one.domain, one.role, "" if one.by else "by the operator") for one in found.domains]
+    Out(json).result(found, lambda: table(("domain", "come in as", ""), rows, empty="None: people come by an invite."))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Ways in: how a person who is known signs in beside links; who may come in by an account that nobody here knows.
+"""Ways in: how a person who is known signs in beside links.
 
 An *identity* is who somebody is elsewhere: an issuer, and the subject by which it never means anybody else. An address
 or a name says nothing: both change hands.
@@ -7,38 +7,18 @@ Touches: nothing.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from mesh.errors import MeshError
-from mesh.ids import NetworkId
+from mesh.networks.domains import normal
 
 WAYS_MAX = 20
 """Ways in of one person: every device has a passkey, and there are a few providers."""
 MAIL_ISSUER = "mailto:"
 """Whose subjects are e-mail addresses."""
 LABEL_MAX = 255
-_ANYBODYS = frozenset(
-    {
-        *("aol.com", "fastmail.com", "gmail.com", "gmx.de", "gmx.net", "googlemail.com", "hotmail.com", "icloud.com"),
-        *(
-            "live.com",
-            "mail.com",
-            "mail.ru",
-            "me.com",
-            "msn.com",
-            "outlook.com",
-            "pm.me",
-            "proton.me",
-            "protonmail.com",
-        ),
-        *("qq.com", "t-online.de", "web.de", "yahoo.com", "yandex.ru", "163.com", "126.com"),
-    }
-)
-"""Domains in which anybody gets an address: letting one in would let everybody in."""
-
-
 _ADDRESS = re.compile(
     r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+"
 )
@@ -90,13 +70,6 @@ class TooManyWays(MeshError):
     kind = "too_many"
 
 
-class BadDomain(MeshError):
-    """A domain to let in looks like example.org, and is not one in which anybody gets an address."""
-
-    code = "ways.bad_domain"
-    kind = "invalid"
-
-
 class Identity(msgspec.Struct, frozen=True):
     """Who somebody is elsewhere, as a provider has just vouched for.
 
@@ -117,33 +90,16 @@ def shown(text: str, otherwise: str) -> str:
     return plain or otherwise
 
 
-def domain_of(address: str) -> str | None:
-    """The domain of an e-mail address, in lower case; None where there is none."""
-    name, at, domain = address.strip().rpartition("@")
-    return domain.lower() if name and at and "." in domain else None
-
-
 def mail_address(text: str) -> str | None:
     """An e-mail address in the one way in which it is kept and compared; None where it is none.
 
     In lower case, since no mail server in use tells the cases apart; nothing in it can end a header or begin another.
     """
     address = text.strip().lower()
+    if not address.isascii():
+        name, _, domain = address.rpartition("@")
+        address = f"{name}@{normal(domain) or ''}"
     return address if len(address) <= _ADDRESS_MAX and _ADDRESS.fullmatch(address) else None
-
-
-def domain_to_admit(text: str) -> str:
-    """A domain whose people may come in by themselves. Raises BadDomain."""
-    domain = text.strip().lower()
-    letters = set("abcdefghijklmnopqrstuvwxyz0123456789.-")
-    if domain_of(f"x@{domain}") is None or not set(domain) <= letters or domain in _ANYBODYS:
-        raise BadDomain(domain=text)
-    return domain
-
-
-def comes_into(identity: Identity, admits: Mapping[str, NetworkId]) -> NetworkId | None:
-    """The network that lets in whoever the provider vouches to have an address in a domain; None for all others."""
-    return None if identity.domain is None else admits.get(identity.domain)
 
 
 def may_remove(ways: Sequence[str], way: str) -> None:

@@ -100,6 +100,8 @@ export function said(one: Decision, names: Names): string {
       return `set the credit line to ${String(facts.to)}.`;
     case 'network.approve_devices':
       return facts.to ? 'made every device wait for an admin.' : 'let devices in without an admin.';
+    case 'network.domain':
+      return facts.role ? `lets in who has an address in ${String(facts.domain)}, as a ${String(facts.role)}.` : `lets nobody in by ${String(facts.domain)} any more.`;
     case 'network.approve_people':
       return facts.to ? 'made everybody who comes wait for an admin.' : 'let people in without an admin.';
     case 'tariff.publish':

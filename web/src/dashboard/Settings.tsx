@@ -9,6 +9,7 @@ import { many, moment } from '../parts/words';
 import { drop, get, post, type Settings } from './api';
 import { ApiKeys } from './ApiKeys';
 import { useMe, useNetwork } from './data';
+import { Domains } from './Domains';
 import { Sentence, Waiting } from './Frame';
 import { NewPeople } from './NewPeople';
 import { Part, useChange } from './SettingsPart';
@@ -61,6 +62,7 @@ export function SettingsPage() {
         {settings.data.tariff && <Tariff tariff={settings.data.tariff} admin={admin} />}
         <Waits on={settings.data.approve_devices ?? false} admin={admin} />
         <NewPeople on={settings.data.approve_people ?? false} admin={admin} />
+        <Domains admin={admin} />
         <Permits key={`permits ${settings.data.permits_per_member}`} most={settings.data.permits_per_member} admin={admin} />
         <Weights key={JSON.stringify(settings.data.weights)} weights={settings.data.weights} admin={admin} />
         {settings.data.keep_jobs_days != null && (

@@ -3,10 +3,11 @@
 Touches: database (through the store it is given).
 """
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from mesh.coordinator.acts import linking
-from mesh.coordinator.acts.coming_in import Coming, come_in
+from mesh.coordinator.acts.coming_in import Coming, by_domain, come_in
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.sessions import Opened, open_session
 from mesh.coordinator.store import deletions, invite_letters, networks, people, sign_in_links, tokens, ways_in
@@ -15,7 +16,7 @@ from mesh.coordinator.store.invite_letters import InviteLetter
 from mesh.coordinator.store.networks import Membership
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey, MemberId, NetworkId, TokenId, made_ms
-from mesh.networks.applicants import MembershipState
+from mesh.networks.applicants import MembershipState, QueueFull
 from mesh.networks.membership import AlreadyIn, NotLetBack
 from mesh.networks.names import person_name
 from mesh.networks.tokens import CLAIM_LIFE_S, JoinToken, TokenExpired, TokenUnknown, TokenUsed, check_address, redeem
@@ -68,11 +69,21 @@ class Accepting(NamedTuple):
 
 
 class SignedIn(NamedTuple):
-    """A person has a session; ``membership`` where they came into a network by it."""
+    """A person has a session; ``membership`` where they came into a network by it, ``more``: into others as well."""
 
     member: MemberId
     name: str
     membership: Membership | None
+    more: tuple[Membership, ...] = ()
+
+    @property
+    def came(self) -> tuple[Membership, ...]:
+        """All that they came into."""
+        return self.more if self.membership is None else (self.membership, *self.more)
+
+    def into(self, came: tuple[Membership, ...]) -> "SignedIn":
+        """The same, into these networks."""
+        return self._replace(membership=next(iter(came), None), more=came[1:])
 
 
 def start(store: Store, key: DeviceKey, moment: Moment) -> bool:
@@ -203,7 +214,11 @@ def _again(store: Store, asked: SignIn, moment: Moment) -> SignedIn:
     if link.address is not None:
         linking.link(store, link.member, Identity(MAIL_ISSUER, link.address, link.address), moment)
     open_session(store, link.member, name, _opened(asked), moment)
-    return SignedIn(link.member, name, None)
+    signed_in = SignedIn(link.member, name, None)
+    if link.address is not None:
+        with suppress(QueueFull):
+            return signed_in.into(by_domain(store, link.member, link.address, {}, moment))
+    return signed_in
 
 
 def new_person(store: Store, opened: Opened, name: str, moment: Moment) -> SignedIn:

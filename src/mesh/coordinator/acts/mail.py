@@ -5,6 +5,7 @@ Touches: database (through the store it is given).
 
 from typing import NamedTuple
 
+from mesh.coordinator.acts.coming_in import listings
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.sessions import KEPT_MS, LINK_LIFE_S
 from mesh.coordinator.store import invite_letters, people, sign_in_links, tokens, ways_in
@@ -60,22 +61,51 @@ def still_open(store: Store, token: TokenId, moment: Moment) -> bool:
 
 
 class Offered(NamedTuple):
-    """A link that may be sent: to whom, by name, and whether it links the address."""
+    """A link that may be sent: to whom, by name, and whether it links the address; ``invites``: it is for somebody new,
+    from a domain that a network lists.
+    """
 
     name: str
     links: bool
+    invites: bool = False
 
 
 def offer(store: Store, asked: AskedByMail, secret_hash: str, moment: Moment) -> Offered | None:
-    """Make a link for an address; None where nobody has linked it, or somebody else has."""
+    """Make a link for an address; None where nobody has linked it and no network lists its domain, or where somebody
+    else has linked it.
+    """
     sign_in_links.prune(store, before_ms=moment.now_ms - KEPT_MS)
     known = ways_in.identity(store, MAIL_ISSUER, asked.address)
     owner = None if known is None else known.member
     member = asked.member or owner
     name = None if member is None else people.member_name(store, member)
-    if member is None or name is None or (owner is not None and owner != member):
+    if member is None:
+        return _offer_newcomer(store, asked, secret_hash, moment)
+    if name is None or (owner is not None and owner != member):
         return None
     expires_ms = moment.now_ms + int(LINK_LIFE_S * 1000)
     link = SignInLink(moment.new_id(), member, expires_ms, None, asked.browser_hash, asked.address)
     sign_in_links.add(store, link, secret_hash=secret_hash, now_ms=moment.now_ms)
     return Offered(name, owner is None)
+
+
+def _offer_newcomer(store: Store, asked: AskedByMail, secret_hash: str, moment: Moment) -> Offered | None:
+    """An invite for an address whose domain a network lists, good only by the letter that brings it there."""
+    listing = next(iter(listings(store, asked.address, {})), None)
+    if listing is None:
+        return None
+    invite_letters.prune(store, before_ms=moment.now_ms - KEPT_MS)
+    expires_ms = moment.now_ms + int(LINK_LIFE_S * 1000)
+    token = JoinToken(
+        id=TokenId(moment.new_id()),
+        purpose="member",
+        expires_ms=expires_ms,
+        network=listing.network,
+        maker=listing.by,
+        role=listing.role,
+        address=asked.address,
+    )
+    tokens.add(store, token, secret_hash=f"letter:{token.id}", now_ms=moment.now_ms)  # the hash of nothing
+    letter = InviteLetter(moment.new_id(), token.id, asked.browser_hash, expires_ms)
+    invite_letters.add(store, letter, secret_hash=secret_hash, now_ms=moment.now_ms)
+    return Offered("", links=False, invites=True)

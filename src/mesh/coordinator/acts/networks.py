@@ -14,8 +14,9 @@ from mesh.coordinator.store.networks import Membership, Network
 from mesh.errors import MeshError
 from mesh.ids import DeviceKey, MemberId, NetworkId
 from mesh.jobs.weights import changed, terms_of
-from mesh.networks import retention
+from mesh.networks import domains, retention
 from mesh.networks.applicants import APPROVE_PEOPLE
+from mesh.networks.domains import DomainRole
 from mesh.networks.membership import NotMember
 from mesh.networks.names import NameTaken, machine_name
 from mesh.networks.tokens import APPROVE_DEVICES
@@ -119,6 +120,36 @@ def set_people_wait(store: Store, network: NetworkId, on: bool, *, by: MemberId,
     has seen neither them nor this change. Raises NotMember.
     """
     return _switch(store, network, APPROVE_PEOPLE, on, (by, moment))
+
+
+def list_domain(
+    store: Store, network: NetworkId, domain: str, role: DomainRole, *, by: MemberId, moment: Moment
+) -> Network:
+    """Let in whoever shows an address in a domain, as this role, from now on.
+
+    Raises BadDomain, TooManyDomains, NotMember.
+    """
+    known = networks.get(store, network)
+    if known is None:
+        raise NotMember
+    name = domains.domain_to_admit(domain)
+    settings = domains.with_domain(known.settings, name, role, by)
+    networks.set_settings(store, network, settings)
+    facts = {"domain": name, "role": role}
+    decisions.add(store, network, by, ("network.domain", network), facts, moment.now_ms)
+    return known._replace(settings=settings)
+
+
+def drop_domain(store: Store, network: NetworkId, domain: str, *, by: MemberId, moment: Moment) -> Network:
+    """Let nobody in by a domain any more; who came by it stays. Raises DomainUnknown, NotMember."""
+    known = networks.get(store, network)
+    if known is None:
+        raise NotMember
+    name = domains.normal(domain) or domain
+    settings = domains.without_domain(known.settings, name)
+    networks.set_settings(store, network, settings)
+    decisions.add(store, network, by, ("network.domain", network), {"domain": name, "role": None}, moment.now_ms)
+    return known._replace(settings=settings)
 
 
 def _switch(store: Store, network: NetworkId, name: str, on: bool, who: tuple[MemberId, Moment]) -> Network:

@@ -4,20 +4,21 @@ Touches: database (through the store it is given).
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from mesh.coordinator.acts import claim, linking
 from mesh.coordinator.acts.claim import Accepting, SignedIn, SignIn
-from mesh.coordinator.acts.coming_in import Coming, come_in
+from mesh.coordinator.acts.coming_in import by_domain, listings
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.acts.sessions import Opened, open_session
-from mesh.coordinator.store import networks, people, sign_in_links, ways_in
+from mesh.coordinator.store import people, sign_in_links, ways_in
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Membership
 from mesh.coordinator.store.ways_in import Passkey
 from mesh.ids import MemberId, NetworkId
 from mesh.networks import ways_in as rules
-from mesh.networks.applicants import AlreadyWaits
+from mesh.networks.applicants import AlreadyWaits, QueueFull
 from mesh.networks.membership import AlreadyIn
 from mesh.networks.names import PERSON_NAME_MAX, BadName, person_name
 from mesh.networks.ways_in import MAIL_ISSUER, Identity, NotLinked, TakenByOther, WayUnknown
@@ -25,7 +26,7 @@ from mesh.networks.ways_in import MAIL_ISSUER, Identity, NotLinked, TakenByOther
 
 class Entering(NamedTuple):
     """Somebody comes by an identity. ``secret_hash``: of an invite's or claim's link, where they opened one; ``name``:
-    as they want to be called; ``admits``: which networks let whole domains in.
+    as they want to be called; ``admits``: which domains the operator lets into which network.
     """
 
     identity: Identity
@@ -38,8 +39,8 @@ class Entering(NamedTuple):
 
 
 def enter(store: Store, entering: Entering, moment: Moment) -> SignedIn:
-    """Sign in whose identity it is, and into the network of an invite; with an invite, or from a domain that is let
-    in, also somebody new.
+    """Sign in whose identity it is, and into the network of an invite, or into those that list the domain of their
+    address; by either, also somebody new.
 
     Raises NotLinked, BadName and, with a link, what ``claim.sign_in`` raises.
     """
@@ -49,7 +50,11 @@ def enter(store: Store, entering: Entering, moment: Moment) -> SignedIn:
     if known is not None and name is not None:
         ways_in.use_identity(store, known, label=identity.label, now_ms=moment.now_ms)
         open_session(store, known.member, name, Opened(entering.session_hash, entering.label), moment)
-        return SignedIn(known.member, name, _accepted(store, known.member, entering, moment))
+        signed_in = SignedIn(known.member, name, _accepted(store, known.member, entering, moment))
+        if entering.secret_hash is None and identity.address is not None:
+            with suppress(QueueFull):
+                return signed_in.into(by_domain(store, known.member, identity.address, entering.admits, moment))
+        return signed_in
     called = entering.name or _name(identity)
     if entering.secret_hash is not None:
         asked = SignIn(
@@ -57,12 +62,10 @@ def enter(store: Store, entering: Entering, moment: Moment) -> SignedIn:
         )
         signed_in = claim.sign_in(store, asked, moment)
     else:
-        network = rules.comes_into(identity, entering.admits)
-        if network is None or networks.get(store, network) is None:
+        if identity.address is None or not listings(store, identity.address, entering.admits):
             raise NotLinked
         signed_in = claim.new_person(store, Opened(entering.session_hash, entering.label), person_name(called), moment)
-        coming = Coming(Membership(network, signed_in.member, "member", None), address=identity.address or "")
-        signed_in = signed_in._replace(membership=come_in(store, coming, moment))
+        signed_in = signed_in.into(by_domain(store, signed_in.member, identity.address, entering.admits, moment))
     linking.link(store, signed_in.member, identity, moment)
     return signed_in
 

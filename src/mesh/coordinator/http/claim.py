@@ -86,8 +86,8 @@ async def claim(body: ClaimBody, request: Request) -> Response:
         return Claimed(token, signed_in.member, signed_in.name, where, acts.state_of(signed_in)), signed_in
 
     response, signed_in = await desk.act(request, act, anonymous=asked.secret_hash)
-    if signed_in is not None and signed_in.membership is not None:
-        desk.news.person_joined(signed_in.membership)
+    for membership in () if signed_in is None else signed_in.came:
+        desk.news.person_joined(membership)
     return response
 
 

@@ -185,8 +185,8 @@ def tries_of(request: Request) -> Tries:
 def entered(response: Response, desk: Desk, token: str, signed: SignedIn | None) -> Response:
     """Somebody has signed in: the browser gets the new session, and the network hears of who is new."""
     if signed is not None:
-        if signed.membership is not None:
-            desk.news.person_joined(signed.membership)
+        for membership in signed.came:
+            desk.news.person_joined(membership)
         response.headers.append("set-cookie", set_cookie(token, secure=desk.parts.site.secure))
     return flows.end(response, desk)
 

@@ -145,7 +145,8 @@ class Mailer:
             return
         offered = await self._parts.database.write(acts.offer, asked, hashed, moment)
         if offered is not None:
-            await self._send(asked.address, _sign_in(offered, link.text()))
+            letter = _proof(link.text()) if offered.invites else _sign_in(offered, link.text())
+            await self._send(asked.address, letter)
 
     async def _send(self, address: str, letter: EmailMessage) -> None:
         server = self._server

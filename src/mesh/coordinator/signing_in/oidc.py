@@ -18,7 +18,8 @@ from joserfc.jwt import JWTClaimsRegistry
 
 from mesh.coordinator.settings import OidcSettings
 from mesh.coordinator.signing_in.providers import ProviderOdd, Step, Web, exchanged, trusted_url
-from mesh.networks.ways_in import Identity, domain_of, mail_address, shown
+from mesh.networks.domains import domain_of
+from mesh.networks.ways_in import Identity, mail_address, shown
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 """What an ID token may be signed with: public keys only, and none whose small-order points forge signatures."""

@@ -12,7 +12,8 @@ from mesh.coordinator.settings import WaySettings
 from mesh.coordinator.signing_in.github import Github
 from mesh.coordinator.signing_in.oidc import Oidc
 from mesh.coordinator.signing_in.providers import Provider, ProviderOdd, trusted_url
-from mesh.networks.ways_in import MAIL_ISSUER, domain_to_admit
+from mesh.networks.domains import domain_to_admit
+from mesh.networks.ways_in import MAIL_ISSUER
 
 PASSKEY = "passkey"
 
