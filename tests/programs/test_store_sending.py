@@ -121,6 +121,28 @@ def test_several_changes_are_each_of_their_own_row_and_none_if_one_is_missing(da
     assert names(database) == ["ONE", "threethree", "twotwo"]
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("last", ["put", "run", "expect"])
+def test_more_than_a_socket_holds_is_sent_to_its_end(database: Database, last: str) -> None:
+    """20 MB, and nothing after it: a server that waits for the rest of a statement has nothing to say that would wake
+    us."""
+    many = [{"id": f"m{at:05}", "name": "x" * 1000, "created_ms": 1} for at in range(20_000)]
+
+    @side_by_side
+    def act(store: Store) -> None:
+        if last == "put":
+            store.put(_ADD, many)
+        elif last == "run":
+            store.run(_ADD, many)
+        else:
+            store.put(_ADD, many)
+            renaming = [{"which": row["id"], "as_name": "y" * 1000} for row in many]
+            store.expect(_RENAME, renaming, Missing)
+
+    database.write_and_wait(act)
+    assert len(names(database)) == len(many)
+
+
 def test_what_one_act_looked_up_is_not_kept_for_the_next(database: Database) -> None:
     def act(store: Store) -> bool:
         fresh = "asked" not in store.kept

@@ -176,7 +176,7 @@ class Later:
     def touched(self) -> int:
         """How many rows it touched."""
         if self._cursor.rowcount < 0:
-            self._store.answered(stay=True)
+            self._store.answered()
         return int(self._cursor.rowcount)
 
 
@@ -210,9 +210,7 @@ class Store:
         if not isinstance(statement, Prepared):
             return self.connection.execute(statement, parameters).rowcount
         cursor = self._sent(statement, parameters)
-        if self._pipeline is not None:
-            self._pipeline.sync()
-            self._met()
+        self.answered()
         return int(cursor.rowcount)
 
     def put(self, statement: Prepared, parameters: Parameters) -> None:
@@ -241,7 +239,7 @@ class Store:
         due = len(parameters) if isinstance(parameters, Sequence) else 1
         self._expected.append((cursor, due, otherwise))
         if self.alone or self._pipeline is None:
-            self.answered(stay=True)
+            self.answered()
 
     def _ready(self) -> None:
         """Enter the state in which answers come later, where the engine has it."""
@@ -272,16 +270,17 @@ class Store:
             if cursor.rowcount != due:
                 raise otherwise
 
-    def answered(self, *, stay: bool = False) -> None:
-        """Wait until all that was sent is answered; raises what it came to. ``stay``: more is sent soon."""
-        if self._pipeline is not None:
-            self._pipeline.sync()
-            if not stay:
-                self.let_go()
+    def answered(self) -> None:
+        """Wait until all that was sent is answered; raises what it came to."""
+        self.let_go()
         self._met()
 
     def let_go(self) -> None:
-        """Leave the state in which answers come later; nothing to do where there is none."""
+        """Leave the state in which answers come later; nothing to do where there is none.
+
+        Only this sends all that is left before it waits: with the driver's own ``sync``, a statement that is longer
+        than what the socket takes at once stays half sent, and both sides wait for each other.
+        """
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             self._leaving.__exit__(None, None, None)
