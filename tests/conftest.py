@@ -1,10 +1,12 @@
 """Shared fixtures: one event-loop story (asyncio through anyio), and the engines of the store."""
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
 from engines import _system, _wheel, on_old_postgres, on_postgres, on_sqlite
 
@@ -43,3 +45,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _log_of_ones_own() -> Iterator[None]:
+    """How a program writes its log, where a test runs it in this process, ends with that test."""
+    yield
+    structlog.reset_defaults()

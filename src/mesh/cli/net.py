@@ -105,11 +105,7 @@ def settings(
         str | None, typer.Option("--approve-people", help="on: people wait for an admin, however they come.")
     ] = None,
     credit_line: Annotated[
-        str | None,
-        typer.Option(
-            "--credit-line",
-            help="friends: balances are only shown. strict: nobody goes below 0. Balances stay: look at them before.",
-        ),
+        str | None, typer.Option("--credit-line", help="friends: balances may go below 0. strict: not; they stay.")
     ] = None,
     keep_jobs: Annotated[
         int | None, typer.Option("--keep-jobs", help="Days that job records are kept: 15 to 3650.")
