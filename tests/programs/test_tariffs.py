@@ -98,13 +98,15 @@ def test_what_was_granted_is_paid_by_its_own_version_whatever_is_published_meanw
         (2, 1000, 5000, 1000, "settle", "balance", 4500),
     ]
     assert world.verify().ok
-    done = world.database.read_and_wait(kept.paid, world.network, since_ms=0, most=100)
+    done, more = world.database.read_and_wait(kept.paid, world.network, since_ms=0, most=5)
+    assert not more, "five jobs, one of them with nothing paid for it"
     assert sorted((one.workload, one.units, one.charged, one.fee) for one in done) == [
         ("embeddings", 1000, 3700, 185),
         ("embeddings", 1000, 3700, 185),
         ("embeddings", 1000, 3700, 185),
         ("embeddings", 1000, 5000, 500),
     ]
+    assert world.database.read_and_wait(kept.paid, world.network, since_ms=0, most=4)[1], "the one unpaid counts, too"
     world.database.close()
 
 

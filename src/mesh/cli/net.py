@@ -105,7 +105,7 @@ def settings(
         str | None, typer.Option("--approve-people", help="on: people wait for an admin, however they come.")
     ] = None,
     credit_line: Annotated[
-        str | None, typer.Option("--credit-line", help="friends: balances may go below 0. strict: not; they stay.")
+        str | None, typer.Option("--credit-line", help="friends may go below 0, strict may not; balances stay.")
     ] = None,
     keep_jobs: Annotated[
         int | None, typer.Option("--keep-jobs", help="Days that job records are kept: 15 to 3650.")
@@ -219,7 +219,8 @@ def _weight(text: str) -> tuple[str, float]:
 def _show_settings(found: "Settings") -> None:
     waits = "with an admin's approval, unless an admin invited them" if found.approve_devices else "by a link or a code"
     print(f"Devices come in {waits}.")
-    print(f"People come in {'with an admin’s approval' if found.approve_people else 'by an invite'}.")
+    come = "with an admin's approval" if found.approve_people else "by an invite, or by a domain (`mesh net domains`)"
+    print(f"People come in {come}.")
     line = "balances may go below zero" if found.credit_line == "friends" else "nobody goes below zero"
     print(f"Credit line {found.credit_line}: {line}.")
     most = found.permits_per_member

@@ -11,7 +11,7 @@ from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import Network
 from mesh.coordinator.store.tariffs import Version
 from mesh.credits.repricing import VERSION_MAX, Change, Effect, effects, next_version
-from mesh.credits.tariff import Tariff
+from mesh.credits.tariff import FIRST, Tariff
 from mesh.errors import MeshError
 from mesh.ids import MemberId, NetworkId
 from mesh.networks.membership import NotMember
@@ -84,8 +84,8 @@ def tried(store: Store, network: NetworkId, change: Change, now_ms: int) -> Trie
     before = _known(store, network).tariff
     after = next_version(before, change)
     since_ms = now_ms - PAST_MS
-    past = tariffs.paid(store, network, since_ms=since_ms, most=PAST_JOBS_MAX)
-    return Tried(before, after, since_ms, effects(past, before, after), len(past) >= PAST_JOBS_MAX)
+    past, more = tariffs.paid(store, network, since_ms=since_ms, most=PAST_JOBS_MAX)
+    return Tried(before, after, since_ms, effects(past, before, after), more)
 
 
 def versions(store: Store, network: NetworkId) -> list[Version]:
@@ -99,7 +99,7 @@ def version(store: Store, network: NetworkId, number: int | None) -> Version:
     """One version; None for the one in force. Raises NoSuchTariff, NotMember."""
     known = _known(store, network)
     wanted = known.tariff.version if number is None else number
-    if wanted == tariffs.first(0).tariff.version:
+    if wanted == FIRST:
         return tariffs.first(known.created_ms)
     found = tariffs.get(store, network, wanted)
     if found is None:

@@ -5,7 +5,7 @@ Touches: database (through the store it is given).
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import tariff_of
@@ -41,6 +41,7 @@ _lately = (
     .limit(bindparam("most"))
     .subquery()
 )
+_how_many = select(func.count()).select_from(_lately)
 _paid = (
     select(_lately.c.workload, attempts.c.units_paid, attempts.c.pay, attempts.c.fee)
     .join(_lately, (attempts.c.requester == _lately.c.requester) & (attempts.c.job == _lately.c.job))
@@ -84,10 +85,14 @@ def versions(store: Store, network: NetworkId) -> list[Version]:
     return [_version(row) for row in store.rows(_newest, {"network": network})]
 
 
-def paid(store: Store, network: NetworkId, *, since_ms: int, most: int) -> list[Done]:
-    """What was paid for the ``most`` newest jobs since then, of those that were not on their owner's own devices."""
-    rows = store.rows(_paid, {"network": network, "since_ms": since_ms, "most": most})
-    return [Done(row.workload, row.units_paid, row.pay, row.fee) for row in rows]
+def paid(store: Store, network: NetworkId, *, since_ms: int, most: int) -> tuple[list[Done], bool]:
+    """What was paid for the ``most`` newest jobs since then, of those that were not on their owner's own devices; and
+    whether there were more. A job that nothing was paid for counts, too: it was looked at.
+    """
+    asked = {"network": network, "since_ms": since_ms}
+    rows = store.rows(_paid, {**asked, "most": most})
+    more = int(store.value(_how_many, {**asked, "most": most + 1})) > most
+    return [Done(row.workload, row.units_paid, row.pay, row.fee) for row in rows], more
 
 
 def first(since_ms: int) -> Version:
