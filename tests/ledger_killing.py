@@ -10,6 +10,7 @@ Touches: files (a database, a journal), processes, signals, clock.
 """
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -82,12 +83,17 @@ async def report(world: World, permit: Permit) -> None:
     await world.database.write(record_facts, world.network, facts, world.moment, world.ready_ms)  # type: ignore[arg-type]
 
 
-async def work(world: World, journal: Journal, ready: int) -> None:
+async def work(world: World, journal: Journal, ready: int, hold_at: int = 0) -> None:
+    """Grant and settle until killed; the permit of this number (if not 0) is granted and not settled by this life."""
+    granted = itertools.count(1)
+
     async def one() -> None:
         wanted: Wanted = world.wanted(world.bob)
         await world.database.write(grant, wanted, world.moment)
         journal.note("granted", wanted.permit)
         os.write(ready, b"g")
+        if next(granted) == hold_at:
+            await asyncio.Event().wait()
         await report(world, wanted.permit)
         journal.note("settled", wanted.permit)
         await report(world, wanted.permit)  # the acknowledgment was lost: once more
@@ -100,14 +106,17 @@ async def work(world: World, journal: Journal, ready: int) -> None:
 
 
 class Told(NamedTuple):
-    """What the program was told: where the database is, the seed, and where the journal is."""
+    """What the program was told: where the database is, the seed, and where the journal is.
+
+    Every other life is killed while one permit, whose grant it noted, is open for certain; the others wherever it hits.
+    """
 
     where: Path | str
     seed: int
     journal: Path
 
 
-def child(told: Told, turn: int, ready: int) -> None:
+def child(told: Told, turn: int, ready: int, grants: int) -> None:
     """One life of the coordinator: recover, compare, catch up, work until killed. Turn 0 makes the database."""
     seed, journal = told.seed, told.journal
     world = World(told.where, seed=seed, fresh=turn == 0)
@@ -122,7 +131,7 @@ def child(told: Told, turn: int, ready: int) -> None:
         book.note("settled", granted[job])
     os.write(ready, json.dumps(counted).encode() + b"\n")
     if turn >= 0:
-        asyncio.run(work(world, book, ready))
+        asyncio.run(work(world, book, ready, 0 if turn % 2 else grants))
     left = {row.id for row in world.rows("select id from shares where state = 'open'")}
     assert compare(world, journal)["open"] == len(left)
     world.database.close()
@@ -138,7 +147,7 @@ def life(told: Told, turn: int, grants: int, then_s: float) -> dict[str, int]:
     if pid == 0:
         os.close(reading)
         try:
-            child(told, turn, writing)
+            child(told, turn, writing, grants)
         except BaseException:  # noqa: BLE001  whatever it was: show it, and leave by the one door a forked child has
             sys.excepthook(*sys.exc_info())
             os._exit(1)

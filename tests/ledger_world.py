@@ -61,9 +61,11 @@ class World:
         seed: int = 1,
         fresh: bool = True,
         vouched: bool = True,
+        more: int = 0,
     ) -> None:
         """``where``: a file, or an address; ``fresh`` False: it was made by a world with the same seed.
 
+        ``more``: so many members beside those four, each with a device.
         ``vouched``: an admin vouches for everybody, so that under *strict* too pay is earned at once.
         """
         self.where: Path | str = where.where if isinstance(where, Place) else where
@@ -73,6 +75,7 @@ class World:
         self.ann, self.bob, self.cyd, self.dan = self.parties = [
             Party(name, self.ids, at + 1) for at, name in enumerate(("ann", "bob", "cyd", "dan"))
         ]
+        self.parties += [Party(f"member-{at}", self.ids, at) for at in range(5, 5 + more)]
         self.now_ms = START_MS + 1000
         self.ready_ms = START_MS
         if fresh and isinstance(self.where, Path):

@@ -98,7 +98,8 @@ class TestUsed:
     def test_after_the_day_changes_nothing_that_was_paid(self) -> None:
         over = paid(1, 50, "one_sided", deniable=False, state="final")
         assert decide(over, attempt(2, used=30, claimed=30), at=ENDED) == [Become(2, "superseded")]
-        assert decide(over._replace(used=10), at=ENDED) == []
+        assert decide(over._replace(used=30), at=ENDED) == []
+        assert decide(over._replace(used=10), at=ENDED) == [Mark("denied", 1)], "what is far below is a denial"
 
     def test_a_second_one_proves_double_use(self) -> None:
         first = paid(1, 40, "used", used=40)
@@ -141,13 +142,23 @@ class TestUsed:
         assert decide(attempt(used=40, claimed=0, outcome="failed")) == [Become(1, "failed")]
 
     def test_beats_failed_and_superseded(self) -> None:
+        paid_ = [Pay(1, 40, 40, "used", True), End("s")]
+        assert decide(attempt(used=40, claimed=40, superseded=True)) == [*paid_, Become(1, "paid")]
         both = attempt(used=40, claimed=40, failed=True, superseded=True)
-        assert decide(both) == [Pay(1, 40, 40, "used", True), End("s"), Become(1, "paid")]
+        assert decide(both) == [*paid_, Mark("denied", 1), Become(1, "paid")], "it said both, in whatever order"
+
+    def test_of_less_than_half_of_finished_work_is_paid_so_and_is_a_denial(self) -> None:
+        assert Mark("denied", 1) in decide(attempt(used=24, claimed=50))
+        assert Mark("denied", 1) in decide(attempt(used=0, claimed=50))
+        assert Mark("denied", 1) not in decide(attempt(used=25, claimed=50))
+        assert Mark("denied", 1) not in decide(attempt(used=1, claimed=50, outcome="broken")), "a stream that was cut"
+        assert Mark("denied", 1) not in decide(attempt(used=1, counted=30, claimed=50)), "it had signed for more"
 
 
 class TestFailed:
-    def test_waits_for_closing(self) -> None:
-        assert decide(attempt(failed=True, claimed=50, counted=20)) == [Become(1, "claimed")]
+    def test_pays_nothing_before_closing_and_counts_as_a_denial_at_once(self) -> None:
+        assert decide(attempt(failed=True, claimed=50, counted=20)) == [Mark("denied", 1), Become(1, "claimed")]
+        assert decide(attempt(failed=True)) == [], "no work is claimed that would be denied"
 
     def test_pays_what_signed_counts_prove_at_closing(self) -> None:
         assert decide(attempt(failed=True, claimed=50, counted=20), at=CLOSING) == [

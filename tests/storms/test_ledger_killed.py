@@ -41,5 +41,5 @@ def test_a_killed_coordinator_loses_and_repeats_nothing(
     assert done.returncode == 0, f"seed {seed}\n{done.stderr}"
     told = json.loads(done.stdout)
     assert told["kills"] == rounds
-    assert told["between_hold_and_settle"] >= rounds // 3, "kills must land where it hurts"
+    assert told["between_hold_and_settle"] >= rounds // 2, "kills must land where it hurts"
     assert told["settled"] >= rounds, "each life granted at least one, and each next one settles what is left"

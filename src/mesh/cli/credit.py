@@ -144,7 +144,7 @@ def marks(
     network: here.Network = None,
     json: Json = False,
 ) -> None:
-    """What counts against devices: denied work, double use. Three denials keep a device and an owner apart."""
+    """What counts against your devices (for admins: all): denied work, double use. `--clear` is for admins."""
     from mesh.sdk import calls, credit
 
     place, cleared = here.home(), 0

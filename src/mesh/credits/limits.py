@@ -26,6 +26,11 @@ JOBS_ALONE = 100
 DENIALS_ALONE = 5
 """More denials among them (5 %), towards enough owners: permits for single jobs only, each with its own share."""
 OWNERS_ALONE = 3
+JOBS_LATELY = 10
+"""A requester's newest jobs over all owners: who denies everybody has no more than so many of them."""
+DENIALS_LATELY = 5
+"""More denials among them (most of ten), towards enough owners: no permits at all. An honest requester denies little;
+one that cannot agree with one or two owners is kept apart from those."""
 
 
 class DayLimitReached(HoldRefused):
@@ -39,6 +44,15 @@ class SinglesOnly(MeshError):
     """Too much of this device's work was denied lately: it gets permits for single jobs until an admin clears that."""
 
     code = "permit.singles_only"
+    kind = "forbidden"
+
+
+class DeniesMost(MeshError):
+    """Most of this device's last jobs were denied, of several people's devices. It gets no permits until an admin has
+    cleared that: `mesh net marks`.
+    """
+
+    code = "permit.denies_most"
     kind = "forbidden"
 
 
@@ -63,3 +77,8 @@ def apart(together: Sequence[bool]) -> bool:
 def singles_only(jobs: Sequence[bool], owners_denied: int, owners: int) -> bool:
     """Whether a requester gets no series: its jobs newest first (True: denied), towards how many of how many owners."""
     return sum(jobs[:JOBS_ALONE]) > DENIALS_ALONE and owners_denied >= min(OWNERS_ALONE, owners)
+
+
+def denies_most(jobs: Sequence[bool], owners_denied: int, owners: int) -> bool:
+    """Whether a requester gets no permits: as ``singles_only``, of the newest jobs; ``owners_denied`` among those."""
+    return sum(jobs[:JOBS_LATELY]) > DENIALS_LATELY and owners_denied >= min(OWNERS_ALONE, owners)

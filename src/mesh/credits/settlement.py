@@ -25,6 +25,9 @@ AttemptState = Literal[
 ]  # fmt: skip
 """``disproved``: its pay was taken back because its worker was found to make answers up; nothing brings it back."""
 MarkKind = Literal["double_use", "denied", "unsupported", "unanswered"]
+FAR_BELOW = 2
+"""An acknowledgment of less than one part in so many of what a finished attempt claims is a denial of the rest: two
+honest sides of finished work count the same."""
 UNANSWERED_MAX = 3
 """So many claims of one job may stay unanswered: a requester that vanished had two devices at it, and one before."""
 
@@ -99,7 +102,11 @@ class End(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """Something that counts against a device: the requester, and for ``denied`` both sides. Attempt 0: the job."""
+    """Something that counts against a device: the requester, and for ``denied`` both sides. Attempt 0: the job.
+
+    A denial counts from when it and the claim are known, whether or not their share is still open: a requester that
+    leaves its shares open gets no more work for nothing than one that closes them.
+    """
 
     kind: MarkKind
     attempt: int
@@ -167,6 +174,14 @@ class _Attempt:
         answered = self.facts.used is not None or self.facts.failed or self.facts.superseded
         return self.claimed is not None and self.claimed[1] > 0 and not answered
 
+    @property
+    def denied(self) -> bool:
+        """Whether its requester contradicts what its worker says that it did: all of it, or more than half."""
+        if self.claimed is None:
+            return False
+        cut = self.facts.outcome == "done" and self.used is not None and self.used[1] * FAR_BELOW < self.claimed[1]
+        return self.facts.failed or cut
+
     def owed_by(self, *how: How) -> bool:
         """Whether it is shown as owed on this evidence: a repeat of that does not collect it, another answer may."""
         return self.state == "owed" and self.how in how
@@ -222,7 +237,7 @@ class _Working:
             self.decisions.append(Mark("unanswered", 0))
         for attempt in self.attempts:
             facts = attempt.facts
-            if facts.failed and attempt.used is None and attempt.claimed is not None and not self._waits(attempt):
+            if attempt.denied:
                 self.decisions.append(Mark("denied", facts.attempt))
             others = (other for other in self.attempts if other is not attempt)
             unpaid = not own_used and not any(other.stands or other.state == "owed" for other in others)

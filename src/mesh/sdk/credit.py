@@ -129,7 +129,7 @@ def settle_owed(network: NetworkId, line: OwedLine) -> Call[Paid]:
 
 
 def marks(network: NetworkId) -> Call[Marks]:
-    """What counts against devices (for admins)."""
+    """What counts against my devices; for admins against all."""
     return Call("GET", _path(network, "marks"), Marks)
 
 

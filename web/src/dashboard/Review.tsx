@@ -204,11 +204,13 @@ export function evidence(item: Item, names: Pick<Names, 'device' | 'person'>): s
   if (item.kind === 'mark') {
     const words: Record<string, string> = {
       double_use: 'one permit was used for two payments',
-      denied: 'its requester denies what it claims',
+      double_submit: 'one attempt was given to two devices',
+      denied: 'finished work was denied, or acknowledged for less than half',
+      limit: 'it asked for more than its day allows',
       unsupported: 'it claims what nothing signed supports',
       unanswered: 'it let several devices do one job and answered none of them',
     };
-    const other = typeof facts.other === 'string' ? ` The other one is ${names.device(facts.other)}.` : '';
+    const other = typeof facts.other === 'string' ? ` The other side is ${names.person(facts.other)}.` : '';
     return `${owner}${capital(words[String(facts.kind)] ?? String(facts.kind))}: ${many(number('times'), 'time')}.${other}`;
   }
   return `${owner}It earned ${credits(number('earned'))} in 24 hours.`;

@@ -94,7 +94,7 @@ def start(store: Store, key: DeviceKey, moment: Moment) -> bool:
     elif installation.coordinator_key != key:
         raise WrongKey
     people.count_start(store)
-    tokens.lose_letters(store)
+    tokens.lose_letters(store, moment.now_ms, at_start=True)
     claimed = installation is not None and installation.claimed_ms is not None
     if not claimed:  # afterwards the used link is kept, so that who comes second is told that it was claimed
         tokens.forget_claims(store)

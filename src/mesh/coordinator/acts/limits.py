@@ -77,7 +77,10 @@ def limited(row: Any) -> bool:
 
 
 def check_denials(store: Store, permit: Permit, member: MemberId) -> None:
-    """Whether denied work keeps this permit from its candidates, or from being a series. Raises Apart, SinglesOnly."""
+    """Whether denied work keeps this permit from its candidates, or from being a series, or from being at all.
+
+    Raises Apart, SinglesOnly, DeniesMost.
+    """
     network, device = NetworkId(permit.network), permit.requester
     often = limits.denied(store, network, device)
     for owner in {candidate.owner for candidate in permit.candidates}:
@@ -85,13 +88,18 @@ def check_denials(store: Store, permit: Permit, member: MemberId) -> None:
             limits.last_jobs_with(store, network, device, owner, rules.JOBS_TOGETHER)
         ):
             raise Apart(owner=owner)
-    if permit.job is None and sum(often.values()) > rules.DENIALS_ALONE:
-        last = limits.last_jobs(store, network, device, rules.JOBS_ALONE)
-        towards = {row.earner for row in last if row.denied}
-        if rules.singles_only(
-            [bool(row.denied) for row in last], len(towards), limits.owners_beside(store, network, member)
-        ):
-            raise rules.SinglesOnly
+    if sum(often.values()) <= min(rules.DENIALS_ALONE, rules.DENIALS_LATELY):
+        return
+    last = limits.last_jobs(store, network, device, rules.JOBS_ALONE)
+    owners = limits.owners_beside(store, network, member)
+
+    def about(most: int) -> tuple[list[bool], int, int]:
+        return [bool(row.denied) for row in last], len({row.earner for row in last[:most] if row.denied}), owners
+
+    if rules.denies_most(*about(rules.JOBS_LATELY)):
+        raise rules.DeniesMost
+    if permit.job is None and rules.singles_only(*about(rules.JOBS_ALONE)):
+        raise rules.SinglesOnly
 
 
 def note_limit(store: Store, network: NetworkId, device: DeviceId, moment: Moment) -> None:

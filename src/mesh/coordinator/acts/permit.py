@@ -94,8 +94,8 @@ class Granted(NamedTuple):
 def grant(store: Store, wanted: Wanted, moment: Moment) -> Granted:
     """Grant a permit for one job or a series, or the one that answered this request before.
 
-    Raises HoldRefused (also as DayLimitReached), EpochMoved, PayerGone, RequesterStopped, Apart, SinglesOnly, JobTaken,
-    PermitClosed, RequestReused.
+    Raises HoldRefused (also as DayLimitReached), EpochMoved, PayerGone, RequesterStopped, Apart, SinglesOnly,
+    DeniesMost, JobTaken, PermitClosed, RequestReused.
     """
     permit = wanted.permit
     network = NetworkId(permit.network)

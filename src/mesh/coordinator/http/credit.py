@@ -145,11 +145,16 @@ async def settle_owed(network: str, body: OwedBody, request: Request) -> Respons
     return (await desk_of(request).act(request, act))[0]
 
 
-@router.get("/v1/networks/{network}/marks", dependencies=[needs("credits.change")])
+@router.get("/v1/networks/{network}/marks", dependencies=[needs("ledger.read_own")])
 async def list_marks(network: str, request: Request) -> Response:
-    """What counts against devices and was not cleared, the newest first; whose earnings of a day stand out."""
-    parts = desk_of(request).parts
-    rows = await parts.database.read(marks.uncleared, NetworkId(network), PAGE)
+    """What counts against the caller's devices and was not cleared, the newest first: work that two sides contradict
+    each other about is shown to both. For admins everybody's, and whose earnings of a day stand out.
+    """
+    parts, caller = desk_of(request).parts, caller_of(request)
+    every = caller.may("credits.change")
+    rows = await parts.database.read(marks.uncleared, NetworkId(network), PAGE, None if every else caller.member)
+    if not every:
+        return answer({"marks": [row._asdict() for row in rows], "unusual": []})
     earned = await parts.database.read(marks.earned, NetworkId(network), parts.now_ms() - DAY_MS)
     unusual = [{"device": device, "earned": earned[device]} for device in standing_out(earned)]
     return answer({"marks": [row._asdict() for row in rows], "unusual": unusual})

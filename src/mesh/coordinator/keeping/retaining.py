@@ -66,6 +66,7 @@ class Retaining:
             for one in overdue:
                 self._news.request_ended(one.network)
         await database.write(_forget_ended, now_ms - ENDED_MS)
+        await database.write(tokens.lose_letters, now_ms)
 
     async def _delete(self, due: Deletion) -> None:
         """Close the account, forget what its person asked for, then who it was; each step survives a restart."""

@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy import bindparam, func, or_, select, update
 
 from mesh.coordinator.store.connection import Prepared, Store
+from mesh.coordinator.store.schema.devices import devices
 from mesh.coordinator.store.schema.jobs import attempts, marks
 from mesh.ids import DeviceId, MemberId, NetworkId
 
-_OPEN = Prepared(
+_open = (
     select(
         marks.c.device,
         marks.c.kind,
@@ -27,6 +28,8 @@ _OPEN = Prepared(
     .order_by(func.max(marks.c.made_ms).desc(), marks.c.device, marks.c.kind)
     .limit(bindparam("most"))
 )
+_OPEN = Prepared(_open)
+_OPEN_OF = Prepared(_open.join(devices, devices.c.id == marks.c.device).where(devices.c.owner == bindparam("owner")))
 _EARNED = Prepared(
     select(attempts.c.worker, func.sum(attempts.c.pay - attempts.c.fee).label("amount"))
     .where(attempts.c.network == bindparam("network"))
@@ -50,9 +53,13 @@ def earned(store: Store, network: NetworkId, since_ms: int) -> dict[DeviceId, in
     return {DeviceId(row.worker): int(row.amount) for row in rows}
 
 
-def uncleared(store: Store, network: NetworkId, most: int) -> Sequence[Any]:
-    """What counts now: (device, kind, other, times, last_ms, job: the newest of them)."""
-    return store.rows(_OPEN, {"network": network, "most": most})
+def uncleared(store: Store, network: NetworkId, most: int, owner: MemberId | None = None) -> Sequence[Any]:
+    """What counts now: (device, kind, other, times, last_ms, job: the newest of them); of one owner's devices, or of
+    all (None).
+    """
+    if owner is None:
+        return store.rows(_OPEN, {"network": network, "most": most})
+    return store.rows(_OPEN_OF, {"network": network, "most": most, "owner": owner})
 
 
 def clear(store: Store, network: NetworkId, device: DeviceId, other: MemberId | None, now_ms: int) -> int:
