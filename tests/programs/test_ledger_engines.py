@@ -3,7 +3,11 @@
 Touches: files, threads, processes, sockets (databases).
 """
 
+import contextlib
+import json
 import random
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -94,6 +98,83 @@ def test_64_permits_at_once_never_cross_the_floor(strict: Two) -> None:
     kinds = Counter(type(one).__name__ for one in answers)
     assert kinds == {"Granted": 7, "HoldRefused": 57}, [one for one in answers if not isinstance(one, HoldRefused)]
     assert world.balance(world.ann).held == 70_000
+
+
+@pytest.mark.parametrize("engine", ENGINES[1:])
+def test_64_permits_at_once_from_two_processes_never_cross_the_floor(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str
+) -> None:
+    where = request.getfixturevalue(engine)(tmp_path).where
+    world = World(where, line="strict")
+    world.give(world.ann, 10_000 * 7 + 9_999)
+    program = str(Path(__file__).parents[1] / "ledger_racing.py")
+    with contextlib.ExitStack() as stack:
+        racers = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, program, where, str(number), "32"],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                )
+            )
+            for number in range(2)
+        ]  # fmt: skip
+        for racer in racers:
+            assert racer.stdout is not None and racer.stdout.readline() == "ready\n"
+        for racer in racers:
+            assert racer.stdin is not None
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
+        told = [Counter(json.loads(racer.communicate(timeout=WAIT_S)[0])) for racer in racers]
+    assert told[0] + told[1] == {"Granted": 7, HoldRefused.code: 57}
+    assert world.balance(world.ann).held == 70_000
+    proof = world.verify()
+    assert proof.ok, proof.wrong
+    world.database.close()
+
+
+@pytest.mark.parametrize("engine", ENGINES[1:])
+def test_a_transaction_asleep_before_its_commit_is_sealed_after_it(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str
+) -> None:
+    """Whether the sealer waits for it or goes past it: nothing is left out, and no number is missing."""
+    where = request.getfixturevalue(engine)(tmp_path).where
+    world, second = World(where), open_database(where)
+    late, early = world.grant(world.bob), world.grant(world.bob)
+    posted, wake = threading.Event(), threading.Event()
+    facts = [world.used(late, world.bob, claim=world.claim(late, world.bob))]
+    opened = open_batch(
+        facts, world.database.read_and_wait(record.keys_of, world.network, [late.permit]), world.network
+    )  # type: ignore[arg-type, list-item]
+    moment = world.moment
+
+    def asleep(store: Store) -> None:
+        record.record_facts(store, world.network, opened.facts, moment, world.ready_ms)  # type: ignore[arg-type]
+        store.answered()
+        posted.set()
+        assert wake.wait(WAIT_S)
+
+    asleep.side_by_side = True  # type: ignore[attr-defined]
+
+    def seal(database: Database) -> Any:
+        return database.write_and_wait(sealing.seal, world.network, lambda number, hash_: f"{number}", world.now_ms)  # type: ignore[arg-type]
+
+    sleeper = threading.Thread(target=world.database.write_and_wait, args=(asleep,))
+    sleeper.start()
+    assert posted.wait(WAIT_S)
+    awake = threading.Timer(1.0, wake.set)
+    awake.start()
+    world.now_ms += 1
+    reported(second, world, world.used(early, world.bob, claim=world.claim(early, world.bob)))
+    seal(second)
+    wake.set()
+    sleeper.join(WAIT_S)
+    seal(second)
+    numbers = [row.sealed_number for row in world.rows("select sealed_number from postings order by sealed_number")]
+    assert numbers == [1, 2]
+    proof = world.verify()
+    assert (proof.ok, proof.sealed, proof.unsealed) == (True, 2, 0)
+    second.close()
+    world.database.close()
 
 
 def test_one_request_asked_16_times_at_once_is_one_permit(strict: Two) -> None:

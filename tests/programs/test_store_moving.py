@@ -4,11 +4,13 @@ Touches: files, processes, sockets, threads (databases).
 """
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from ledger_world import World
 from mesh.cli.main import perform
@@ -17,7 +19,7 @@ from mesh.coordinator.acts.tariff import Draft, publish
 from mesh.coordinator.store import networks, sealing
 from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.errors import StoreInUse
-from mesh.coordinator.store.moving import TargetNotEmpty, move
+from mesh.coordinator.store.moving import CopyDiffers, TargetNotEmpty, move
 from mesh.coordinator.store.opening import open_database
 from mesh.coordinator.store.schema import METADATA
 from mesh.credits.repricing import Asked, Change
@@ -82,6 +84,43 @@ def test_everything_arrives_and_the_ledger_is_the_same_there_and_back(tmp_path: 
     world.database.close()
 
 
+ALTERED = {
+    "accounts": "update accounts set held = held + 1 where id = new.id",
+    "memberships": "update memberships set role = 'admin' where member = new.member",
+    "shares": "update shares set amount = amount + 1 where id = new.id",
+    "networks": """update networks set settings = '{"permits_per_member": 7}' where id = new.id""",
+}
+
+
+@pytest.mark.parametrize("table", ALTERED)
+def test_a_row_that_arrives_as_another_one_undoes_the_whole_copy(tmp_path: Path, table: str) -> None:
+    busy(tmp_path / "mesh.db").database.close()
+    there = tmp_path / "there.db"
+    open_database(there).close()
+    with closing(sqlite3.connect(there)) as raw:
+        raw.execute(f"create trigger odd after insert on {table} begin {ALTERED[table]}; end")
+    with pytest.raises(CopyDiffers) as refused:
+        move(tmp_path / "mesh.db", there, lambda stage, fraction: None)
+    assert refused.value.facts["table"] == table
+    with open_database(there) as target:
+        assert set(rows(target).values()) == {0}, "the target is as empty as it was"
+    with open_database(tmp_path / "mesh.db") as source:
+        assert rows(source)["postings"] == 4
+
+
+def test_a_ledger_that_was_wrong_moves_as_it_is_and_is_named(tmp_path: Path, on_postgres: Any) -> None:
+    world = busy(tmp_path / "mesh.db")
+    wrong = text("update postings set units = 5 where sealed_number = 2")
+    world.database.write_and_wait(lambda store: store.run(wrong))
+    world.database.close()
+    there = on_postgres(tmp_path).where
+    assert move(tmp_path / "mesh.db", there, lambda stage, fraction: None).wrong == (world.network,)
+    world.where, world.database = there, open_database(there)
+    proof = world.verify()
+    assert proof.wrong is not None and proof.wrong.found == 2
+    world.database.close()
+
+
 def test_the_command_moves_a_folder_and_says_why_it_does_not(
     tmp_path: Path, on_postgres: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,7 +134,7 @@ def test_the_command_moves_a_folder_and_says_why_it_does_not(
 
     there = on_postgres(tmp_path).where
     code, said = moved(there)
-    assert (code, said["networks"]) == (0, 1)
+    assert (code, said["networks"], said["wrong"]) == (0, 1, [])
     assert moved(there)[1]["error"]["code"] == "store.target_not_empty"
     assert moved("postgresql://u:secret@127.0.0.1:1/x")[1]["error"]["code"] == "store.unreachable"
     assert moved("nonsense")[1]["error"]["code"] == "store.url"

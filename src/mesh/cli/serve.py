@@ -101,8 +101,12 @@ def move(
     target = database_place(Config(data=folder, database=to))
     with out.progress("moving") as show:
         moved = copy(source, target, show)
-    value = {"tables": moved.tables, "rows": moved.rows, "networks": moved.networks}
-    people = f"{moved.rows} rows of {moved.tables} tables are there, and their ledgers are the same. "
+    value = {"tables": moved.tables, "rows": moved.rows, "networks": moved.networks, "wrong": list(moved.wrong)}
+    people = f"{moved.rows} rows of {moved.tables} tables are there as they were. "
+    if moved.wrong:
+        people += f"The ledgers of {', '.join(moved.wrong)} were wrong before, and are so there (mesh ledger verify). "
+    else:
+        people += "Their ledgers were derived again on both sides, and add up. "
     people += "Next: mesh serve --database with the new address, and the same --data (its keys stay there)."
     out.result(value, people)
 

@@ -3,13 +3,15 @@
 Touches: files, sockets (both databases).
 """
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Row, Table, func, insert, select
 
-from mesh.coordinator.store import networks, sealing
+from mesh.coordinator.store import audit, networks, sealing
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.opening import open_database
 from mesh.coordinator.store.schema import METADATA
@@ -34,11 +36,14 @@ class CopyDiffers(MeshError):
 
 
 class Moved(NamedTuple):
-    """How many rows of how many tables are in the new database; networks whose ledgers are sealed as they were."""
+    """How many rows of how many tables are in the new database, each as it was; how many networks' ledgers were derived
+    again on both sides, and ``wrong``: those of them that contradict themselves, here as they did there.
+    """
 
     tables: int
     rows: int
     networks: int
+    wrong: tuple[NetworkId, ...] = ()
 
 
 def move(source: Path | str, target: str | Path, progress: Callable[[str, float], None]) -> Moved:
@@ -56,25 +61,58 @@ def _copy(old: Store, new: Store, progress: Callable[[str, float], None]) -> Mov
     tables, rows = METADATA.sorted_tables, 0
     if any(_count(new.connection, table) for table in tables):
         raise TargetNotEmpty
+    sums = []
     for at, table in enumerate(tables):
         progress(table.name, at / len(tables))
-        found = old.connection.execute(select(table))
-        while part := found.mappings().fetchmany(ROWS):
-            new.connection.execute(insert(table), [dict(row) for row in part])
+        total = 0
+        for part in _parts(old.connection, table):
+            new.connection.execute(insert(table), [dict(row._mapping) for row in part])
+            total += _sum(part)
             rows += len(part)
-    for table in tables:
-        if _count(old.connection, table) != _count(new.connection, table):
+        sums.append(total % _SUMS)
+    for table, total in zip(tables, sums, strict=True):
+        if sum(_sum(part) for part in _parts(new.connection, table)) % _SUMS != total:
             raise CopyDiffers(table=table.name)
-    live = [network.id for network in networks.every(old)]
-    for network in live:
-        _compare(old, new, network)
-    return Moved(len(tables), rows, len(live))
+    wrong = [(network.id, _same(old, new, network.id)) for network in networks.every(old)]
+    return Moved(len(tables), rows, len(wrong), tuple(network for network, fault in wrong if fault))
 
 
-def _compare(old: Store, new: Store, network: NetworkId) -> None:
-    """The chain is derived anew from what arrived: it ends in the same head only if not a sign of it changed."""
-    if sealing.head(old, network) != sealing.head(new, network) or sealing.first_broken(new, network) is not None:
+def _same(old: Store, new: Store, network: NetworkId) -> bool:
+    """Derive a ledger again on both sides, chain and sums; whether it is wrong. Raises CopyDiffers if they disagree."""
+    there, here = (
+        (sealing.head(side, network), sealing.first_broken(side, network), audit.first_wrong(side, network))
+        for side in (old, new)
+    )
+    if there != here:
         raise CopyDiffers(table="postings", network=network)
+    return any(fault is not None for fault in here[1:])
+
+
+def _parts(connection: Connection, table: Table) -> Iterator[Sequence[Row[Any]]]:
+    """The rows of a table, some at a time, in whatever order the database has them."""
+    found = connection.execute(select(table), execution_options={"yield_per": ROWS})
+    yield from found.partitions()
+
+
+_SUMS = 2**128
+
+
+def _sum(rows: Sequence[Row[Any]]) -> int:
+    """A sum of hashes of rows, the same in whatever order they come and whichever database they come from."""
+    total = 0
+    for row in rows:
+        told = json.dumps([_plain(value) for value in row], sort_keys=True, default=repr)
+        total += int.from_bytes(hashlib.blake2b(told.encode(), digest_size=16).digest())
+    return total
+
+
+def _plain(value: Any) -> Any:
+    """A value as both databases tell it: one keeps JSON as it was written, the other its numbers."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _count(connection: Connection, table: object) -> int:
