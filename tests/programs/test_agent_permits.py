@@ -13,7 +13,7 @@ from mesh.agent.peers import sessions
 from mesh.coordinator.keys import Keys
 from mesh.ids import DeviceId, JobId, MemberId, PermitId, RequestId, ulid
 from mesh.protocol import frames, receipt, signed
-from mesh.protocol.permit import Permit, Price
+from mesh.protocol.permit import CLOCK_LEEWAY_S, START_WITHIN_S, Permit, Price
 from mesh.protocol.session import Session
 from mesh.protocol.values import Candidate, JobSpec
 from mesh.transport.interface import Address, TransportError
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.anyio
 
 TEXT = "boats in the dark"
 SECRET = bytes(range(32))
+START_MS = int(1000 * START_WITHIN_S)
 
 
 def an_id():
@@ -324,6 +325,20 @@ async def test_a_stranger_is_closed_before_anything_is_read(tmp_path):
                 await stream.read(1.0)
             await stranger.close()
         assert worker.agent.parts.sessions.connected(worker.key) is None
+
+
+async def test_without_the_coordinator_a_permit_is_worked_on_for_less_than_five_minutes(tmp_path):
+    """Of a removal that no link and no peer tells, a worker knows by then: what it could be shown is over."""
+    async with asking(tmp_path) as asker:
+        series = asker.permit(job=None, share="each", start_by_ms=asker.membership.clock.now_ms() + START_MS)
+        assert 1000 * (START_WITHIN_S + CLOCK_LEEWAY_S) <= 5 * 60_000
+        await asker.town.away()
+        clock = asker.worker.agent.parts.membership.clock
+        assert isinstance(await asker.say(asker.submit(series, job=JobId(an_id()))), frames.Done)
+        clock._offset_s += START_WITHIN_S - 20  # the session stands, and each Submit is looked at
+        assert isinstance(await asker.say(asker.submit(series, job=JobId(an_id()))), frames.Done)
+        clock._offset_s += 20 + CLOCK_LEEWAY_S
+        declined(await asker.say(asker.submit(series, job=JobId(an_id()))), "permit.refused", "expired")
 
 
 async def test_who_says_half_a_hello_or_none_is_not_waited_for(tmp_path, monkeypatch):

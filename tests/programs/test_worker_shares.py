@@ -45,16 +45,16 @@ def a_permit(share="each", cap=1000, name="P"):
 class Device:
     """A worker's shares and store; ``killed`` is what another life finds on its disk after a kill -9."""
 
-    def __init__(self, folder):
-        self.folder, self.lives = folder, 0
+    def __init__(self, folder, me=ME):
+        self.folder, self.lives, self.me = folder, 0, me
         self.store: Store
         self.shares: Shares
 
     async def start(self):
         self.store = Store(self.folder / str(self.lives) / "agent.db")
-        self.store._path.parent.mkdir(exist_ok=True)
+        self.store._path.parent.mkdir(parents=True, exist_ok=True)
         self.store.open()
-        self.shares = Shares(self.store, ME)
+        self.shares = Shares(self.store, self.me)
         self.shares.recall(await self.store.remembered(0))
         return self
 

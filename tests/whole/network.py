@@ -159,6 +159,14 @@ class Network:
 
             eventually(up, f"{name}'s link is up", timeout_s=60)
 
+    def leaked(self, *words: str) -> set[tuple[str, str]]:
+        """Where one of these words is in what the coordinator keeps or a program logged: (word, file)."""
+        files = [*self.stage.folder.glob("*.log"), *(self.stage.folder / "coordinator").rglob("*")]
+        kept = {str(file): file.read_bytes() for file in files if file.is_file()}
+        assert sum(name.endswith(".log") for name in kept) > 1, "each program logs into a file of its own"
+        assert any(self.id.encode() in content for content in kept.values()), "this is where they would be"
+        return {(word, name) for word in words for name, content in kept.items() if word.encode() in content}
+
     def embed(self, player: Player, *texts: str, on: str | None = None) -> dict[str, Any]:
         """Embed texts from a player's device, on somebody's device if that is said."""
         arguments = [part for text in texts for part in ("--text", text)]

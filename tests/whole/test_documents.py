@@ -51,5 +51,6 @@ def test_documents_are_read_page_by_page(network: Network) -> None:
     nothing = home.attempt("run", "ocr", "--image", str(broken))
     error = nothing.value["error"]
     assert (nothing.exit_code, error["code"], error["facts"]["file"]) == (2, "input.unreadable", "broken.png")
+    assert network.leaked("harbour", "Seven boxes", "Good morning", "letter.pdf", "photo.jpg", "broken.png") == set()
     listed = home.mesh("models", "list")["models"]
     assert {one["workload"] for one in listed if one["present"]} >= {"embeddings", "ocr"}

@@ -338,3 +338,4 @@ def test_a_command_brings_its_own_requester_where_no_agent_runs(network: Network
 def test_the_whole_suite_of_jobs_adds_up(network: Network) -> None:
     proof = network.ben.mesh("ledger", "verify")
     assert proof["ok"] and proof["total"] == 0
+    assert network.leaked(*TEXTS, "Why there?", "a text of a certain length", "asked from a machine") == set()
