@@ -220,7 +220,8 @@ class Device:
         await until(self._nothing_left)
 
     async def _nothing_left(self) -> bool:
-        return await self.agent.parts.outbox.size() == 0
+        # A job's answers are put there a moment after its caller has the result: until then it is as empty.
+        return not self.agent.parts.requester._answering and await self.agent.parts.outbox.size() == 0
 
     async def _run(self, gateway: bool, ready: asyncio.Future[Ready]) -> None:
         def told(now: Ready) -> None:
