@@ -24,7 +24,8 @@ WRITE_S = 10.0
 JOIN_S = 0.02
 """What is no news to wait for (Accept, Started, Progress, Acknowledged) rides with the next frame within 20 ms: every
 write costs both ends more than a short job's bookkeeping, and most short jobs are done by then. A requester misses an
-Accept only after 50 ms."""
+Accept only after 50 ms. A Submit takes none of it along: by itself it mostly fits in one packet, and nobody waits for
+an Acknowledged, which is three times as long."""
 _RELAXED = (frames.Accept, frames.Started, frames.Progress, frames.Acknowledged)
 SERIES_MAX = 64
 """Series that both ends of a stream remember: a token is half of a short job's bytes. With more they are shown anew."""
@@ -79,6 +80,7 @@ class SessionStream:
         self._stream = stream
         self._listener = listener
         self._outgoing: list[bytes] = []
+        self._relaxed: list[bytes] = []
         self._outgoing_bytes = 0
         self._wake = asyncio.Event()
         self._heard_s = 0.0
@@ -89,14 +91,19 @@ class SessionStream:
         """Queue a frame for the next write. Nothing happens on a stream that has ended."""
         if self.closed:
             return
-        self._queue(self.session.send(frame))
-        if not isinstance(frame, _RELAXED):
-            if self._joining is not None:  # all of it leaves now: a flush that is due would part what comes next
-                self._joining.cancel()
-                self._joining = None
+        content = self.session.send(frame)
+        self._outgoing_bytes += len(content)
+        if isinstance(frame, _RELAXED):
+            self._relaxed.append(content)
+            if self._joining is None:
+                self._joining = asyncio.get_running_loop().call_later(JOIN_S, self._flush)
+        else:
+            if not isinstance(frame, frames.Submit):
+                self._flush()
+            self._outgoing.append(content)
             self._wake.set()
-        elif self._joining is None:
-            self._joining = asyncio.get_running_loop().call_later(JOIN_S, self._flush)
+        if self._outgoing_bytes > OUTGOING_BYTES_MAX:
+            self.fail(PeerSlow())
         if isinstance(frame, frames.Submit):
             self._watch()
 
@@ -120,15 +127,14 @@ class SessionStream:
         if len(self.permits) > SERIES_MAX:
             del self.permits[next(iter(self.permits))]
 
-    def _queue(self, content: bytes) -> None:
-        self._outgoing.append(content)
-        self._outgoing_bytes += len(content)
-        if self._outgoing_bytes > OUTGOING_BYTES_MAX:
-            self.fail(PeerSlow())
-
     def _flush(self) -> None:
-        self._joining = None
-        if self._outgoing:
+        """Let what may wait leave now."""
+        if self._joining is not None:  # a later flush would part what comes next
+            self._joining.cancel()
+            self._joining = None
+        if self._relaxed:
+            self._outgoing += self._relaxed
+            self._relaxed.clear()
             self._wake.set()
 
     def fail(self, error: MeshError) -> None:
@@ -173,7 +179,7 @@ class SessionStream:
                 await self._wake.wait()
             joined = b"".join(self._outgoing)
             self._outgoing.clear()
-            self._outgoing_bytes = 0
+            self._outgoing_bytes -= len(joined)
             await self._stream.write(joined, WRITE_S)
 
     async def _read(self, content: bytes) -> None:
