@@ -15,6 +15,10 @@ from mesh.transport.interface import ConnectionLost, TransportError, TransportTi
 
 T = TypeVar("T")
 
+TURNS_FIRST = 3
+"""Turns of the loop that whoever waits for an item gets before the next is fetched: it hands it on, and that one may
+once more. Asking the binding for more takes as long as checking a signature, and nobody waits for that."""
+
 
 class Inbox(Generic[T]):
     """Items for one or several takers. After ``end`` the rest is handed out, then the error is raised for good."""
@@ -71,16 +75,21 @@ class Inbox(Generic[T]):
         return item
 
     async def _arrival(self, timeout_s: float | None) -> None:
+        if timeout_s is None:
+            return await self._any()
         try:
             async with asyncio.timeout(timeout_s) as limit:
-                while not self._items:
-                    if self._error is not None:
-                        raise again(self._error)
-                    await self._change()
+                await self._any()
         except TimeoutError as error:
             if not limit.expired():
                 raise
             raise TransportTimeout(waited_s=timeout_s) from error
+
+    async def _any(self) -> None:
+        while not self._items:
+            if self._error is not None:
+                raise again(self._error)
+            await self._change()
 
     async def _change(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
@@ -150,6 +159,7 @@ async def _pump(fetch: Callable[[], Awaitable[T]], inbox: Inbox[T], is_last: Cal
             inbox.put(item)
             if is_last(item):
                 return
-            await asyncio.sleep(0)  # whoever waits for it goes first
+            for _ in range(TURNS_FIRST):
+                await asyncio.sleep(0)
     except TransportError as error:
         inbox.end(error)

@@ -111,7 +111,7 @@ class Requester:
         task = asyncio.current_task()
         assert task is not None
         self._running[job.id] = task
-        error: MeshError = Cancelled()
+        error: MeshError | None = None
         won: Won | None = None
         try:
             async with asyncio.timeout(ask.limit_s):
@@ -127,7 +127,7 @@ class Requester:
         finally:
             del self._running[job.id]
             if job.plans or ask.again is None:  # who asks again under the same id has not failed yet
-                answering = self.spawn(self._answer(job, won, "" if won else error.wire_code))
+                answering = self.spawn(self._answer(job, won, "" if won else (error or Cancelled()).wire_code))
                 self._answering[answering] = job
                 answering.add_done_callback(self._answering.pop)
 
