@@ -13,7 +13,7 @@ from mesh.protocol.session import Session
 from mesh.protocol.values import Usage
 from mesh.transport.interface import Path
 from mesh.transport.pair import connected
-from waiting import LIMIT_S
+from waiting import LIMIT_S, until
 
 pytestmark = pytest.mark.anyio
 
@@ -84,8 +84,7 @@ async def test_a_submit_overtakes_what_nobody_waits_for_and_that_follows_by_itse
 async def test_what_is_no_news_to_wait_for_leaves_with_the_next_that_is():
     async with session("worker") as (stream, asker):
         await asker.say(SUBMIT)
-        while stream.session.in_flight == 0:
-            await asyncio.sleep(0)
+        await until(lambda: stream.session.in_flight == 1)
         told = [frames.Accept(JOB, 1, 0.0, LOAD), frames.Started(JOB, 1, LOAD)]
         told.append(frames.Done(JOB, 1, Usage(1), "c.c.c", b"r", 1, LOAD))
         for frame in told:
