@@ -2,7 +2,8 @@
 
 With its own permit a job is two durable acts, the hold and the settlement. In series a report settles 32 jobs at once,
 as outboxes send them under load. Both engines make every commit durable (``synchronous=FULL``, ``fsync`` on), rounds
-alternate between them in one run, and each ledger is verified at the end. The server runs on this machine, beside us.
+alternate between them in one run, and each ledger is verified at the end. The server runs on this machine, beside us,
+with its own defaults but for small buffers.
 
 Run: `python benchmarks/ledger_engines.py [--jobs 800] [--rounds 3]`
 
@@ -92,7 +93,7 @@ def main() -> None:
     asked.add_argument("--jobs", type=int, default=800)
     asked.add_argument("--rounds", type=int, default=3)
     given = asked.parse_args()
-    server = Server(from_wheel(), fsync="on")
+    server = Server(from_wheel(), fsync="on", autovacuum="on")
     found: dict[tuple[str, str], list[float]] = {}
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -21,6 +21,7 @@ from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.errors import StoreInUse
 from mesh.coordinator.store.moving import CopyDiffers, TargetNotEmpty, move
 from mesh.coordinator.store.opening import open_database
+from mesh.coordinator.store.postgres import engine_for
 from mesh.coordinator.store.schema import METADATA
 from mesh.credits.repricing import Asked, Change
 
@@ -31,6 +32,14 @@ def rows(database: Database) -> dict[str, int]:
             table.name: store.value(select(func.count()).select_from(table)) for table in METADATA.sorted_tables
         }
     )
+
+
+def planned(there: str) -> set[str]:
+    """Tables that a PostgreSQL server has statistics of."""
+    with engine_for(there).connect() as connection:
+        return set(
+            connection.execute(text("select distinct tablename from pg_stats where schemaname = 'public'")).scalars()
+        )
 
 
 def busy(path: Path) -> World:
@@ -64,6 +73,7 @@ def test_everything_arrives_and_the_ledger_is_the_same_there_and_back(tmp_path: 
     moved = move(tmp_path / "mesh.db", there, lambda stage, fraction: stages.append(stage))
     assert (moved.tables, moved.rows, moved.networks) == (len(before), sum(before.values()), 1)
     assert stages == [table.name for table in METADATA.sorted_tables]
+    assert planned(there) == {name for name, many in before.items() if many}, "the server knows what there is"
     with pytest.raises(TargetNotEmpty):
         move(tmp_path / "mesh.db", there, lambda stage, fraction: None)
     world.where, world.database = there, open_database(there)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from engines import ENGINES
 from mesh.coordinator.store.connection import BY_ITSELF, Prepared, Store, adding, several_of, side_by_side
@@ -18,9 +18,18 @@ from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.errors import WriteRefused
 from mesh.coordinator.store.opening import open_database
 from mesh.coordinator.store.schema.people import members
+from mesh.coordinator.store.schema.requests import idempotency
 
 _ADD = adding(members, "id", "name", "created_ms")
 _RENAME = Prepared(update(members).where(members.c.id == bindparam("which")).values(name=bindparam("as_name")))
+_KEEP = adding(idempotency, "caller", "key", "body_hash", "status", "answer", "created_ms")
+_ANSWER = {"caller": "caller", "body_hash": "0" * 64, "status": 200, "created_ms": 1}
+_CHANGE = Prepared(
+    update(idempotency)
+    .where(idempotency.c.caller == bindparam("by"))
+    .where(idempotency.c.key == bindparam("which"))
+    .values(answer=bindparam("to"))
+)
 _NAMES = Prepared(select(members.c.name).order_by(members.c.id))
 _ONE = Prepared(select(members.c.name).where(members.c.id == bindparam("which")))
 
@@ -126,21 +135,21 @@ def test_several_changes_are_each_of_their_own_row_and_none_if_one_is_missing(da
 def test_more_than_a_socket_holds_is_sent_to_its_end(database: Database, last: str) -> None:
     """20 MB, and nothing after it: a server that waits for the rest of a statement has nothing to say that would wake
     us."""
-    many = [{"id": f"m{at:05}", "name": "x" * 1000, "created_ms": 1} for at in range(20_000)]
+    many = [{**_ANSWER, "key": f"k{at:05}", "answer": "x" * 1000} for at in range(20_000)]
 
     @side_by_side
     def act(store: Store) -> None:
         if last == "put":
-            store.put(_ADD, many)
+            store.put(_KEEP, many)
         elif last == "run":
-            store.run(_ADD, many)
+            store.run(_KEEP, many)
         else:
-            store.put(_ADD, many)
-            renaming = [{"which": row["id"], "as_name": "y" * 1000} for row in many]
-            store.expect(_RENAME, renaming, Missing)
+            store.put(_KEEP, many)
+            store.expect(_CHANGE, [{"which": row["key"], "by": "caller", "to": "y" * 1000} for row in many], Missing)
 
     database.write_and_wait(act)
-    assert len(names(database)) == len(many)
+    kept = select(func.count()).where(func.length(idempotency.c.answer) == 1000)
+    assert database.read_and_wait(lambda store: store.value(kept)) == len(many)
 
 
 def test_what_one_act_looked_up_is_not_kept_for_the_next(database: Database) -> None:
@@ -228,6 +237,18 @@ def until(true: Callable[[], bool]) -> None:
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     with open_database(request.getfixturevalue("on_postgres")(tmp_path).where) as database:
         yield database
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_text_that_is_too_long_is_refused_and_never_cut(server: Database, others: int) -> None:
+    @side_by_side
+    def act(store: Store) -> None:
+        rows = [("long", "x" * 129), *((f"other{at}", "x" * 128) for at in range(others))]
+        store.put(_ADD, [{"id": id_, "name": name, "created_ms": 1} for id_, name in rows])
+
+    with pytest.raises(WriteRefused):
+        server.write_and_wait(act)
+    assert names(server) == []
 
 
 def test_who_comes_while_others_are_served_shares_the_next_transaction(server: Database) -> None:

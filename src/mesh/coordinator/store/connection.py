@@ -6,23 +6,23 @@ which costs a fifth of going through SQLAlchemy each time (measured in benchmark
 Touches: database (through the connection it is given).
 """
 
-import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Executable, Table, Update, insert
+import msgspec
+from sqlalchemy import BindParameter, Connection, Executable, Table, Update, column, insert, table
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg
 from sqlalchemy.sql.expression import ClauseElement
 
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 _Rendered = tuple[str, dict[str, Any], Callable[[Iterable[Any]], Any]]
-_Many = tuple[str, dict[str, Any], list[str]]
-"""A statement for many sets of values: its text, the values that are part of it, and the names of those in lists."""
+_PSYCOPG: Any = postgresql.psycopg.dialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]
 
 _DIALECTS: Mapping[str, Any] = {
     "sqlite": sqlite.dialect(paramstyle="named"),
-    "postgresql": postgresql.psycopg.dialect(paramstyle="pyformat"),  # type: ignore[no-untyped-call]
+    "postgresql": _PSYCOPG,
 }
 
 Act = TypeVar("Act", bound=Callable[..., Any])
@@ -58,6 +58,44 @@ BY_ITSELF = object()
 """What an act for several callers returns for one that is to be done alone."""
 
 
+_ROWS = table("q", column("at"))
+"""Sets of values as rows, numbered from 1: what a statement for many of them reads from."""
+
+
+class _OfRows(PGCompiler_psycopg):
+    """Renders a value that a statement is asked with as that column of ``q``, and notes its type in ``asked``."""
+
+    def visit_bindparam(self, bindparam: BindParameter[Any], *args: Any, **options: Any) -> str:
+        if not bindparam.required:
+            return str(super().visit_bindparam(bindparam, *args, **options))  # type: ignore[no-untyped-call]
+        self.__dict__.setdefault("asked", {})[bindparam.key] = bindparam.type
+        return f'q."{bindparam.key}"'
+
+
+_OF_ROWS: Any = postgresql.psycopg.dialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]
+_OF_ROWS.statement_compiler = _OfRows
+_encoder = msgspec.json.Encoder()
+
+
+class _Many(NamedTuple):
+    """A statement of PostgreSQL for many sets of values, which go to it as one JSON text; and the values within it."""
+
+    text: str
+    constants: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, types: Mapping[str, Any], statement: str, constants: Mapping[str, Any]) -> "_Many":
+        """A statement that reads from ``q``, whose columns have these types."""
+        columns = "".join(f', "{name}" {type_.compile(dialect=_PSYCOPG)}' for name, type_ in types.items())
+        rows = f"SELECT * FROM json_to_recordset(%(rows_)s::json) AS q(at BIGINT{columns})"  # noqa: S608
+        return cls(f"WITH q AS ({rows}) {statement}", constants)
+
+    def asked(self, rows: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
+        """Its text, and what the driver is given with it."""
+        numbered = [{"at": at, **row} for at, row in enumerate(rows, 1)]
+        return self.text, {**self.constants, "rows_": _encoder.encode(numbered).decode()}
+
+
 class Prepared:
     """A statement whose text is rendered once per engine. ``columns``: which columns an insert fills.
 
@@ -88,39 +126,24 @@ class Prepared:
             if self._columns is not None:
                 self._of_many = self._inserting(self._columns)
             elif isinstance(self._statement, Update):
-                self._of_many = self._changing()
+                self._of_many = self._of_rows(self._statement.where(_ROWS.c.at.is_not(None)), "{}")
             else:
                 return None
-        text, constants, names = self._of_many
-        return text, {**constants, **{one: [row[one] for row in rows] for one in names}}
+        return self._of_many.asked(rows)
 
-    def _inserting(self, columns: list[str]) -> _Many:
-        table, dialect = self._statement.table, _DIALECTS["postgresql"]  # type: ignore[attr-defined]
-        quoted = dialect.identifier_preparer.quote
+    def _inserting(self, columns: list[str]) -> "_Many":
+        table = self._statement.table  # type: ignore[attr-defined]
+        quoted = _PSYCOPG.identifier_preparer.quote
         names = ", ".join(map(quoted, columns))
-        lists = ", ".join(f"%({one})s::{table.c[one].type.compile(dialect=dialect)}[]" for one in columns)
         again = " ON CONFLICT DO NOTHING" if self._others else ""
-        return f"INSERT INTO {quoted(table.name)} ({names}) SELECT * FROM unnest({lists}){again}", {}, columns  # noqa: S608
+        into = f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM q{again}"  # noqa: S608
+        return _Many.of({one: table.c[one].type for one in columns}, into, {})
 
-    def _changing(self) -> _Many:
-        sets, which, constants, names = self._from_lists()
-        before, after = sets.split("WHERE", 1)
-        return f"{before}FROM {which} WHERE{after}", constants, names
-
-    def _from_lists(self) -> tuple[str, str, dict[str, Any], list[str]]:
-        """The statement with its values taken from ``q``, what ``q`` is, the constants, the names of its columns."""
-        sql, constants, _ = self.rendered("postgresql")
-        dialect = _DIALECTS["postgresql"]
-        compiled: Any = self._statement.compile(dialect=dialect)
-        types = {
-            name: bind.type.compile(dialect=dialect)
-            for bind, name in compiled.bind_names.items()
-            if name not in constants
-        }
-        each = _BOUND.sub(lambda found: f'q."{found[1]}"' if found[1] in types else found[0], sql)
-        lists = ", ".join(f"%({name})s::{type_}[]" for name, type_ in types.items())
-        names = ", ".join(f'"{name}"' for name in types)
-        return each, f"unnest({lists}) WITH ORDINALITY AS q({names}, at)", constants, list(types)
+    def _of_rows(self, statement: ClauseElement, around: str) -> "_Many":
+        """A statement whose values are those of ``q``, in the middle of another one."""
+        compiled: Any = statement.compile(dialect=_OF_ROWS)
+        constants = {name: bind.effective_value for bind, name in compiled.bind_names.items() if not bind.required}
+        return _Many.of(compiled.asked, around.format(compiled), constants)
 
     def of_several(self, asked: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
         """One query of PostgreSQL that is this one for each set of values, in their order: rows with its place before.
@@ -128,10 +151,8 @@ class Prepared:
         Each is looked up by itself, so that the plan is that of one; OFFSET 0 keeps the planner from joining them all.
         """
         if self._of_several is None:
-            each, which, constants, names = self._from_lists()
-            self._of_several = f"SELECT q.at, r.* FROM {which}, LATERAL ({each} OFFSET 0) r", constants, names  # noqa: S608
-        text, constants, bound = self._of_several
-        return text, {**constants, **{name: [one[name] for one in asked] for name in bound}}
+            self._of_several = self._of_rows(self._statement, "SELECT q.at, r.* FROM q, LATERAL ({} OFFSET 0) r")
+        return self._of_several.asked(asked)
 
     def rendered(self, engine: str) -> _Rendered:
         """The SQL, the values that are part of it, and what makes a named row of a result's tuple."""
@@ -147,11 +168,10 @@ class Prepared:
         return known
 
 
-_BOUND = re.compile(r"%\((\w+)\)s(?:::\w+)?")
-"""A bound value in rendered SQL, with its type where that is said."""
-_BY_INDEX = "select " + ", ".join(
-    f"set_config('enable_{way}', 'off', true)" for way in ("hashjoin", "mergejoin", "seqscan", "bitmapscan")
-)
+WAYS = ("hashjoin", "mergejoin", "seqscan", "bitmapscan")
+"""Of PostgreSQL: ways to read that are not along an index, row by row."""
+_BY_INDEX = "select " + ", ".join(f"set_config('enable_{way}', 'off', true)" for way in WAYS)
+_FREELY = _BY_INDEX.replace("'off'", "'on'")
 
 
 def adding(table: Table, *columns: str) -> Prepared:
@@ -302,6 +322,15 @@ class Store:
         """
         if self._engine == "postgresql":
             self._raw.execute(_BY_INDEX)
+
+    def whole(self, tables: Iterable[Table]) -> None:
+        """From here to the transaction's end most of these tables is read, which were just filled.
+
+        PostgreSQL's planner knows nothing of them before it looks, and acts go along indexes.
+        """
+        if self._engine == "postgresql":
+            self._raw.execute(_FREELY)
+            self._raw.execute("analyze " + ", ".join(table.name for table in tables))
 
     def together(self, *asked: tuple[Prepared, Mapping[str, Any]]) -> list[Sequence[Any]]:
         """All rows of several queries, none of which depends on another's: where possible in one turn, and those that

@@ -9,13 +9,14 @@ from typing import Any
 from sqlalchemy import and_, bindparam, case, select
 
 from mesh.coordinator.store.connection import Prepared, Store
-from mesh.coordinator.store.schema.jobs import attempts, explanations, jobs
+from mesh.coordinator.store.schema.jobs import LISTED, attempts, explanations, jobs
 from mesh.coordinator.store.schema.permits import permits
 from mesh.ids import NetworkId
 
 _newest = (
     select(jobs.c.network, jobs.c.requester, jobs.c.job, jobs.c.member, jobs.c.workload, jobs.c.created_ms)
     .where(jobs.c.network == bindparam("network"))
+    .where(LISTED)
     .order_by(jobs.c.created_ms.desc())
     .limit(bindparam("most"))
     .subquery()

@@ -10,7 +10,7 @@ from sqlalchemy import and_, bindparam, or_, select
 
 from mesh.coordinator.store.connection import Prepared, Store
 from mesh.coordinator.store.ledger_pages import LINE_COLUMNS
-from mesh.coordinator.store.schema.jobs import attempts, jobs
+from mesh.coordinator.store.schema.jobs import LISTED, attempts, jobs
 from mesh.coordinator.store.schema.ledger import accounts, entries, postings
 from mesh.ids import NetworkId
 
@@ -58,6 +58,7 @@ _WHOSE = and_(
 _STARTED = Prepared(
     select(jobs)
     .where(_WHOSE)
+    .where(LISTED)
     .where(
         or_(
             jobs.c.created_ms > bindparam("after_ms"),

@@ -11,7 +11,7 @@ from sqlalchemy import and_, bindparam, func, or_, select, update
 from mesh.coordinator.store.connection import Prepared, Store, adding_once
 from mesh.coordinator.store.evidence import JobKey
 from mesh.coordinator.store.schema.devices import devices
-from mesh.coordinator.store.schema.jobs import attempts, evidence, explanations, jobs
+from mesh.coordinator.store.schema.jobs import LISTED, attempts, evidence, explanations, jobs
 from mesh.coordinator.store.schema.permits import permits, shares
 from mesh.ids import DeviceId, JobId, MemberId, NetworkId
 from mesh.jobs.lifecycle import GIVEN_UP
@@ -91,7 +91,8 @@ _JOBS = select(jobs, (_OPEN_SHARES + _OPEN_IN_SERIES).label("open_shares"), _CHA
     jobs.c.network == bindparam("network")
 )
 _LIST = Prepared(
-    _JOBS.where(or_(bindparam("member") == "", jobs.c.member == bindparam("member")))
+    _JOBS.where(LISTED)
+    .where(or_(bindparam("member") == "", jobs.c.member == bindparam("member")))
     .where(
         or_(
             jobs.c.created_ms < bindparam("before_ms"),
@@ -112,6 +113,7 @@ _SINCE = Prepared(
         jobs.c.report,
     )
     .where(jobs.c.network == bindparam("network"))
+    .where(LISTED)
     .where(jobs.c.created_ms >= bindparam("since_ms"))
     .order_by(jobs.c.created_ms.desc())
     .limit(bindparam("most"))

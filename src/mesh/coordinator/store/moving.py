@@ -73,6 +73,7 @@ def _copy(old: Store, new: Store, progress: Callable[[str, float], None]) -> Mov
     for table, total in zip(tables, sums, strict=True):
         if sum(_sum(part) for part in _parts(new.connection, table)) % _SUMS != total:
             raise CopyDiffers(table=table.name)
+    new.whole(tables)
     wrong = [(network.id, _same(old, new, network.id)) for network in networks.every(old)]
     return Moved(len(tables), rows, len(wrong), tuple(network for network, fault in wrong if fault))
 

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from mesh.coordinator.store.connection import BY_ITSELF, Store
+from mesh.coordinator.store.connection import BY_ITSELF, WAYS, Store
 from mesh.coordinator.store.database import Database
 from mesh.coordinator.store.errors import (
     BatchLost,
@@ -44,6 +44,15 @@ CLOSE_S = 30.0
 CONNECT_S = 10
 MAJOR_MIN = 15
 _LOCK = 0x6D657368  # "mesh": the advisory lock of writers
+_BY_KEY = "; ".join(
+    (
+        "set plan_cache_mode = force_generic_plan",
+        *(f"set enable_{way} = off" for way in WAYS),
+    )
+)
+"""Acts look rows up by key, a few of each table, as they do on SQLite. So one plan is right for all values and is made
+once; and it is right from the first minute, in which the server has no statistics, or those of tables that were small.
+"""
 _AGAIN = frozenset({"40001", "40P01", "23505", "55P03"})
 """Serialisation, deadlock, a unique row that somebody else made first, a lock not available."""
 _GONE = ("08", "53", "57", "58", "XX")
@@ -61,8 +70,8 @@ def url_of(text_: str) -> str:
     return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
-def engine_for(url: str, *, read_only: bool = False) -> Engine:
-    """An engine with a fresh connection each time it is asked, as this project uses them."""
+def engine_for(url: str, *, read_only: bool = False, by_key: bool = False) -> Engine:
+    """An engine with a fresh connection each time it is asked, as this project uses them. ``by_key``: for acts."""
     options: dict[str, Any] = {"connect_timeout": CONNECT_S, "application_name": "mesh-coordinator"}
     engine = create_engine(url_of(url), poolclass=NullPool, connect_args=options, isolation_level="READ COMMITTED")
 
@@ -72,6 +81,9 @@ def engine_for(url: str, *, read_only: bool = False) -> Engine:
         if read_only:
             raw.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             raw.read_only = True
+        if by_key:
+            raw.execute(_BY_KEY)
+            raw.commit()
 
     return engine
 
@@ -81,7 +93,7 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: str) -> None:
         super().__init__()
-        self._engine = engine_for(url)
+        self._engine = engine_for(url, by_key=True)
         self._reader_engine = engine_for(url, read_only=True)
         self._lanes = Lanes()
         self._writers = [

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, delete, exists, or_, select
 
 from mesh.coordinator.store.connection import Prepared, Store
-from mesh.coordinator.store.schema.jobs import attempts, checks, evidence, explanations, jobs
+from mesh.coordinator.store.schema.jobs import LISTED, attempts, checks, evidence, explanations, jobs
 from mesh.coordinator.store.schema.permits import candidates, permits, shares
 from mesh.ids import MemberId, NetworkId
 
@@ -34,6 +34,7 @@ _settled = and_(
 _OLD = Prepared(
     select(jobs.c.requester, jobs.c.job)
     .where(jobs.c.network == bindparam("network"))
+    .where(LISTED)
     .where(jobs.c.created_ms < bindparam("before"))
     .where(or_(bindparam("member") == "", jobs.c.member == bindparam("member")))
     .where(_settled)

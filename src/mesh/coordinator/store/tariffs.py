@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, insert, select, update
 
 from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.networks import tariff_of
-from mesh.coordinator.store.schema.jobs import attempts, jobs
+from mesh.coordinator.store.schema.jobs import LISTED, attempts, jobs
 from mesh.coordinator.store.schema.ledger import tariffs
 from mesh.coordinator.store.schema.networks import networks
 from mesh.coordinator.store.schema.people import members
@@ -35,7 +35,7 @@ _newest = _all.order_by(tariffs.c.version.desc()).limit(VERSIONS_MAX)
 _one = _all.where(tariffs.c.version == bindparam("version"))
 _lately = (
     select(jobs.c.requester, jobs.c.job, jobs.c.workload)
-    .where(jobs.c.network == bindparam("network"), jobs.c.created_ms >= bindparam("since_ms"))
+    .where(jobs.c.network == bindparam("network"), LISTED, jobs.c.created_ms >= bindparam("since_ms"))
     .where(jobs.c.own.is_(False))
     .order_by(jobs.c.created_ms.desc())
     .limit(bindparam("most"))

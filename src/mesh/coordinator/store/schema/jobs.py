@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
 )
 from sqlalchemy import text as sql_text
 
@@ -43,13 +44,26 @@ jobs = Table(
     time_ms("created_ms"),
     time_ms("finished_ms", nullable=True),
     time_ms("cancelled_ms", nullable=True),
-    Index("ix_jobs_network_created_ms", "network", "created_ms"),
+    Index(
+        "ix_jobs_network_created_ms",
+        "network",
+        "created_ms",
+        sqlite_where=sql_text("created_ms > 0"),
+        postgresql_where=sql_text("created_ms > 0"),
+    ),
     Index("ix_jobs_job", "job"),
 )
 """A job's key is (network, requester's device, job id).
 
 ``own``: it ran on a device of the same owner, at price 0. ``device``, ``code`` (empty: it went well), ``units_used``
 and ``report`` (its attempts, JSON) are what the requester reported, unsigned, for people to read.
+"""
+
+LISTED = jobs.c.created_ms > literal_column("0")
+"""True of all jobs: said by queries that go through a network's jobs by time, and without it they find no index.
+
+So the index is no choice for who looks for one job by its key. PostgreSQL, as long as it has no statistics, takes all
+jobs of a network for one, and would read them all each time a row that refers to a job is checked.
 """
 
 explanations = Table(

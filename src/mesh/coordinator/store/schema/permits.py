@@ -37,13 +37,15 @@ permits = Table(
     CheckConstraint("kind in ('job', 'series')", name="kind"),
     CheckConstraint("state in ('open', 'closed', 'pruned')", name="state"),
     UniqueConstraint("network", "requester", "request"),
-    Index("ix_permits_job", "network", "requester", "job"),
+    Index("ix_permits_job", "job", "requester", "network"),
     Index("ix_permits_finish_by_ms", "finish_by_ms"),
-    Index("ix_permits_issued_ms", "network", "payer", "issued_ms"),
+    Index("ix_permits_payer_network_issued_ms", "payer", "network", "issued_ms"),
 )
 """What was permitted; enough to sign the same paper again. Price (``price_micro`` for each ``price_per`` units), tariff
 version and fee are pinned here for the life of the permit. ``explanation``: why a series goes where it goes, as JSON
-text; that of a one-job permit is its job's."""
+text; that of a one-job permit is its job's.
+
+No index starts with the network but that of requests, for the reason given at ``jobs.LISTED``."""
 
 shares = Table(
     "shares",
