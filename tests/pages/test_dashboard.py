@@ -166,14 +166,17 @@ async def test_when_the_coordinator_is_away_the_page_says_since_when_and_catches
     async with a_town(tmp_path) as (town, ann, _), a_page(browser) as looked:
         page = looked.page
         lumen = await ann.device("lumen")
+        await page.clock.install()  # as the clock runs, but for two leaps: by itself it takes 12 s, and 15 to try again
         await signed_in(looked, ann)
         await page.get_by_text("Live", exact=True).wait_for()
         await town.away()
+        await page.clock.fast_forward(12_500)
         await page.get_by_text("Not live since").wait_for(timeout=30_000)
         await page.get_by_text("not known").first.wait_for()
         looked.complaints.clear()  # the browser itself notes that a WebSocket could not be opened
         await looked.sound("coordinator-away")
         await town.serve()
+        await page.clock.fast_forward(15_000)
         await page.get_by_text("Live", exact=True).wait_for(timeout=30_000)
         await until(lambda: lumen.agent.parts.coordination.up)
         looked.complaints.clear()

@@ -137,13 +137,14 @@ async def stranger(bench, ann):
 class Looking:
     """A page's WebSocket."""
 
-    def __init__(self, bench, network, headers):
+    def __init__(self, bench, network, headers, query=b""):
         self.said, self.heard = asyncio.Queue(), asyncio.Queue()
         self.said.put_nowait({"type": "websocket.connect"})
         raw = [(name.encode(), value.encode()) for name, value in {"host": "mesh.test", **headers}.items()]
         scope = {
             "type": "websocket",
             "path": f"/v1/networks/{network}/events",
+            "query_string": query,
             "headers": raw,
             "client": ("127.0.0.1", 5),
         }
@@ -177,6 +178,10 @@ async def test_a_page_is_nudged_when_something_changes_and_falls_silent_when_its
 
         await bench.join(links.parse(minted.json()["link"]), "lumen")
         await looking.until("devices")
+        later = Looking(bench, network, {**cookie, "origin": "http://mesh.test"}, b"age_ms=20")
+        await later.until("devices")  # it may have read the devices just before the new one came
+        odd = Looking(bench, network, {**cookie, "origin": "http://mesh.test"}, b"age_ms=" + b"9" * 40)
+        assert (await odd.next())["type"] == "websocket.accept"
         await bench.http.post("/v1/page/sign-out", json={}, headers={**cookie, **ORIGIN})
         while (event := await looking.next())["type"] != "websocket.close":
             assert event["type"] == "websocket.send"

@@ -26,7 +26,7 @@ gets the first answer, for a day. Every refusal is `{"error": {"code", "kind", "
 answer before. Bodies are at most 256 KiB: payloads of jobs never come here. Devices speak over the WebSocket
 `/v1/link`; [wire](wire.md) has its messages. The WebSocket `/v1/networks/{network}/events` (a page's cookie and origin;
 `devices.read`) says `{"now_ms", "look": ["devices" | "jobs" | "people" | "settings"]}`: what to look at again, and at
-least every 4 seconds that it lives.
+least every 4 seconds that it lives. With `?age_ms=` it says what changed since a page of that age began to read, too.
 
 *Who* is a permission in the network of the path, with the roles that have it; `operator` is the person who claimed the
 installation. This table is made from the source by `tests/shape/route_table.py`.

@@ -93,7 +93,9 @@ export function useLive(network: string, may: boolean): Live {
     }
     function connect() {
       const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
-      socket = new WebSocket(`${scheme}://${location.host}/v1/networks/${network}/events`);
+      // What changed between the page's first readings and its first nudge is told by the first nudge.
+      const age = tries === 0 ? `?age_ms=${Math.ceil(performance.now())}` : '';
+      socket = new WebSocket(`${scheme}://${location.host}/v1/networks/${network}/events${age}`);
       socket.addEventListener('message', (event) => {
         heard.current = Date.now();
         if (tries > 0) void queries.invalidateQueries();

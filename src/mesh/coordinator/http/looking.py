@@ -25,9 +25,12 @@ from mesh.ids import NetworkId
 LIFE_SIGN_S = 4.0
 """The longest silence: a page that hears nothing for three times as long says that it is not live."""
 WRITE_S = 10.0
+CONNECTING_MS = 5000
+"""A page tells its age as it begins to connect; a busy machine takes a while until that is read."""
 LOOKERS_MAX = 1024
 POLICY_VIOLATION, TRY_LATER, UNAUTHENTICATED = 1008, 1013, 4401
 _PATH = re.compile(r"/v1/networks/([0-9A-Z]{26})/events")
+_AGE = re.compile(rb"age_ms=([0-9]{1,12})")
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -61,7 +64,7 @@ class Looking:
             return
         await send({"type": "websocket.accept"})
         gone = asyncio.ensure_future(_until_gone(receive))
-        telling = asyncio.ensure_future(self._tell(network, token, send))
+        telling = asyncio.ensure_future(self._tell(network, token, send, self._since_ms(scope)))
         try:
             await asyncio.wait((gone, telling), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -69,8 +72,13 @@ class Looking:
             telling.cancel()
             await asyncio.gather(gone, telling, return_exceptions=True)
 
-    async def _tell(self, network: NetworkId, token: str, send: Send) -> None:
-        with self._watch.looking(network) as looker, suppress(OSError, TimeoutError, RuntimeError):
+    def _since_ms(self, scope: dict[str, Any]) -> int:
+        """When the page began to read: what changed after that it may have read before the change."""
+        age = _AGE.fullmatch(scope.get("query_string", b""))
+        return self._parts.now_ms() + 1 if age is None else self._parts.now_ms() - int(age[1]) - CONNECTING_MS
+
+    async def _tell(self, network: NetworkId, token: str, send: Send, since_ms: int) -> None:
+        with self._watch.looking(network, since_ms) as looker, suppress(OSError, TimeoutError, RuntimeError):
             changed: list[Any] = []
             while await self._may(network, token):
                 said = json.dumps({"now_ms": self._parts.now_ms(), "look": changed})

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from mesh.coordinator.parts import Parts
 from mesh.coordinator.telling.topics import Topic
@@ -67,17 +67,23 @@ class Watch:
         self._parts = parts
         self._history: dict[DeviceId, deque[Change]] = {}
         self._lookers: set[Looker] = set()
+        self._touched_ms: dict[tuple[NetworkId, Topic], int] = {}
+        """When something changed last: a handful of numbers for each network."""
 
     def touch(self, network: NetworkId, topic: Topic) -> None:
         """Something about a network changed: who looks at it is told."""
+        self._touched_ms[network, topic] = self._parts.now_ms()
         for looker in self._lookers:
             if looker.network == network:
                 looker.touch(topic)
 
     @contextmanager
-    def looking(self, network: NetworkId) -> Iterator[Looker]:
-        """Look at a network inside the block."""
+    def looking(self, network: NetworkId, since_ms: int) -> Iterator[Looker]:
+        """Look at a network inside the block; what changed since then counts as changed now."""
         looker = Looker(network)
+        for topic in get_args(Topic):
+            if self._touched_ms.get((network, topic), -1) >= since_ms:
+                looker.touch(topic)
         self._lookers.add(looker)
         try:
             yield looker
