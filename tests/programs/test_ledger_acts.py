@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, select, text
 
+from engines import ENGINES
 from ledger_world import World
 from mesh.coordinator.acts import jobs, ledger, permit, settle
 from mesh.coordinator.acts.permit import (
@@ -23,7 +24,10 @@ from mesh.coordinator.acts.permit import (
     RequestReused,
     grant,
 )
+from mesh.coordinator.store import audit
+from mesh.coordinator.store.connection import Store
 from mesh.coordinator.store.ledger_pages import Wanted
+from mesh.coordinator.store.schema.jobs import attempts
 from mesh.credits.transfers import WELCOME, HoldRefused
 from mesh.protocol.link import AttemptReport, JobReport
 from mesh.protocol.values import JobSpec
@@ -31,16 +35,16 @@ from mesh.protocol.values import JobSpec
 DAY_MS = 86_400_000
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "mesh.db")
+@pytest.fixture(params=ENGINES[:2])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    made = World(request.getfixturevalue(request.param)(tmp_path))
     yield made
     made.database.close()
 
 
-@pytest.fixture
-def strict(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "mesh.db", line="strict")
+@pytest.fixture(params=ENGINES[:2])
+def strict(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    made = World(request.getfixturevalue(request.param)(tmp_path), line="strict")
     yield made
     made.database.close()
 
@@ -478,7 +482,7 @@ def test_friends_who_work_for_each_other_gain_nothing(strict: World) -> None:
 
 
 TAMPERING = {
-    "every posting sums to zero": "update entries set amount = amount + 1 where rolled = 0",
+    "every posting sums to zero": "update entries set amount = amount + 1 where not rolled",
     "a balance is the sum of its entries": "update accounts set amount = amount + 5 where kind = 'balance'",
     "what is held is what open shares have left": "update accounts set held = held + 1 where kind = 'balance'",
     "a share pays no more than its size, and holds nothing once ended": (
@@ -488,6 +492,28 @@ TAMPERING = {
     "nothing is paid without a Submit": "delete from evidence where kind = 'submit'",
     "nothing is paid above the Submit's maximum": "update attempts set maximum = 1",
     "a closed permit has no open share": "update permits set state = 'closed' where state = 'open'",
+    "entries stay in their network": (
+        "insert into networks (id, name, network_key, created_by, created_ms) "
+        "select 'elsewhere', 'elsewhere', '', created_by, 0 from networks;"
+        "insert into accounts (id, network, kind, member) "
+        "select 'beyond', 'elsewhere', 'balance', min(id) from members;"
+        "update entries set account = 'beyond' where amount = 3515"
+    ),
+    "every entry of a balance is counted": (
+        "update accounts set amount = 0 where amount = 3515; update entries set rolled = false where amount = 3515"
+    ),
+    "every open share is held on an account": (
+        "update accounts set held = 0; update shares set payer = (select max(id) from members) where state = 'open'"
+    ),
+    "credits are issued by a named act": "update postings set approver = null where kind = 'admin'",
+    "pending pay is never negative": (
+        "update accounts set kind = 'pending' where amount = 3515; update accounts set amount = -amount;"
+        "update entries set amount = -amount; delete from attempts"
+    ),
+    "amounts are exact in every reader": (
+        "update accounts set amount = amount * 10000000000000; update entries set amount = amount * 10000000000000;"
+        "update attempts set pay = pay * 10000000000000, maximum = maximum * 10000000000000"
+    ),
 }
 
 
@@ -496,13 +522,34 @@ def test_verify_names_the_first_wrong_row(world: World, invariant: str) -> None:
     granted = world.grant()
     world.report(world.used(granted, world.bob, claim=world.claim(granted, world.bob)))
     world.grant()
+    world.give(world.cyd, 100)
     assert world.verify().ok
-    world.database.write_and_wait(lambda store: store.run(text(TAMPERING[invariant])))
+    for statement in TAMPERING[invariant].split(";"):
+        world.database.write_and_wait(lambda store, one=statement: store.run(text(one)))
     proof = world.verify()
     assert not proof.ok
     assert proof.wrong is not None
     assert proof.wrong.invariant == invariant
     assert proof.wrong.row
+
+
+def test_a_job_that_was_paid_twice_is_named(world: World) -> None:
+    granted = world.grant()
+    world.report(world.used(granted, world.bob, claim=world.claim(granted, world.bob)))
+
+    def pay_again(store: Store) -> None:
+        [row] = store.rows(select(attempts))
+        store.run(insert(attempts), {**row._mapping, "attempt": 2})
+
+    world.database.write_and_wait(pay_again)
+    wrong = world.verify().wrong
+    assert wrong is not None
+    assert (wrong.invariant, wrong.found, wrong.expected) == ("a job has one standing payment", 2, 1)
+
+
+def test_every_invariant_can_fail() -> None:
+    elsewhere = {audit.CHAINED, "an hour's sums are those of its entries", "a job has one standing payment"}
+    assert {*TAMPERING, *elsewhere} == set(audit.INVARIANTS), "each has a row above, or a test of its own"
 
 
 def test_rolling_up_changes_no_amount(world: World) -> None:
@@ -511,6 +558,6 @@ def test_rolling_up_changes_no_amount(world: World) -> None:
     before = world.database.read_and_wait(ledger.accounts, world.network)  # type: ignore[arg-type]
     world.now_ms = world.ready_ms + settle.UPTIME_MS
     world.sweep()
-    assert world.rows("select * from entries where rolled = 0") == []
+    assert world.rows("select * from entries where not rolled") == []
     assert world.database.read_and_wait(ledger.accounts, world.network) == before  # type: ignore[arg-type]
     assert world.verify().ok

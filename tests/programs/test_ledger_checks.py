@@ -65,7 +65,7 @@ def test_acknowledged_pay_waits_and_the_first_jobs_are_all_drawn(world):
     assert world.balance(world.ann).balance == 10_000_000 - 10 * 3700
 
 
-def test_after_the_first_jobs_about_one_in_twenty_is_drawn(world):
+def test_after_the_first_jobs_about_one_in_ten_is_drawn(world):
     for _ in range(20):
         done(world)  # nothing of it is decided yet, and more than three checks may weigh
     later = sum(len(done(world)[1]) for _ in range(60))

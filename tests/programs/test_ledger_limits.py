@@ -28,9 +28,9 @@ from mesh.units import CREDIT, MICRO_LIMIT
 DAY_MS = 86_400_000
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "mesh.db")
+@pytest.fixture(params=ENGINES[:2])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    made = World(request.getfixturevalue(request.param)(tmp_path))
     yield made
     proof = made.verify()
     assert proof.ok, proof.wrong
@@ -38,9 +38,9 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.database.close()
 
 
-@pytest.fixture
-def strict(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "mesh.db", line="strict")
+@pytest.fixture(params=ENGINES[:2])
+def strict(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    made = World(request.getfixturevalue(request.param)(tmp_path), line="strict")
     yield made
     proof = made.verify()
     assert proof.ok, proof.wrong

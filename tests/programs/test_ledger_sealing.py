@@ -24,9 +24,9 @@ from mesh.protocol.papers import LedgerHead, State
 from mesh.sdk.heads import Heads, HistoryChanged, KeptHead
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "mesh.db")
+@pytest.fixture(params=ENGINES[:2])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    made = World(request.getfixturevalue(request.param)(tmp_path))
     yield made
     made.database.close()
 

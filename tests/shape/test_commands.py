@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 
+import pytest
 import typer.main
 
 from mesh.cli.asking import Asked
-from mesh.cli.main import app
+from mesh.cli.main import app, perform
 from shape.sources import ROOT, sources
 
 
@@ -21,6 +22,21 @@ def commands() -> Iterator[tuple[str, set[str]]]:
 
 def test_every_command_takes_json() -> None:
     assert [command for command, options in commands() if "--json" not in options] == []
+
+
+def groups() -> Iterator[str]:
+    """The command itself, and every group that does nothing by itself (`mesh serve` does)."""
+    yield ""
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        if hasattr(command, "commands") and not command.invoke_without_command:
+            yield name
+
+
+@pytest.mark.parametrize("group", groups())
+def test_a_group_without_a_command_says_what_there_is(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert perform(group.split()) in (0, 2)
+    said = "".join(capsys.readouterr())
+    assert said.startswith(f"Usage: {' '.join(['mesh', *group.split()])} [OPTIONS]") and "\nCommands:\n" in said, said
 
 
 def test_every_command_is_documented() -> None:

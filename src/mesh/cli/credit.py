@@ -181,10 +181,12 @@ def audit(network: here.Network = None, json: Json = False) -> None:
     with here.coordinator(place) as client:
         meant = here.network_of(place, client, network)
         found = client.do(credit.decisions(meant))
-        names = {one.member: one.name for one in client.do(calls.members(meant)).members}
+        names: dict[str, str] = {one.member: one.name for one in client.do(calls.members(meant)).members}
+        machines = client.do(calls.devices(meant)).devices
+    names |= {one.device: one.name for one in machines} | {str(meant): "the network"}
     rows = [
-        (str(one.number), clock(one.at_ms), names.get(one.by, one.by), one.kind,
-         names.get(one.subject, one.subject), " ".join(f"{key}={value}" for key, value in one.facts.items()))  # type: ignore[call-overload]
+        (str(one.number), clock(one.at_ms), names.get(one.by, one.by), one.kind, names.get(one.subject, one.subject),
+         " ".join(f"{key}={_fact(key, value)}" for key, value in one.facts.items()))
         for one in found.decisions
     ]  # fmt: skip
 
@@ -194,3 +196,8 @@ def audit(network: here.Network = None, json: Json = False) -> None:
             print(f"\nThe log is broken at number {found.broken}: keep a copy of the database, and ask its operator.")
 
     Out(json).result(found, people)
+
+
+def _fact(name: str, value: object) -> object:
+    """A fact of a decision for people: amounts in credits, as they say them themselves."""
+    return credits_text(value) if name in ("amount", "floor", "day_limit") and isinstance(value, int) else value

@@ -127,7 +127,11 @@ def perform(arguments: list[str]) -> int:
         sys.stderr.close()
         return 0
     except UsageProblem as error:
-        problem = WrongUsage(f"{error.format_message()} `mesh --help` lists the commands.")
+        said = error.format_message()
+        if error.ctx is not None and said == error.ctx.get_help() and not as_json:  # a group without a command
+            print(said, file=sys.stderr)
+            return exit_code(WrongUsage())
+        problem = WrongUsage(f"{said} `mesh --help` lists the commands.")
         show_error(problem, as_json)
         return exit_code(problem)
 

@@ -11,7 +11,9 @@ from mesh.cli import here
 from mesh.cli.job import clock
 from mesh.cli.output import Json, Out, foreign, table
 
-app = typer.Typer(help="What waits for an admin's eye: quarantine, misses of spot checks, marks, odd earnings.")
+app = typer.Typer(
+    help="What waits for an admin's eye: quarantine, misses of spot checks, marks, odd earnings.", no_args_is_help=True
+)
 
 
 @app.command("list")

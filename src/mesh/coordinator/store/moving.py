@@ -63,17 +63,19 @@ def _copy(old: Store, new: Store, progress: Callable[[str, float], None]) -> Mov
         raise TargetNotEmpty
     sums = []
     for at, table in enumerate(tables):
-        progress(table.name, at / len(tables))
+        progress(table.name, at / (2 * len(tables)))
         total = 0
         for part in _parts(old.connection, table):
             new.connection.execute(insert(table), [dict(row._mapping) for row in part])
             total += _sum(part)
             rows += len(part)
         sums.append(total % _SUMS)
-    for table, total in zip(tables, sums, strict=True):
+    for at, (table, total) in enumerate(zip(tables, sums, strict=True)):
+        progress(f"{table.name}, compared", 0.5 + at / (2 * len(tables)))
         if sum(_sum(part) for part in _parts(new.connection, table)) % _SUMS != total:
             raise CopyDiffers(table=table.name)
     new.whole(tables)
+    progress("ledgers, derived again", 0.99)
     wrong = [(network.id, _same(old, new, network.id)) for network in networks.every(old)]
     return Moved(len(tables), rows, len(wrong), tuple(network for network, fault in wrong if fault))
 
