@@ -32,7 +32,7 @@ def groups() -> Iterator[str]:
             yield name
 
 
-@pytest.mark.parametrize("group", groups())
+@pytest.mark.parametrize("group", list(groups()))
 def test_a_group_without_a_command_says_what_there_is(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert perform(group.split()) in (0, 2)
     said = "".join(capsys.readouterr())
