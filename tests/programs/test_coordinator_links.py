@@ -8,8 +8,9 @@ from sqlalchemy import text
 
 from coordinators import LAPTOP, NO_MODEL, START_MS, Clock, Joined, a_coordinator, a_job, an_id
 from mesh.coordinator.store import devices
+from mesh.devices.addresses import ADDRESSES_MAX
 from mesh.protocol import link, signed
-from mesh.protocol.papers import Certificate, LinkProof, State
+from mesh.protocol.papers import Certificate, LinkProof, Observed, State
 from mesh.protocol.permit import START_WITHIN_S, Permit
 from mesh.protocol.receipt import Claim, Failed, Submit, Used
 from mesh.protocol.values import Condition, Load, Need, Routing
@@ -185,6 +186,26 @@ async def test_another_persons_device_needs_a_permit_which_says_all_that_it_must
         assert await bench.ask(asking, a_job(300), request=request, job=job) == placed
         held = (await bench.get(f"/v1/networks/{network}/balance", ann)).json()["held"]
         assert held == 1110
+
+
+async def test_an_address_that_a_device_only_claims_is_told_to_nobody(tmp_path):
+    """Else whoever names a victim's address has every peer of the network knock there."""
+    async with a_coordinator(tmp_path) as bench:
+        ann, _, network, laptop, server = await two_people(bench)
+        asking, serving = await bench.linked(laptop), await bench.linked(server)
+        victims = ("9.9.9.9:53", "[2606:4700::1111]:53")
+        near = tuple(f"10.0.0.{number}:5" for number in range(1, 20))
+        seen = Observed(network="", key=server.key, address="9.9.9.9:53", time_ms=bench.clock.now_ms)
+        forged = signed.sign(seen, server.seed)  # an observer would have signed it
+        serving.say(link.Hello("test", 1, addresses=(*victims, *near), observed=(forged, *victims)))
+        await bench.beat(serving)
+        placed = await bench.ask(asking)
+        assert isinstance(placed, link.Placed)
+        [hint] = [hint for hint in placed.hints if hint.device == server.id]
+        assert set(hint.addresses) <= set(near) and len(hint.addresses) <= ADDRESSES_MAX
+        for noun in ("devices", "members", "picture"):
+            shown = (await bench.get(f"/v1/networks/{network}/{noun}", ann)).text
+            assert not [one for one in (*victims, *near) if one in shown], "nor is any address in a list"
 
 
 async def test_ones_own_device_needs_no_permit_and_holds_nothing(tmp_path):
