@@ -105,7 +105,8 @@ def settings(
         str | None, typer.Option("--approve-people", help="on: people wait for an admin, however they come.")
     ] = None,
     credit_line: Annotated[
-        str | None, typer.Option("--credit-line", help="friends may go below 0, strict may not; balances stay.")
+        str | None,
+        typer.Option("--credit-line", help="friends may go below 0, strict may not; each has own balances."),
     ] = None,
     keep_jobs: Annotated[
         int | None, typer.Option("--keep-jobs", help="Days that job records are kept: 15 to 3650.")

@@ -1,6 +1,7 @@
 """Accounts and postings: money only moves between accounts, and every posting sums to zero.
 
-Per network: each member has a ``balance`` and a ``pending`` account (earned, but still deniable), and the system has
+Per network: each member has a ``balance`` and a ``pending`` account (earned, but still deniable), and ``aside``: what
+their balance was under the other credit line, which counts again when that one does. The system has
 ``issue`` (where credits come from; goes negative), ``verification`` (the fee; pays for spot checks) and ``burn``.
 What is set aside for running work (``held``) is no account: it is a mark on the payer's balance.
 
@@ -13,8 +14,8 @@ from mesh.errors import MeshError
 from mesh.ids import MemberId
 from mesh.units import MICRO_LIMIT
 
-AccountKind = Literal["balance", "pending", "issue", "verification", "burn"]
-PostingKind = Literal["settle", "second", "reverse", "mature", "welcome", "admin", "burn"]
+AccountKind = Literal["balance", "pending", "aside", "issue", "verification", "burn"]
+PostingKind = Literal["settle", "second", "reverse", "mature", "welcome", "admin", "burn", "line"]
 
 SYSTEM = MemberId("")
 """The holder of the accounts that belong to nobody."""

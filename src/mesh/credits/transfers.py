@@ -94,6 +94,14 @@ def give(member: MemberId, amount: int) -> Posting:
     return posting("admin", (_ISSUE, -amount), (Account("balance", member), amount))
 
 
+def swap(member: MemberId, balance: int, aside: int) -> Posting:
+    """The credit line changes: what a member had under the old one is set aside, what they had under the new one counts
+    again. Nothing is made and nothing is lost.
+    """
+    more = aside - balance
+    return posting("line", (Account("balance", member), more), (Account("aside", member), -more))
+
+
 def burn(member: MemberId, amount: int) -> Posting:
     """What somebody leaves behind is nobody's: it is out of use for good."""
     assert amount > 0

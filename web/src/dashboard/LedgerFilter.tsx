@@ -10,6 +10,7 @@ export const KINDS: Record<string, string> = {
   welcome: 'welcome',
   admin: 'given by an admin',
   burn: 'burnt',
+  line: 'credit line changed',
 };
 /** What an export calls the lines of a kind. */
 const EVENTS: Record<string, string[]> = {
@@ -20,6 +21,7 @@ const EVENTS: Record<string, string[]> = {
   welcome: ['credits.issued', 'credits.welcome'],
   admin: ['credits.taken', 'credits.given'],
   burn: ['credits.burnt'],
+  line: ['credits.line_changed'],
 };
 
 /** Days as YYYY-MM-DD, ids as they are; what is left out is not narrowed. `by`: whose charts are drawn. */

@@ -99,6 +99,7 @@ export function Line({ posting, full, me, names, sealed }: { posting: Posting; f
                   <span key={`${side.who}${side.account}`} className={at > 0 ? 'block text-ink-3' : ''}>
                     {whoOf(side)} {signed(side.amount)}
                     {side.account === 'pending' && ', pending'}
+                    {side.account === 'aside' && ', set aside'}
                   </span>
                 ))}
               </span>
@@ -143,6 +144,7 @@ function said(posting: Posting, me: string, names: Names): ReactNode {
   if (kind === 'mature') return <>What was pending may no longer be denied.</>;
   if (kind === 'welcome') return <>A welcome to {names.person(posting.entries.find((one) => one.amount > 0)?.member ?? null)}.</>;
   if (kind === 'admin') return <>{first.approver ? names.person(first.approver) : 'An admin'} gave credits{first.reason ? `: “${first.reason}”` : ''}.</>;
+  if (kind === 'line') return <>The credit line changed: what was there is set aside, and counts again when it changes back.</>;
   return <>{KINDS[kind] ?? kind}</>;
 }
 

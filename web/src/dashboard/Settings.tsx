@@ -91,7 +91,7 @@ function Credit({ line, admin }: { line: string; admin: boolean }) {
   return (
     <Part
       title="Credits"
-      about="Friends: balances are shown and may go below zero. Strict: nobody goes below zero, and each approved person starts with a welcome allowance. Balances stay when it changes: what was earned while nobody was held to anything can be spent."
+      about="Friends: balances are shown and may go below zero. Strict: nobody goes below zero, and each approved person starts with a welcome allowance. Each has balances of its own: when it changes, the one’s are set aside and the other’s count again."
     >
       <Segment
         name="Credit line"

@@ -15,6 +15,7 @@ _ENTRIES = {
     "welcome": ("credits.issued", "credits.welcome"),
     "admin": ("credits.taken", "credits.given"),
     "burn": ("credits.burnt", "credits.burnt"),
+    "line": ("credits.line_changed", "credits.line_changed"),
 }
 """What an entry of a kind of posting is called, by the sign of its amount."""
 _OTHERS = ("credits.fee", "job.started", "job.completed", "job.failed")

@@ -49,6 +49,12 @@ def mature_checked(store: Store, moment: Moment, ready_ms: int, most: int) -> in
     return matured
 
 
+def mature_all(store: Store, network: NetworkId, moment: Moment) -> None:
+    """Let nothing wait any more in a network, not even what is in quarantine: for when it can be spent nowhere."""
+    for row in rows.pending_in(store, network):
+        _mature(store, row, row, moment)
+
+
 def _check(row: Any) -> Literal["none", "open", "passed", "missed"]:
     if row.check_state == "missed":
         return "passed" if row.check_cleared_ms is not None else "missed"

@@ -6,7 +6,6 @@ Touches: database (through the store it is given).
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.coordinator.acts import ledger
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.store import decisions, networks
 from mesh.coordinator.store.connection import Store
@@ -21,7 +20,6 @@ from mesh.networks.membership import NotMember
 from mesh.networks.names import NameTaken, machine_name
 from mesh.networks.tokens import APPROVE_DEVICES
 
-CREDIT_LINES = ("friends", "strict")
 PERMITS_PER_MEMBER_MAX = 1_000_000
 """More is no limit."""
 
@@ -47,23 +45,6 @@ def make(store: Store, *, network: NetworkId, key: DeviceKey, name: str, maker: 
 def first_membership(network: Network) -> Membership:
     """The membership that comes with a new network."""
     return Membership(network.id, network.created_by, "admin")
-
-
-def set_credit_line(store: Store, network: NetworkId, line: str, *, by: MemberId, moment: Moment) -> Network:
-    """Change the credit line; open shares stay as they are. Under *strict* everybody but guests has the allowance,
-    once. Raises BadSetting, NotMember.
-    """
-    if line not in CREDIT_LINES:
-        raise BadSetting
-    networks.set_credit_line(store, network, line)
-    decisions.add(store, network, by, ("network.credit_line", network), {"to": line}, moment.now_ms)
-    changed = networks.get(store, network)
-    if changed is None:
-        raise NotMember
-    for person in networks.people(store, network):
-        if person.role != "guest":
-            ledger.welcome(store, network, person.member, by, moment)
-    return changed
 
 
 def set_terms(

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mesh.coordinator.acts import networks as acts
 from mesh.coordinator.acts import replaying
+from mesh.coordinator.acts.credit_line import set_credit_line
 from mesh.coordinator.acts.moment import Moment
 from mesh.coordinator.http.access import caller_of, needs, operator, signed_in
 from mesh.coordinator.http.desk import answer, desk_of
@@ -164,7 +165,7 @@ async def change(network: str, body: SettingsBody, request: Request) -> Response
         changed = None
         if body.credit_line is not None:
             line = body.credit_line
-            changed = acts.set_credit_line(store, NetworkId(network), line, by=caller.member, moment=moment)
+            changed = set_credit_line(store, NetworkId(network), line, by=caller.member, moment=moment)
         if body.weights is not None or body.permits_per_member is not None:
             terms = (body.weights, body.permits_per_member)
             changed = acts.set_terms(store, NetworkId(network), terms, by=caller.member, moment=moment)

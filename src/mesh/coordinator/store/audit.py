@@ -5,12 +5,12 @@ Touches: database (through the store it is given).
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, bindparam, case, false, func, literal, or_, select
+from sqlalchemy import Select, and_, bindparam, case, false, func, literal, literal_column, or_, select
 
 from mesh.coordinator.store import ledger_hours
 from mesh.coordinator.store.connection import Prepared, Store
 from mesh.coordinator.store.schema.jobs import attempts, evidence
-from mesh.coordinator.store.schema.ledger import accounts, entries, postings
+from mesh.coordinator.store.schema.ledger import USUAL, accounts, entries, postings
 from mesh.coordinator.store.schema.permits import permits, shares
 from mesh.ids import NetworkId
 from mesh.units import MICRO_LIMIT
@@ -228,6 +228,27 @@ def _unapproved() -> Select[Any]:
     )
 
 
+def _wrong_aside() -> Select[Any]:
+    """Changes of the credit line that move more than one member's balance to and from what is set aside of it, or that
+    nobody made; and whatever else touches what is set aside.
+    """
+    change, aside = postings.c.kind == "line", accounts.c.kind == "aside"
+    return (
+        select(postings.c.id, entries.c.amount, literal(0))
+        .join(entries, entries.c.posting == postings.c.id)
+        .join(accounts, accounts.c.id == entries.c.account)
+        .where(postings.c.network == _network, postings.c.kind != literal_column(f"'{USUAL}'"))
+        .where(
+            or_(
+                and_(aside, ~change),
+                and_(change, or_(~or_(aside, accounts.c.kind == "balance"), postings.c.approver.is_(None))),
+                and_(change, postings.c.business.notlike(literal("line:") + accounts.c.member + literal(":%"))),
+            )
+        )
+        .order_by(postings.c.id)
+    )
+
+
 def _negative_pending() -> Select[Any]:
     total = func.sum(entries.c.amount)
     return (
@@ -260,6 +281,7 @@ _CHECKS = (
     ("nothing is paid above the Submit's maximum", "attempts", _over_maximum()),
     ("nothing is paid without a Submit", "attempts", _no_submit()),
     ("credits are issued by a named act", "postings", _unapproved()),
+    ("what is set aside is moved by changes of the credit line", "postings", _wrong_aside()),
     ("pending pay is never negative", "accounts", _negative_pending()),
     ("an hour's sums are those of its entries", "ledger_hours", ledger_hours.wrong()),
     ("amounts are exact in every reader", "accounts", _out_of_range()),

@@ -135,6 +135,13 @@ _PENDING = Prepared(
     .order_by(attempts.c.paid_ms, attempts.c.job)
     .limit(bindparam("most"))
 )
+_PENDING_IN = Prepared(
+    select(attempts, permits.c.tariff_version, permits.c.price_micro, permits.c.price_per)
+    .join(permits, permits.c.id == attempts.c.permit)
+    .where(_WAITS)
+    .where(attempts.c.network == bindparam("network"))
+    .order_by(attempts.c.paid_ms, attempts.c.job)
+)
 _TAKE_BACK = Prepared(
     update(shares).where(shares.c.id == bindparam("share")).values(paid=shares.c.paid - bindparam("back"))
 )
@@ -243,6 +250,11 @@ def workers_with_pending(store: Store) -> Sequence[Any]:
 def pending_of(store: Store, worker: DeviceId, most: int) -> Sequence[Any]:
     """What of a device's pay waits, the oldest first, each with its payer, price, credit line, check, and trust."""
     return store.rows(_PENDING, {"worker": worker, "most": most})
+
+
+def pending_in(store: Store, network: NetworkId) -> Sequence[Any]:
+    """All pay in a network that waits, also of devices in quarantine, the oldest first, each with its price."""
+    return store.rows(_PENDING_IN, {"network": network})
 
 
 def take_back(store: Store, share: str, back: int) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 
 from mesh.coordinator.store.errors import StoreNewer
 
-HEAD = "0025"
+HEAD = "0026"
 """The newest migration in ``migrations/versions`` (a test compares)."""
 
 

@@ -135,6 +135,14 @@ _DUE = Prepared(
     .order_by(shares.c.due_ms)
     .limit(bindparam("most"))
 )
+_OPEN_IN = Prepared(
+    select(shares.c.id, shares.c.network, permits.c.requester, permits.c.job)
+    .join(permits, permits.c.id == shares.c.permit)
+    .where(shares.c.network == bindparam("network"))
+    .where(shares.c.state == _OPEN)
+    .order_by(shares.c.id)
+    .limit(bindparam("most"))
+)
 _PRUNE = Prepared(
     update(permits)
     .where(permits.c.state == "closed")
@@ -365,6 +373,11 @@ def to_close(store: Store, worker: DeviceId) -> list[PermitId]:
 def due(store: Store, now_ms: int, most: int) -> Sequence[Any]:
     """Open shares whose report window is over: (id, network, requester, job), the oldest first; a series has no job."""
     return store.rows(_DUE, {"now": now_ms, "most": most})
+
+
+def open_in(store: Store, network: NetworkId, most: int) -> Sequence[Any]:
+    """Open shares of a network: (id, network, requester, job); a series has no job."""
+    return store.rows(_OPEN_IN, {"network": network, "most": most})
 
 
 def prune(store: Store, before_ms: int) -> int:

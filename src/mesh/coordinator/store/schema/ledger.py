@@ -38,7 +38,7 @@ accounts = Table(
     Column("member", ID, nullable=False, server_default=text("''")),
     money("amount"),
     money("held"),
-    CheckConstraint("kind in ('balance', 'pending', 'issue', 'verification', 'burn')", name="kind"),
+    CheckConstraint("kind in ('balance', 'pending', 'aside', 'issue', 'verification', 'burn')", name="kind"),
     CheckConstraint("held >= 0", name="held"),
     UniqueConstraint("network", "kind", "member"),
 )
