@@ -15,6 +15,7 @@ from engines import ENGINES
 from ledger_world import Party, World
 from mesh.coordinator.acts.credit_line import set_credit_line
 from mesh.coordinator.acts.networks import BadSetting
+from mesh.coordinator.store.connection import Store
 from mesh.credits.transfers import WELCOME
 from mesh.errors import MeshError
 from mesh.networks.membership import NotMember
@@ -146,6 +147,7 @@ def test_colluders_can_spend_no_more_however_often_the_line_changes(tmp_path: Pa
         if number % 7 == 0:
             world.now_ms += dice.choice([60_000, 30 * 60_000, DAY_MS])
             world.sweep()
+            assert world.verify().ok, f"seed {seed}, job {number}"
         if line == "strict":
             money = [world.balance(party) for party in friends]
             assert sum(one.free or 0 for one in money) <= before, f"seed {seed}, job {number}"
@@ -169,6 +171,27 @@ def test_the_line_changes_while_jobs_are_settled_beside_it(world: World) -> None
     change(world, "friends")
     assert strict + has(world, world.bob)[0] == jobs * NET
     assert strict % NET == 0
+
+
+class Crash(Exception):
+    """The coordinator ends with all of an act written and nothing committed."""
+
+
+def test_a_change_that_ends_in_a_crash_has_changed_nothing(world: World) -> None:
+    held = world.grant(world.bob)
+    work(world, world.bob)
+
+    def act(store: Store) -> None:
+        set_credit_line(store, world.network, "strict", by=world.ann.member, moment=world.moment)  # type: ignore[arg-type]
+        store.answered()
+        raise Crash
+
+    with pytest.raises(Crash):
+        world.database.write_and_wait(act)
+    world.reopen()
+    assert has(world, world.ann, world.bob) == [-JOB, NET]
+    assert world.balance(world.ann).held == held.maximum
+    assert world.balance(world.ann).free is None, "still friends"
 
 
 @pytest.mark.parametrize(
