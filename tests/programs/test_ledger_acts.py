@@ -491,6 +491,9 @@ TAMPERING = {
     "an attempt's payment is what was posted": "update attempts set pay = pay - 1",
     "nothing is paid without a Submit": "delete from evidence where kind = 'submit'",
     "nothing is paid above the Submit's maximum": "update attempts set maximum = 1",
+    "nothing is paid above its price": "update permits set price_micro = 1",
+    "a line has the price of its permit": "update postings set price_micro = 3701 where kind = 'settle'",
+    "a price is one of the tariff version that it names": "update permits set price_per = 999 where state = 'open'",
     "a closed permit has no open share": "update permits set state = 'closed' where state = 'open'",
     "entries stay in their network": (
         "insert into networks (id, name, network_key, created_by, created_ms) "

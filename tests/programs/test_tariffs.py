@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import update
 
 from agents import a_town, until
 from coordinators import LAPTOP, NO_MODEL, OFFER, a_coordinator, a_job, an_id
@@ -17,6 +18,7 @@ from mesh.coordinator.acts.permit import EpochMoved, grant
 from mesh.coordinator.acts.tariff import Draft
 from mesh.coordinator.store import permits
 from mesh.coordinator.store import tariffs as kept
+from mesh.coordinator.store.schema.ledger import tariffs as tariff_rows
 from mesh.credits.repricing import Asked, Change
 from mesh.errors import MeshError
 from mesh.protocol import link, signed
@@ -107,6 +109,13 @@ def test_what_was_granted_is_paid_by_its_own_version_whatever_is_published_meanw
         ("embeddings", 1000, 5000, 500),
     ]
     assert world.database.read_and_wait(kept.paid, world.network, since_ms=0, most=4)[1], "the one unpaid counts, too"
+
+    # Whoever changes a version afterwards is found by what was granted and paid under it.
+    changed = update(tariff_rows).values(rates={"prices": {"embeddings": [4000, 1000]}, "fee_ppm": 100_000, "note": ""})
+    world.database.write_and_wait(lambda store: store.run(changed))
+    wrong = world.verify().wrong
+    assert wrong is not None
+    assert (wrong.table, wrong.row, wrong.found, wrong.expected) == ("permits", granted.permit, 5000, 4000)
     world.database.close()
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select, and_, bindparam, case, false, func, literal, literal_column, or_, select
 
-from mesh.coordinator.store import ledger_hours
+from mesh.coordinator.store import audit_prices, ledger_hours
 from mesh.coordinator.store.connection import Prepared, Store
 from mesh.coordinator.store.schema.jobs import attempts, evidence
 from mesh.coordinator.store.schema.ledger import USUAL, accounts, entries, postings
@@ -279,6 +279,8 @@ _CHECKS = (
     ("a job has one standing payment", "attempts", _paid_twice()),
     ("an attempt's payment is what was posted", "attempts", _wrong_pay()),
     ("nothing is paid above the Submit's maximum", "attempts", _over_maximum()),
+    ("nothing is paid above its price", "attempts", audit_prices.above_price()),
+    ("a line has the price of its permit", "postings", audit_prices.line_and_permit()),
     ("nothing is paid without a Submit", "attempts", _no_submit()),
     ("credits are issued by a named act", "postings", _unapproved()),
     ("what is set aside is moved by changes of the credit line", "postings", _wrong_aside()),
@@ -288,7 +290,8 @@ _CHECKS = (
 )
 _FIRST = [(name, table, Prepared(query.limit(1))) for name, table, query in _CHECKS]
 CHAINED = "what is sealed is as it was when it was sealed"
-INVARIANTS = (CHAINED, *(name for name, _, _ in _CHECKS))
+PRICED = "a price is one of the tariff version that it names"
+INVARIANTS = (CHAINED, *(name for name, _, _ in _CHECKS), PRICED)
 _TOTAL = Prepared(
     select(func.coalesce(func.sum(entries.c.amount), 0), func.count())
     .select_from(entries)
@@ -304,7 +307,8 @@ def first_wrong(store: Store, network: NetworkId) -> Wrong | None:
         row = store.row(query, {"network": network})
         if row is not None:
             return Wrong(invariant, table, str(row[0]), int(row[1]), int(row[2]))
-    return None
+    price = audit_prices.wrong_price(store, network)
+    return None if price is None else Wrong(PRICED, *price)
 
 
 def totals(store: Store, network: NetworkId) -> tuple[int, int, int]:
