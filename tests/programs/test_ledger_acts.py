@@ -509,13 +509,15 @@ TAMPERING = {
         "update accounts set held = 0; update shares set payer = (select max(id) from members) where state = 'open'"
     ),
     "credits are issued by a named act": "update postings set approver = null where kind = 'admin'",
+    "what is set aside is moved by changes of the credit line": "update accounts set kind = 'aside' where amount = 100",
     "pending pay is never negative": (
         "update accounts set kind = 'pending' where amount = 3515; update accounts set amount = -amount;"
         "update entries set amount = -amount; delete from attempts"
     ),
     "amounts are exact in every reader": (
         "update accounts set amount = amount * 10000000000000; update entries set amount = amount * 10000000000000;"
-        "update attempts set pay = pay * 10000000000000, maximum = maximum * 10000000000000"
+        "update attempts set pay = pay * 10000000000000, maximum = maximum * 10000000000000,"
+        " units_paid = units_paid * 10000000000000"
     ),
 }
 
