@@ -70,6 +70,8 @@ class World:
         """
         self.where: Path | str = where.where if isinstance(where, Place) else where
         self.line, self.vouched, self.epoch = line, vouched, 1
+        self.broken = False
+        """A test has put something in it that its ledger must not have."""
         self.ids = Ids(seed)
         self.network = self.ids()
         self.ann, self.bob, self.cyd, self.dan = self.parties = [

@@ -10,11 +10,13 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from sqlalchemy import text
 
 from engines import ENGINES
 from ledger_world import Party, World
 from mesh.coordinator.acts.credit_line import set_credit_line
 from mesh.coordinator.acts.networks import BadSetting
+from mesh.coordinator.store import decisions
 from mesh.coordinator.store.connection import Store
 from mesh.credits.transfers import WELCOME
 from mesh.errors import MeshError
@@ -30,7 +32,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     made = World(request.getfixturevalue(request.param)(tmp_path))
     yield made
     proof = made.verify()
-    assert proof.ok, proof.wrong
+    assert proof.ok is not made.broken, proof.wrong
     made.database.close()
 
 
@@ -198,17 +200,17 @@ def test_a_change_that_ends_in_a_crash_has_changed_nothing(world: World) -> None
     ("what", "statement"),
     [
         ("moved by something else", "update postings set kind = 'admin' where kind = 'line'"),
-        ("made by nobody", "update postings set approver = null where kind = 'line'"),
+        ("by nobody", "update postings set approver = null where kind = 'line'"),
+        ("by somebody who did not decide it", "update postings set approver = earner where kind = 'line'"),
+        ("of another change", "update postings set business = business || '1' where kind = 'line'"),
+        ("at another time", "update postings set posted_ms = posted_ms - 1 where kind = 'line'"),
         (
             "in another's name",
             "update accounts set member = 'x' where id = (select min(id) from accounts where kind = 'aside')",
         ),
     ],
 )
-def test_verify_finds_what_was_set_aside_otherwise(tmp_path: Path, what: str, statement: str) -> None:
-    from sqlalchemy import text
-
-    world = World(tmp_path / "mesh.db")
+def test_verify_finds_what_was_set_aside_otherwise(world: World, what: str, statement: str) -> None:
     work(world, world.bob)
     change(world, "strict")
     assert world.verify().ok
@@ -216,4 +218,14 @@ def test_verify_finds_what_was_set_aside_otherwise(tmp_path: Path, what: str, st
     wrong = world.verify().wrong
     assert wrong is not None, what
     assert wrong.invariant == "what is set aside is moved by changes of the credit line"
-    world.database.close()
+    world.broken = True
+
+
+def test_a_change_whose_decision_was_forgotten_since_is_no_fault(world: World) -> None:
+    work(world, world.bob)
+    change(world, "strict")
+    change(world, "friends")
+    gone = world.now_ms
+    forget = decisions.forget
+    assert world.database.write_and_wait(lambda store: forget(store, world.network, before_ms=gone, most=9)) == 1  # type: ignore[arg-type]
+    assert world.verify().ok

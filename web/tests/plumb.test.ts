@@ -42,6 +42,20 @@ test('balances are one bar each, the largest first, and still sum to what the ac
   expect(found[0]).toMatchObject({ amount: 40, pending: 6 });
 });
 
+test('what people had under the other credit line is one bar, and no part of theirs', () => {
+  const found = bars([
+    { kind: 'balance', member: 'A', amount: 600, held: 0 },
+    { kind: 'aside', member: 'A', amount: -90, held: 0 },
+    { kind: 'aside', member: 'B', amount: 80, held: 0 },
+    { kind: 'issue', member: null, amount: -590, held: 0 },
+  ]);
+  expect(found.map((bar) => [bar.member, bar.amount])).toEqual([
+    ['A', 600],
+    ['set aside', -10],
+    ['issue', -590],
+  ]);
+});
+
 test('an empty ledger has a scale and no bars', () => {
   expect(scale([])).toBeGreaterThan(0);
   expect(bars([])).toEqual([]);

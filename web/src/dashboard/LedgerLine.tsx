@@ -89,7 +89,7 @@ export function Line({ posting, full, me, names, sealed }: { posting: Posting; f
           <Upright />
           <div className="relative grid grid-cols-2 items-center text-12">
             <span className="flex items-center justify-end">
-              <span className="min-w-0 px-2 text-right wrap-anywhere">{found.left.map((side) => `${whoOf(side)} ${signed(side.amount)}`).join(', ')}</span>
+              <span className="min-w-0 px-2 text-right wrap-anywhere">{found.left.map((side) => `${whoOf(side)} ${signed(side.amount)}${side.account === 'aside' ? ', set aside' : ''}`).join(', ')}</span>
               <Beam sides={found.left} cut={found.cut} me={me} left />
             </span>
             <span className="flex items-center">

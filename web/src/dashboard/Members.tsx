@@ -68,7 +68,7 @@ export function MembersPage() {
             last={one.role === 'admin' && admins === 1}
             devices={picture.data?.devices.filter((device) => device.owner === one.member) ?? []}
             balance={balances.data?.find((account) => account.member === one.member && account.kind === 'balance')?.amount ?? null}
-            scale={Math.max(1, ...(balances.data ?? []).filter((account) => account.member).map((account) => Math.abs(account.amount)))}
+            scale={Math.max(1, ...(balances.data ?? []).filter((account) => account.kind === 'balance').map((account) => Math.abs(account.amount)))}
           />
         ))}
       </ul>

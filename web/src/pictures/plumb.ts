@@ -3,13 +3,15 @@
 export type Account = { kind: string; member: string | null; amount: number; held: number };
 export type Bar = { member: string | null; amount: number; pending: number; held: number };
 
-/** One bar per person, and one for each account of the system that is not empty; the largest first. */
+/** One bar per person, one for each account of the system that is not empty, one for all that is set aside; the largest first. */
 export function bars(accounts: Account[]): Bar[] {
   const found = new Map<string, Bar>();
   for (const one of accounts) {
-    const key = one.member ?? one.kind;
-    const bar = found.get(key) ?? { member: one.member, amount: 0, pending: 0, held: 0 };
-    if (one.member && one.kind === 'pending') bar.pending += one.amount;
+    const aside = one.kind === 'aside';
+    const member = aside ? null : one.member;
+    const key = aside ? 'set aside' : (member ?? one.kind);
+    const bar = found.get(key) ?? { member, amount: 0, pending: 0, held: 0 };
+    if (member && one.kind === 'pending') bar.pending += one.amount;
     else bar.amount += one.amount;
     bar.held += one.held;
     found.set(key, bar);

@@ -36,13 +36,13 @@ def set_credit_line(store: Store, network: NetworkId, line: str, *, by: MemberId
     known = networks.get(store, network)
     if known is None:
         raise NotMember
+    decision = decisions.add(store, network, by, ("network.credit_line", network), {"to": line}, moment.now_ms)
     if line != known.credit_line:
         if line == "strict":
             _end_all(store, network, moment)
-        _swap(store, network, line, by, moment)
+        _swap(store, network, (line, decision), by, moment)
     networks.set_credit_line(store, network, line)
     store.kept.clear()  # which has the line that was
-    decisions.add(store, network, by, ("network.credit_line", network), {"to": line}, moment.now_ms)
     for person in networks.people(store, network):
         if person.role != "guest":
             ledger.welcome(store, network, person.member, by, moment)
@@ -65,15 +65,16 @@ def _end_all(store: Store, network: NetworkId, moment: Moment) -> None:
     mature_all(store, network, moment)
 
 
-def _swap(store: Store, network: NetworkId, line: str, by: MemberId, moment: Moment) -> None:
+def _swap(store: Store, network: NetworkId, change: tuple[str, int], by: MemberId, moment: Moment) -> None:
+    """``change``: the new line, and the number of the decision, under which each balance is swapped once."""
+    line, decision = change
     money: dict[MemberId, dict[AccountKind, int]] = defaultdict(dict)
     for row in ledger_reading.all_accounts(store, network):
         money[MemberId(row.member)][row.kind] = int(row.amount)
     books = Books(store, network, moment.now_ms, moment.new_id)
-    change = moment.new_id()
     for member, amounts in money.items():
         balance, aside = amounts.get("balance", 0), amounts.get("aside", 0)
         if balance != aside:
-            about = About(business=f"line:{member}:{change}", approver=by, reason=f"the credit line is {line} now")
+            about = About(business=f"line:{member}:{decision}", approver=by, reason=f"the credit line is {line} now")
             books.post(transfers.swap(member, balance, aside), about)
     books.flush()

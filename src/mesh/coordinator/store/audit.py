@@ -5,12 +5,12 @@ Touches: database (through the store it is given).
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, bindparam, case, false, func, literal, literal_column, or_, select
+from sqlalchemy import Select, String, and_, bindparam, case, cast, false, func, literal, literal_column, or_, select
 
 from mesh.coordinator.store import audit_prices, ledger_hours
 from mesh.coordinator.store.connection import Prepared, Store
 from mesh.coordinator.store.schema.jobs import attempts, evidence
-from mesh.coordinator.store.schema.ledger import USUAL, accounts, entries, postings
+from mesh.coordinator.store.schema.ledger import USUAL, accounts, decision_starts, decisions, entries, postings
 from mesh.coordinator.store.schema.permits import permits, shares
 from mesh.ids import NetworkId
 from mesh.units import MICRO_LIMIT
@@ -229,10 +229,25 @@ def _unapproved() -> Select[Any]:
 
 
 def _wrong_aside() -> Select[Any]:
-    """Changes of the credit line that move more than one member's balance to and from what is set aside of it, or that
-    nobody made; and whatever else touches what is set aside.
+    """Changes of the credit line that no admin decided, or that move more than one member's balance to and from what is
+    set aside of it; and whatever else touches what is set aside.
+
+    A decision is named by its number, so that there is one such posting for it and a member; it may be forgotten since.
     """
     change, aside = postings.c.kind == "line", accounts.c.kind == "aside"
+    named = literal("line:") + accounts.c.member + literal(":")
+    decided = (
+        select(decisions.c.number)
+        .where(decisions.c.network == _network, decisions.c.kind == "network.credit_line")
+        .where(decisions.c.by == postings.c.approver, decisions.c.at_ms == postings.c.posted_ms)
+        .where(postings.c.business == named + cast(decisions.c.number, String))
+        .exists()
+    )
+    oldest = select(func.min(decisions.c.at_ms)).where(decisions.c.network == _network).scalar_subquery()
+    forgotten = and_(
+        select(decision_starts.c.number).where(decision_starts.c.network == _network).exists(),
+        postings.c.posted_ms < oldest,
+    )
     return (
         select(postings.c.id, entries.c.amount, literal(0))
         .join(entries, entries.c.posting == postings.c.id)
@@ -241,8 +256,9 @@ def _wrong_aside() -> Select[Any]:
         .where(
             or_(
                 and_(aside, ~change),
-                and_(change, or_(~or_(aside, accounts.c.kind == "balance"), postings.c.approver.is_(None))),
-                and_(change, postings.c.business.notlike(literal("line:") + accounts.c.member + literal(":%"))),
+                and_(change, ~or_(aside, accounts.c.kind == "balance")),
+                and_(change, postings.c.business.notlike(named + literal("%"))),
+                and_(change, ~decided, ~forgotten),
             )
         )
         .order_by(postings.c.id)

@@ -70,8 +70,8 @@ class Decision(NamedTuple):
 
 def add(
     store: Store, network: NetworkId, by: MemberId, what: tuple[str, str], facts: Mapping[str, Any], now_ms: int
-) -> None:
-    """Log a decision in the transaction that carries it out; ``what``: its kind and its subject."""
+) -> int:
+    """Log a decision in the transaction that carries it out; ``what``: its kind and its subject. Returns its number."""
     last = store.row(_LAST, {"network": network})
     number, before = (1, GENESIS) if last is None else (last.number + 1, last.hash)
     kind, subject = what
@@ -79,6 +79,7 @@ def add(
     row = {"network": network, "number": number, "at_ms": now_ms, "by": by, "kind": kind}
     content = (network, number, now_ms, by, kind, subject, body)
     store.run(_ADD, {**row, "subject": subject, "facts": body, "hash": linked(before, content)})
+    return number
 
 
 def page(store: Store, network: NetworkId, *, before: int, most: int) -> list[Decision]:
