@@ -14,7 +14,7 @@ from sqlalchemy import insert, select, text
 
 from engines import ENGINES
 from ledger_world import World
-from mesh.coordinator.acts import charting, jobs, ledger, permit, settle
+from mesh.coordinator.acts import jobs, ledger, permit, settle
 from mesh.coordinator.acts.permit import (
     EpochMoved,
     JobTaken,
@@ -555,14 +555,6 @@ def test_a_job_that_was_paid_twice_is_named(world: World) -> None:
 def test_every_invariant_can_fail() -> None:
     elsewhere = {audit.CHAINED, "an hour's sums are those of its entries", "a job has one standing payment"}
     assert {*TAMPERING, *elsewhere} == set(audit.INVARIANTS), "each has a row above, or a test of its own"
-
-
-def test_a_chart_of_lines_that_are_not_sealed_yet_has_nobody_who_moved_nothing(world: World) -> None:
-    world.give(world.bob, 100)
-    for by in ("member", "device"):
-        wanted, now_ms = Wanted(world.network), world.now_ms  # type: ignore[arg-type]
-        found = world.database.read_and_wait(lambda store, by=by: charting.chart(store, wanted, by, now_ms))  # noqa: B023
-        assert [one.who for one in found.series] == ([world.bob.member] if by == "member" else [])
 
 
 def test_rolling_up_changes_no_amount(world: World) -> None:

@@ -58,7 +58,7 @@ export function LedgerPage() {
     );
   }
   const by = narrowed.by ?? 'member';
-  const everyone = by === 'device' ? (picture.data?.devices.map((one) => one.device) ?? []) : bars(accounts.data.filter((one) => one.member)).map((one) => one.member!);
+  const everyone = by === 'device' ? (picture.data?.devices.map((one) => one.device) ?? []) : bars(accounts.data.filter((one) => one.member && one.kind !== 'aside')).map((one) => one.member!);
   const expected = everyone.filter((who) => (by === 'device' ? !narrowed.device || who === narrowed.device : admin ? !narrowed.member || who === narrowed.member : who === me));
   const full = scale(shown.map((one) => total(one.entries)));
   return (

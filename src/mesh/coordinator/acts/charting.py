@@ -56,8 +56,7 @@ def chart(store: Store, wanted: Wanted, by: By, now_ms: int) -> Chart:
     for one in ledger_sums.sums(store, narrowed, by, grid):
         earned, spent = found.setdefault(one.who, ([0] * steps, [0] * steps))
         earned[one.step], spent[one.step] = one.earned, one.spent
-    moved = ((who, *money) for who, money in found.items() if any(map(any, money)))  # what only passed by is no line
-    series = [Series(who, tuple(earned), tuple(spent)) for who, earned, spent in moved]
+    series = [Series(who, tuple(earned), tuple(spent)) for who, (earned, spent) in found.items()]
     series.sort(key=lambda one: (-sum(map(abs, one.earned)) - sum(map(abs, one.spent)), one.who))
     return Chart(origin_ms, step_ms, steps, tuple(series[:SERIES_MAX]), max(0, len(series) - SERIES_MAX))
 
