@@ -4,6 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from agents import a_town
+from mesh.sdk import calls
 from pages.looking import SIZES, a_page
 from pages.looking import signed_in_at as opened
 from pages.test_dashboard import shown, to
@@ -69,6 +70,17 @@ async def test_a_filter_is_in_the_address_goes_back_can_be_sent_and_charts_follo
             assert await looked.page.get_by_role("combobox", name="Person").count() == 0, (
                 "a member sees their own lines alone"
             )
+        await ann.do(calls.change_settings(town.network, {"credit_line": "strict"}))
+        async with a_page(browser) as looked:
+            page = looked.page
+            await opened(looked, ann, town.network, "ledger")
+            await page.get_by_text("The credit line changed").first.wait_for()
+            charts = page.locator("section").filter(has_text="Earned and spent")
+            await expect(charts.get_by_role("listitem")).to_have_count(2)
+            bars = page.locator("section").filter(has_text="Balances").get_by_role("listitem")
+            await expect(bars.filter(has_text="Ann")).to_contain_text("600.00")
+            await expect(bars.filter(has_text="set aside")).to_have_count(1)
+            await looked.sound("ledger-line-changed")
 
 
 async def lines_of(page, count):
